@@ -1,0 +1,109 @@
+"""From a configuration to environments: single, vectorised, seeded, checked."""
+
+import warnings
+from typing import Any, NamedTuple
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from pydantic import PositiveInt
+
+from rlhf_core.environments.fixed_horizon import FixedHorizon
+from rlhf_core.environments.spaces import check_action_space, check_observation_space
+from rlhf_core.errors import ConfigurationError
+from rlhf_core.plugin import Config, closest
+
+
+class Spaces(NamedTuple):
+    """What a policy sees and what it does."""
+
+    observation: spaces.Space[Any]
+    action: spaces.Space[Any]
+
+
+class Environment(Config):
+    """A Gymnasium environment by its id, and how many copies are stepped together."""
+
+    id: str
+    """Gymnasium id, such as `Pendulum-v1`, or `module:EnvId` for one of your own."""
+    count: PositiveInt = 32
+    """Copies stepped together as one batch."""
+    time_limit: PositiveInt | None = None
+    """Steps after which an episode is cut off (truncated); None keeps the environment's own."""
+    fixed_horizon: PositiveInt | None = None
+    """Let every episode last this many steps (absorbing state), so that reward cannot leak."""
+    options: dict[str, bool | int | float | str | None] = {}
+    """Arguments for the environment's own constructor, such as `{g: 9.81}`."""
+
+    def make(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
+        """One environment with its wrappers. Dict and Tuple observations are flattened."""
+        env = self._make_plain(render_mode)
+        check_observation_space(env.observation_space, self.id)
+        check_action_space(env.action_space, self.id)
+        if isinstance(env.observation_space, (spaces.Dict, spaces.Tuple)):
+            env = gymnasium.wrappers.FlattenObservation(env)
+        if self.fixed_horizon is not None:
+            env = FixedHorizon(env, self.fixed_horizon)
+        return env
+
+    def _make_plain(self, render_mode: str | None) -> gymnasium.Env[Any, Any]:
+        limit = {} if self.time_limit is None else {"max_episode_steps": self.time_limit}
+        try:
+            # Gymnasium's passive checker costs a fifth of a step and warns of what we check.
+            return gymnasium.make(
+                self.id,
+                render_mode=render_mode,
+                disable_env_checker=True,
+                **limit,
+                **self.options,
+            )
+        except gymnasium.error.Error as error:
+            close = closest(self.id, list(gymnasium.registry))
+            hint = f"; did you mean '{close}'?" if close not in (None, self.id) else ""
+            text = str(error).partition(" Did you mean")[0]
+            raise ConfigurationError(
+                f"environment.id: cannot make '{self.id}': {text}{hint}"
+            ) from error
+        except ImportError as error:
+            raise ConfigurationError(
+                f"environment.id: cannot make '{self.id}': {error}; install the package that "
+                "the environment needs"
+            ) from error
+        except TypeError as error:
+            raise ConfigurationError(
+                f"environment.options: '{self.id}' does not take {sorted(self.options)}: {error}"
+            ) from error
+
+    def make_vector(self, count: int | None = None) -> VectorEnv[Any, Any, Any]:
+        """`count` copies as one batch that resets in the step in which an episode ends."""
+        return SyncVectorEnv(
+            [self.make] * (count or self.count), autoreset_mode=AutoresetMode.SAME_STEP
+        )
+
+    def spaces(self) -> Spaces:
+        """Observation and action space as the policy sees them."""
+        env = self.make()
+        try:
+            return Spaces(env.observation_space, env.action_space)
+        finally:
+            env.close()
+
+    def can_render(self) -> bool:
+        """Whether frames can be drawn (`rgb_array`) with what is installed."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                env = self.make(render_mode="rgb_array")
+            except (ConfigurationError, ValueError):
+                return False
+        drawable = "rgb_array" in env.metadata.get("render_modes", [])
+        env.close()
+        return drawable
+
+
+
+
+def episode_seeds(rng: np.random.Generator, count: int) -> list[int]:
+    """One reset seed a copy."""
+    return [int(seed) for seed in rng.integers(2**31, size=count)]

@@ -1,0 +1,87 @@
+"""Which spaces the loop learns on, and how their values become numbers for a network."""
+
+import numpy as np
+from gymnasium import spaces
+from jaxtyping import Float, Shaped
+
+from rlhf_core.errors import UnsupportedSpaceError
+
+OBSERVATIONS = "Box, Discrete, MultiDiscrete, MultiBinary, and Dict or Tuple of these"
+ACTIONS = "Box with finite bounds, Discrete, MultiDiscrete, MultiBinary"
+
+
+def check_observation_space(space: spaces.Space, environment: str) -> None:
+    """Raise `UnsupportedSpaceError` for an observation space that no policy can read.
+
+    Dict and Tuple spaces are allowed here because `factory.make` flattens them into a Box.
+    """
+    parts: list[spaces.Space] = [space]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, spaces.Dict):
+            parts.extend(part.spaces.values())
+        elif isinstance(part, spaces.Tuple):
+            parts.extend(part.spaces)
+        elif not isinstance(
+            part, (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
+        ):
+            raise UnsupportedSpaceError(
+                f"environment.id: {environment} has observations of {type(part).__name__}; "
+                f"supported: {OBSERVATIONS}. Wrap the environment to give one of these."
+            )
+
+
+def check_action_space(space: spaces.Space, environment: str) -> None:
+    """Raise `UnsupportedSpaceError` for an action space that no optimiser can act in."""
+    reason = None
+    if isinstance(space, spaces.Box):
+        if not np.isfinite(space.low).all() or not np.isfinite(space.high).all():
+            reason = "a Box without finite bounds"
+        elif not np.issubdtype(space.dtype, np.floating):
+            reason = f"a Box of {space.dtype}"
+    elif isinstance(space, spaces.Discrete):
+        if space.start != 0:
+            reason = f"Discrete starting at {space.start}"
+    elif isinstance(space, spaces.MultiDiscrete):
+        if space.nvec.ndim != 1:
+            reason = f"MultiDiscrete of {space.nvec.ndim} dimensions"
+    elif isinstance(space, spaces.MultiBinary):
+        if len(space.shape) != 1:
+            reason = f"MultiBinary of {len(space.shape)} dimensions"
+    else:
+        reason = type(space).__name__
+    if reason is not None:
+        raise UnsupportedSpaceError(
+            f"environment.id: {environment} has actions of {reason}; supported: {ACTIONS} "
+            "(Discrete from 0, one-dimensional). Wrap the environment to give one of these."
+        )
+
+
+def width(space: spaces.Space) -> int:
+    """Numbers that `encode` makes of one value of the space."""
+    if isinstance(space, spaces.Discrete):
+        return int(space.n)
+    if isinstance(space, spaces.MultiDiscrete):
+        return int(space.nvec.sum())
+    return int(np.prod(space.shape or (1,)))
+
+
+def encode(
+    space: spaces.Space, values: Shaped[np.ndarray, "B ..."]
+) -> Float[np.ndarray, "B features"]:
+    """Values of a space as features: categories one-hot, bytes over 255, bounded actions as is."""
+    batch = len(values)
+    if isinstance(space, spaces.Discrete):
+        return _one_hot(values.reshape(batch).astype(np.int64) - int(space.start), int(space.n))
+    if isinstance(space, spaces.MultiDiscrete):
+        digits = (values - space.start).reshape(batch, -1).astype(np.int64)
+        sizes = space.nvec.ravel()
+        return np.concatenate(
+            [_one_hot(digits[:, i], int(size)) for i, size in enumerate(sizes)], axis=1
+        )
+    flat = values.reshape(batch, -1).astype(np.float32)
+    return flat / np.float32(255) if values.dtype == np.uint8 else flat
+
+
+def _one_hot(index: np.ndarray, size: int) -> Float[np.ndarray, "B size"]:
+    return np.eye(size, dtype=np.float32)[index]

@@ -1,0 +1,50 @@
+"""Every error that this project raises on purpose.
+
+RlhfError
+├── ConfigurationError          the experiment cannot be run as written
+│   ├── UnsupportedSpaceError   an observation or action space that the loop cannot learn on
+│   └── UnknownKindError        no plug-in of that name in the family
+├── ShapeError                  an array that does not have the documented axes
+├── StoreError                  the artifact store cannot be read or written
+└── RunError                    a run that does not exist, is finished, or is still going on
+    └── ServiceError            a tracking or orchestration server that does not answer
+
+A message says what was expected, what came, and what to do about it. Exit status 2 belongs to
+all of them; any other exception is a defect of ours.
+"""
+
+
+class RlhfError(Exception):
+    """Root of the tree."""
+
+
+class ConfigurationError(RlhfError):
+    """The experiment cannot be run as written."""
+
+
+class UnsupportedSpaceError(ConfigurationError):
+    """An observation or action space that the loop cannot learn on."""
+
+
+class UnknownKindError(ConfigurationError):
+    """No plug-in of that name in the family."""
+
+
+class ShapeError(RlhfError):
+    """An array does not have the documented axes."""
+
+
+class StoreError(RlhfError):
+    """The artifact store cannot be read or written."""
+
+
+class RunError(RlhfError):
+    """A run that does not exist, is finished, or is still going on."""
+
+
+class ServiceError(RunError):
+    """A tracking or orchestration server that does not answer."""
+
+
+class UnusedFieldWarning(UserWarning):
+    """A field that belongs to another kind of the same family was set aside."""

@@ -1,0 +1,1 @@
+"""How good is it really: true returns, statistics, diagnostics, pictures."""

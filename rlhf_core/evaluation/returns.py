@@ -1,0 +1,40 @@
+"""Playing evaluation episodes for their true return."""
+
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import VectorEnv
+
+from rlhf_core.rollouts import Act
+from rlhf_core.types import Evaluation
+
+
+def evaluate(
+    environment: VectorEnv[Any, Any, Any], act: Act, seeds: list[int]
+) -> Evaluation:
+    """The true return of each copy's first episode.
+
+    One episode a copy, all copies together: taking the first `E` episodes that happen to end
+    would favour short ones.
+
+    Args:
+        environment: E copies that reset in the step in which an episode ends.
+        act: the policy.
+        seeds: one reset seed a copy.
+    """
+    observation, _ = environment.reset(seed=seeds)
+    count = environment.num_envs
+    returns, lengths = np.zeros(count), np.zeros(count, dtype=np.int64)
+    succeeded, told = np.zeros(count, dtype=bool), False
+    running = np.ones(count, dtype=bool)
+    while running.any():
+        observation, rewards, terminated, truncated, info = environment.step(act(observation))
+        returns += np.where(running, rewards, 0.0)
+        lengths += running
+        ended = running & (terminated | truncated)
+        final = info.get("final_info", {})
+        if "is_success" in final:
+            told = True
+            succeeded |= ended & np.asarray(final["is_success"], dtype=bool)
+        running &= ~ended
+    return Evaluation(returns, lengths, succeeded if told else None)

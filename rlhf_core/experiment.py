@@ -1,0 +1,206 @@
+"""An experiment: one frozen, typed value that says everything about a run."""
+
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
+
+from rlhf_core.annotators import AnyAnnotator
+from rlhf_core.annotators.synthetic import Synthetic
+from rlhf_core.environments.factory import Environment
+from rlhf_core.errors import ConfigurationError
+from rlhf_core.feedback import AnyFeedbackStrategy
+from rlhf_core.feedback.preference import Preference
+from rlhf_core.optimisers import AnyOptimiser
+from rlhf_core.optimisers.ppo import PPO
+from rlhf_core.plugin import Config
+
+
+class Budget(Config):
+    """What may be spent."""
+
+    env_steps: PositiveInt = 131072
+    """Environment steps, those of the first rollouts included and those of evaluation not."""
+    labels: NonNegativeInt = 200
+    """Judgements that annotators are asked for, over all rounds."""
+    rounds: PositiveInt = 10
+    """Rounds of ask, fit, optimise and evaluate."""
+    initial_steps: PositiveInt = 6400
+    """Steps of the untrained policy that the first questions are taken from."""
+
+
+class EvaluationSettings(Config):
+    """How the policy is measured on the true return."""
+
+    episodes: PositiveInt = 40
+    """E, episodes at the end of every round, each from a seed of its own."""
+    deterministic: bool = True
+    """Take the policy's most likely action."""
+
+
+class Experiment(Config):
+    """Everything about a run. The same experiment with the same seed gives the same numbers."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
+    """Names the run and its registered policy: letters, digits, dot, dash, underscore."""
+    environment: Environment
+    """What the policy acts in."""
+    feedback: AnyFeedbackStrategy = Preference()
+    """What is asked and how a reward is made of the answers."""
+    annotator: AnyAnnotator = Synthetic()
+    """Who answers."""
+    optimiser: AnyOptimiser = PPO()
+    """How the policy is improved."""
+    budget: Budget = Budget()
+    """What may be spent."""
+    evaluation: EvaluationSettings = EvaluationSettings()
+    """How the policy is measured."""
+    seed: NonNegativeInt = 0
+    """Root of all randomness."""
+    threads: PositiveInt = 1
+    """CPU threads of torch; for small networks one is the fastest."""
+
+    @model_validator(mode="after")
+    def _steps_fill_the_rounds(self) -> Self:
+        rollout = self.optimiser.rollout_steps(self.environment)
+        needed = self.first_steps + self.budget.rounds * rollout
+        if self.budget.env_steps < needed:
+            raise ValueError(
+                f"budget.env_steps: expected at least {needed} ({self.first_steps} first steps "
+                f"and one rollout of {rollout} in each of {self.budget.rounds} rounds), "
+                f"actual: {self.budget.env_steps}"
+            )
+        return self
+
+    @property
+    def first_steps(self) -> int:
+        """`budget.initial_steps`, rounded up to whole steps of all environment copies."""
+        count = self.environment.count
+        return -(-self.budget.initial_steps // count) * count
+
+    def steps_of(self, round: int) -> int:
+        """Environment steps that the optimiser takes in a round, in whole rollouts."""
+        rollout = self.optimiser.rollout_steps(self.environment)
+        rollouts = (self.budget.env_steps - self.first_steps) // rollout
+        return _share(rollouts, round, self.budget.rounds) * rollout
+
+    @property
+    def total_steps(self) -> int:
+        """Environment steps that the optimiser takes in all rounds."""
+        return sum(self.steps_of(round) for round in range(self.budget.rounds))
+
+    def labels_of(self, round: int) -> int:
+        """Judgements asked for in a round."""
+        return _share(self.budget.labels, round, self.budget.rounds)
+
+
+def _share(total: int, index: int, parts: int) -> int:
+    """Part `index` of `total`, split so that the parts differ by one at the most."""
+    return total * (index + 1) // parts - total * index // parts
+
+
+def load(path: Path, overrides: Iterable[str] = ()) -> Experiment:
+    """Read an experiment from a YAML file.
+
+    Args:
+        path: the file.
+        overrides: `field.field=value` texts, the value in YAML, applied in order.
+
+    Raises:
+        ConfigurationError: names the field, what was expected and what came.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error}") from error
+    data = _parse(text, str(path))
+    if not isinstance(data, dict):
+        raise ConfigurationError(
+            f"{path}: expected a mapping with 'name', 'environment', ..., "
+            f"actual: {type(data).__name__}"
+        )
+    for override in overrides:
+        _set(data, override)
+    return from_mapping(data, str(path))
+
+
+def from_mapping(data: Mapping[str, Any], source: str = "experiment") -> Experiment:
+    """Validate a mapping; its environment is made once to see that it exists and fits.
+
+    Fields set aside because another kind of the family owns them are announced as
+    `UnusedFieldWarning`.
+    """
+    try:
+        experiment = Experiment.model_validate(dict(data))
+    except ValidationError as error:
+        raise ConfigurationError(f"{source}: {_explain(error, data)}") from None
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="gymnasium")
+            experiment.environment.spaces()
+    except ConfigurationError as error:
+        raise type(error)(f"{source}: {error}") from error.__cause__
+    return experiment
+
+
+def to_yaml(experiment: Experiment) -> str:
+    """The experiment with every field written out."""
+    return yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False)
+
+
+def _parse(text: str, source: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise ConfigurationError(f"{source}: not valid YAML: {place}{problem}") from None
+
+
+def _set(data: dict[str, Any], override: str) -> None:
+    path, equals, value = override.partition("=")
+    if not equals or not path:
+        raise ConfigurationError(f"--set: expected field.field=value, actual: '{override}'")
+    *parents, last = path.split(".")
+    place = data
+    for name in parents:
+        inner = place.setdefault(name, {})
+        if isinstance(inner, str):
+            inner = place[name] = {"kind": inner}
+        if not isinstance(inner, dict):
+            raise ConfigurationError(f"--set {override}: '{name}' holds {inner!r}, not fields")
+        place = inner
+    place[last] = _parse(value, f"--set {override}")
+
+
+def _explain(error: ValidationError, data: Mapping[str, Any]) -> str:
+    """All problems in one line: field, what was expected, what came."""
+    problems = []
+    for problem in error.errors(include_url=False):
+        field = ".".join(_path(problem["loc"], data))
+        text = problem["msg"].removeprefix("Value error, ")
+        ours = problem["type"] in ("unknown_field", "unknown_kind", "missing_kind", "value_error")
+        came = "" if ours or problem["type"] == "missing" else f", actual: {problem['input']!r}"
+        problems.append(f"{field}: {text}{came}" if field else f"{text}{came}")
+    return "; ".join(problems)
+
+
+def _path(location: tuple[int | str, ...], data: Any) -> list[str]:
+    """The fields of a pydantic location, without the tags of the unions passed on the way."""
+    names = []
+    for part in location:
+        kind = data if isinstance(data, str) else None
+        if isinstance(data, Mapping):
+            kind = data.get("kind") if part not in data else None
+        if part == kind:
+            continue
+        names.append(str(part))
+        if isinstance(data, Mapping):
+            data = data.get(part)
+        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+            data = data[part]
+    return names

@@ -1,0 +1,53 @@
+"""Null control: a reward that says nothing."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, Shaped
+
+from rlhf_core.environments.factory import Spaces
+from rlhf_core.feedback import FeedbackState
+from rlhf_core.feedback._nothing import Silent
+from rlhf_core.rewards import Reward
+from rlhf_core.types import Annotations, Metrics, Request
+
+
+@dataclass(frozen=True)
+class ConstantReward:
+    """The same number for every transition."""
+
+    value: float
+
+    def __call__(
+        self,
+        observation: Shaped[np.ndarray, "B *obs"],
+        action: Shaped[np.ndarray, "B *act"],
+        next_observation: Shaped[np.ndarray, "B *obs"],
+        terminated: Bool[np.ndarray, " B"],
+    ) -> Float[np.ndarray, " B"]:
+        """`value`, B times."""
+        return np.full(len(action), self.value, dtype=np.float32)
+
+
+class Constant(Silent):
+    """Null control: every step is worth the same. What it learns leaked through episode ends."""
+
+    kind: Literal["constant"] = "constant"
+    value: float = 1.0
+    """The reward of every step."""
+
+    def tell(
+        self,
+        state: FeedbackState,
+        request: Request,
+        annotations: Annotations,
+        spaces: Spaces,
+        rng: np.random.Generator,
+    ) -> tuple[FeedbackState, Metrics]:
+        """Nothing to learn."""
+        return state, {}
+
+    def reward(self, state: FeedbackState, spaces: Spaces) -> Reward:
+        """The constant."""
+        return ConstantReward(self.value)

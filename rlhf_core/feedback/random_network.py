@@ -1,0 +1,42 @@
+"""Null control: a reward drawn at random."""
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from rlhf_core.environments.factory import Spaces
+from rlhf_core.feedback import FeedbackState
+from rlhf_core.feedback._nothing import Silent
+from rlhf_core.rewards import Reward
+from rlhf_core.rewards.model import RewardModel
+from rlhf_core.types import Annotations, Metrics, Request
+
+
+class RandomNetwork(Silent):
+    """Null control: the reward network as it was initialised, never fitted."""
+
+    kind: Literal["random_network"] = "random_network"
+    reward_model: RewardModel = RewardModel(members=1)
+    """The network that is drawn."""
+
+    def tell(
+        self,
+        state: FeedbackState,
+        request: Request,
+        annotations: Annotations,
+        spaces: Spaces,
+        rng: np.random.Generator,
+    ) -> tuple[FeedbackState, Metrics]:
+        """Draw the network once; afterwards only follow the policy with its scale."""
+        from rlhf_core.rewards.network import restore
+
+        ensemble = restore(state.ensemble, self.reward_model, spaces, request.reference, rng)
+        return replace(state, ensemble=ensemble.normalised_on(request.reference).state), {}
+
+    def reward(self, state: FeedbackState, spaces: Spaces) -> Reward:
+        """The network's normalised output."""
+        from rlhf_core.rewards.network import RewardEnsemble
+
+        assert state.ensemble is not None, "reward() comes after tell()"
+        return RewardEnsemble(state.ensemble, spaces, self.reward_model.inputs)

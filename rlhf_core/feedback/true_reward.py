@@ -1,0 +1,32 @@
+"""The control that feedback is measured against."""
+
+from typing import Literal
+
+import numpy as np
+
+from rlhf_core.environments.factory import Spaces
+from rlhf_core.feedback import FeedbackState
+from rlhf_core.feedback._nothing import Silent
+from rlhf_core.rewards import EnvironmentReward, Reward
+from rlhf_core.types import Annotations, Metrics, Request
+
+
+class TrueReward(Silent):
+    """Control: no feedback at all, ordinary reinforcement learning on the true reward."""
+
+    kind: Literal["true_reward"] = "true_reward"
+
+    def tell(
+        self,
+        state: FeedbackState,
+        request: Request,
+        annotations: Annotations,
+        spaces: Spaces,
+        rng: np.random.Generator,
+    ) -> tuple[FeedbackState, Metrics]:
+        """Nothing to learn."""
+        return state, {}
+
+    def reward(self, state: FeedbackState, spaces: Spaces) -> Reward:
+        """What the environment pays."""
+        return EnvironmentReward()

@@ -1,0 +1,88 @@
+"""From a reward to a policy."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import numpy as np
+
+from rlhf_core.environments.factory import Environment, Spaces
+from rlhf_core.plugin import Family, Plugin
+from rlhf_core.rewards import Reward
+from rlhf_core.rollouts import Act
+from rlhf_core.types import Metrics, RolloutRewards, Rollouts, Value
+
+Report = Callable[[int], None]
+"""Told how many environment steps were just taken."""
+
+
+@dataclass(frozen=True, eq=False)
+class PolicyState(Value):
+    """A policy as arrays, with all that the optimiser needs to go on from there."""
+
+    parameters: Mapping[str, np.ndarray]
+    """Weights of the policy (and of its value function)."""
+    optimiser: Mapping[str, np.ndarray]
+    """What the optimiser remembers, such as Adam's moments."""
+    steps: int = 0
+    """Environment steps spent on this policy."""
+
+
+@dataclass(frozen=True, eq=False)
+class Optimised:
+    """What one call of `Optimiser.optimise` gave."""
+
+    state: PolicyState
+    rollouts: Rollouts
+    """The policy's own trajectories, oldest first: the next queries are taken from them."""
+    rewards: RolloutRewards
+    """Their true rewards, for synthetic annotators and diagnostics alone."""
+    metrics: Metrics
+
+
+class Optimiser(Plugin):
+    """Improves a policy on a reward."""
+
+    family: ClassVar[str] = "rlhf_core.optimisers"
+
+    @abstractmethod
+    def rollout_steps(self, environment: Environment) -> int:
+        """Environment steps of one rollout; `optimise` takes whole rollouts."""
+
+    @abstractmethod
+    def initial(self, spaces: Spaces, seed: int) -> PolicyState:
+        """A fresh policy."""
+
+    @abstractmethod
+    def optimise(
+        self,
+        state: PolicyState,
+        environment: Environment,
+        reward: Reward,
+        steps: int,
+        total_steps: int,
+        seed: int,
+        report: Report = lambda steps: None,
+    ) -> Optimised:
+        """Go on from a policy for a number of environment steps.
+
+        The environments start afresh, so that the outcome depends on the arguments alone.
+
+        Args:
+            state: the policy so far.
+            environment: what to act in.
+            reward: what to maximise.
+            steps: environment steps to take, a multiple of `rollout_steps`.
+            total_steps: the whole run's, for schedules that decay.
+            seed: of the environments, the actions and the minibatches.
+            report: progress.
+        """
+
+    @abstractmethod
+    def act(self, state: PolicyState, spaces: Spaces, deterministic: bool, seed: int = 0) -> Act:
+        """The policy as a function of a batch of observations."""
+
+
+OPTIMISERS = Family(Optimiser)
+AnyOptimiser = Annotated[Optimiser, OPTIMISERS]

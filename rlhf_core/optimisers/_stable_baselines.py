@@ -1,0 +1,239 @@
+"""Everything that touches Stable-Baselines3's insides, for its on-policy algorithms."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium import spaces as gym_spaces
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
+
+from rlhf_core.environments.factory import Environment, Spaces, episode_seeds
+from rlhf_core.optimisers import Optimised, PolicyState, Report
+from rlhf_core.rewards import EnvironmentReward, Reward
+from rlhf_core.rollouts import Act, Record, Recorder, join, trajectories
+from rlhf_core.seeding import isolated
+
+Weights = dict[str, np.ndarray]
+
+
+def make_policy(
+    spaces: Spaces, hidden: tuple[int, ...], learning_rate: float
+) -> ActorCriticPolicy:
+    """An untrained actor-critic network for these spaces."""
+    return ActorCriticPolicy(
+        spaces.observation,
+        spaces.action,
+        lambda _: learning_rate,
+        net_arch={"pi": list(hidden), "vf": list(hidden)},
+    )
+
+
+def weights(policy: ActorCriticPolicy) -> tuple[Weights, Weights]:
+    """Parameters and Adam's moments as arrays, by the parameter's name."""
+    parameters = {n: p.detach().cpu().numpy().copy() for n, p in policy.state_dict().items()}
+    memory: Weights = {}
+    for name, parameter in policy.named_parameters():
+        for key, value in policy.optimizer.state.get(parameter, {}).items():
+            memory[f"{name}/{key}"] = value.detach().cpu().numpy().copy()
+    return parameters, memory
+
+
+def restore(policy: ActorCriticPolicy, state: PolicyState) -> None:
+    """Put arrays made by `weights` back into a policy."""
+    policy.load_state_dict({n: torch.tensor(np.asarray(p)) for n, p in state.parameters.items()})
+    for name, parameter in policy.named_parameters():
+        prefix = f"{name}/"
+        memory = {
+            key.removeprefix(prefix): torch.tensor(np.asarray(value))
+            for key, value in state.optimiser.items()
+            if key.startswith(prefix)
+        }
+        if memory:
+            policy.optimizer.state[parameter] = memory
+
+
+class RecordingVecEnv(VecEnv):
+    """A Gymnasium vector environment as Stable-Baselines3 wants it, with the rewards withheld.
+
+    Rewards shown to the learner are 0 and no time limit is announced: `Relabel` puts both right
+    once the rollout is complete, from the record.
+    """
+
+    def __init__(self, environment: Environment, rng: np.random.Generator) -> None:
+        self.recorder = Recorder(environment.make_vector())
+        vector = self.recorder.environment
+        super().__init__(
+            environment.count, vector.single_observation_space, vector.single_action_space
+        )
+        self._rng = rng
+        self._nothing = np.zeros(self.num_envs, dtype=np.float32)
+        self._infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        self._actions = np.empty(0)
+
+    def reset(self) -> np.ndarray:
+        return self.recorder.reset(episode_seeds(self._rng, self.num_envs))
+
+    def step_async(self, actions: np.ndarray) -> None:
+        self._actions = actions
+
+    def step_wait(self) -> VecEnvStepReturn:
+        done = self.recorder.step(self._actions)
+        return self.recorder.observation, self._nothing, done, self._infos
+
+    def close(self) -> None:
+        self.recorder.environment.close()
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        return [getattr(self, attr_name)] * self.num_envs
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        raise NotImplementedError("the environments of a run are not changed while it trains")
+
+    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kw: Any) -> list[Any]:
+        raise NotImplementedError("the environments of a run are not called while it trains")
+
+    def env_is_wrapped(
+        self, wrapper_class: type[gymnasium.Wrapper[Any, Any, Any, Any]], indices: Any = None
+    ) -> list[bool]:
+        return [False] * self.num_envs
+
+
+class Relabel(BaseCallback):
+    """When a rollout is complete: label it with the reward in one batch, as if SB3 had seen it.
+
+    Stable-Baselines3 adds discount x value(final observation) to the reward of a step at which a
+    time limit cut the episode off; so does this, in one batch.
+    """
+
+    def __init__(self, reward: Reward, environment: RecordingVecEnv, report: Report) -> None:
+        super().__init__()
+        self.reward = reward
+        self.environment = environment
+        self.records: list[Record] = []
+        self.proxies: list[np.ndarray] = []
+        self._report = report
+        self._true_scale: float | None = None
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_end(self) -> None:
+        record = self.environment.recorder.take()
+        labels = self._labels(record)
+        self.records.append(record)
+        self.proxies.append(labels)
+        model = self.model
+        assert isinstance(model, PPO)
+        cut = record.truncated & ~record.terminated
+        bootstrapped = labels.copy()
+        if cut.any():
+            final, _ = model.policy.obs_to_tensor(record.next_observations[cut])
+            with torch.no_grad():
+                values = model.policy.predict_values(final)
+            bootstrapped[cut] += model.gamma * values.cpu().numpy().ravel()
+        buffer = model.rollout_buffer
+        buffer.rewards[:] = bootstrapped
+        buffer.compute_returns_and_advantage(
+            last_values=self.locals["values"], dones=self.locals["dones"]
+        )
+        self._report(record.rewards.size)
+
+    def _labels(self, record: Record) -> np.ndarray:
+        if isinstance(self.reward, EnvironmentReward):
+            # Learned rewards come with deviation 1; give the control the same, for each stage.
+            if self._true_scale is None:
+                self._true_scale = max(float(record.rewards.std()), 1e-6)
+            return (record.rewards / self._true_scale).astype(np.float32)
+
+        def flat(array: np.ndarray) -> np.ndarray:
+            return array.reshape(-1, *array.shape[2:])
+
+        labels = self.reward(
+            flat(record.observations),
+            flat(record.actions),
+            flat(record.next_observations),
+            flat(record.terminated),
+        )
+        return labels.reshape(record.rewards.shape)
+
+
+def learn(
+    state: PolicyState,
+    environment: Environment,
+    reward: Reward,
+    steps: int,
+    rng: np.random.Generator,
+    hidden: tuple[int, ...],
+    arguments: Mapping[str, Any],
+    report: Report,
+) -> Optimised:
+    """Train for `steps` environment steps. Draws from the global generators: see `isolated`."""
+    vector = RecordingVecEnv(environment, rng)
+    net_arch = {"pi": list(hidden), "vf": list(hidden)}
+    model = PPO(
+        "MlpPolicy", vector, policy_kwargs={"net_arch": net_arch}, device="cpu", **arguments
+    )
+    restore(model.policy, state)
+    relabel = Relabel(reward, vector, report)
+    model.learn(steps, callback=relabel)
+    vector.close()
+    record = join(relabel.records)
+    rollouts, rewards = trajectories(record, policy_version=state.steps)
+    logged = model.logger.name_to_value
+    metrics = {
+        "proxy/return_mean": _return_mean(replace(record, rewards=np.concatenate(relabel.proxies))),
+        "policy/entropy": -float(logged["train/entropy_loss"]),
+        "policy/kl": float(logged["train/approx_kl"]),
+        "policy/value_explained_variance": float(logged["train/explained_variance"]),
+    }
+    parameters, memory = weights(model.policy)
+    return Optimised(
+        PolicyState(parameters, memory, state.steps + record.rewards.size),
+        rollouts,
+        rewards,
+        metrics,
+    )
+
+
+def _return_mean(record: Record) -> float:
+    """Mean sum of rewards of the episodes that ended, or of all parts where none did."""
+    _, rewards = trajectories(record, policy_version=0)
+    sums = np.array([float(r.values.sum()) for r in rewards.rewards])
+    done = (record.terminated | record.truncated).T
+    # Trajectories come copy by copy; the last of a copy is unfinished unless it ended just there.
+    ends = [np.append(np.full(int(d[:-1].sum()), True), d[-1]) for d in done]
+    finished = np.concatenate(ends)
+    return float(sums[finished].mean() if finished.any() else sums.mean())
+
+
+def act(
+    state: PolicyState, spaces: Spaces, hidden: tuple[int, ...], deterministic: bool, seed: int
+) -> Act:
+    """The policy as a function of a batch of observations; actions are inside their bounds."""
+    with isolated(0):
+        policy = make_policy(spaces, hidden, 0.0)
+    policy.load_state_dict({n: torch.tensor(np.asarray(p)) for n, p in state.parameters.items()})
+    policy.set_training_mode(False)
+    rng = np.random.default_rng(seed)
+
+    def choose(observations: np.ndarray) -> np.ndarray:
+        tensor, _ = policy.obs_to_tensor(observations)
+        with torch.no_grad():
+            if deterministic:
+                actions = policy._predict(tensor, deterministic=True)
+            else:
+                with isolated(int(rng.integers(2**31))):
+                    actions = policy._predict(tensor)
+        array = actions.cpu().numpy().reshape(len(observations), *(spaces.action.shape or ()))
+        if isinstance(spaces.action, gym_spaces.Box):
+            array = np.clip(array, spaces.action.low, spaces.action.high)
+        return array
+
+    return choose

@@ -1,0 +1,106 @@
+"""Proximal policy optimisation through Stable-Baselines3."""
+
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+from rlhf_core.environments.factory import Environment, Spaces
+from rlhf_core.optimisers import Optimised, Optimiser, PolicyState, Report
+from rlhf_core.rewards import Reward
+from rlhf_core.rollouts import Act
+
+
+class PPO(Optimiser):
+    """PPO (Schulman et al. 2017, https://arxiv.org/abs/1707.06347) by Stable-Baselines3.
+
+    The environment's reward never reaches the learner: when a rollout is complete it is labelled
+    with the reward in one batch, time limits are bootstrapped with the value of the final
+    observation, and advantages are computed anew.
+    """
+
+    kind: Literal["ppo"] = "ppo"
+    learning_rate: PositiveFloat = 2e-3
+    """Adam's step size at the start."""
+    learning_rate_schedule: Literal["constant", "linear"] = "linear"
+    """`linear` decays the step size to 0 at the end of the run."""
+    steps: PositiveInt = 64
+    """Steps of each environment copy in one rollout."""
+    batch_size: PositiveInt = 256
+    """Transitions a gradient step."""
+    epochs: PositiveInt = 10
+    """Passes over a rollout."""
+    discount: float = Field(0.95, ge=0, le=1)
+    """Weight of a reward relative to the one a step earlier."""
+    gae_lambda: float = Field(0.95, ge=0, le=1)
+    """Bias against variance in the generalised advantage estimate."""
+    clip_range: PositiveFloat = 0.2
+    """How far the probability ratio may move before its gradient is cut."""
+    entropy_coefficient: NonNegativeFloat = 0.0
+    """Weight of the entropy bonus."""
+    value_coefficient: NonNegativeFloat = 0.5
+    """Weight of the value loss."""
+    max_gradient_norm: PositiveFloat = 0.5
+    """Gradients are scaled down to this norm."""
+    target_kl: PositiveFloat | None = None
+    """Stop the epochs of a rollout when the policy moved further than this."""
+    hidden: tuple[PositiveInt, ...] = (64, 64)
+    """Widths of the hidden layers, for the policy and for the value function."""
+
+    def rollout_steps(self, environment: Environment) -> int:
+        """Steps of all copies together."""
+        return self.steps * environment.count
+
+    def initial(self, spaces: Spaces, seed: int) -> PolicyState:
+        """Weights as Stable-Baselines3 draws them."""
+        from rlhf_core.optimisers import _stable_baselines as sb3
+        from rlhf_core.seeding import isolated
+
+        with isolated(seed):
+            policy = sb3.make_policy(spaces, self.hidden, self.learning_rate)
+        return PolicyState(*sb3.weights(policy))
+
+    def optimise(
+        self,
+        state: PolicyState,
+        environment: Environment,
+        reward: Reward,
+        steps: int,
+        total_steps: int,
+        seed: int,
+        report: Report = lambda steps: None,
+    ) -> Optimised:
+        """Whole rollouts until `steps` are taken, then the policy and what it did."""
+        from rlhf_core.optimisers import _stable_baselines as sb3
+        from rlhf_core.seeding import isolated
+
+        def learning_rate(remaining: float) -> float:
+            """Step size when this fraction of the call's steps is still to be taken."""
+            done = (state.steps + steps * (1 - remaining)) / max(total_steps, 1)
+            linear = self.learning_rate_schedule == "linear"
+            return self.learning_rate * (max(1 - done, 0.0) if linear else 1.0)
+
+        arguments: dict[str, Any] = {
+            "learning_rate": learning_rate,
+            "n_steps": self.steps,
+            "batch_size": self.batch_size,
+            "n_epochs": self.epochs,
+            "gamma": self.discount,
+            "gae_lambda": self.gae_lambda,
+            "clip_range": self.clip_range,
+            "ent_coef": self.entropy_coefficient,
+            "vf_coef": self.value_coefficient,
+            "max_grad_norm": self.max_gradient_norm,
+            "target_kl": self.target_kl,
+        }
+        with isolated(seed):
+            return sb3.learn(
+                state, environment, reward, steps, np.random.default_rng(seed), self.hidden,
+                arguments, report,
+            )  # fmt: skip
+
+    def act(self, state: PolicyState, spaces: Spaces, deterministic: bool, seed: int = 0) -> Act:
+        """The policy network; random actions are drawn from a generator of their own."""
+        from rlhf_core.optimisers import _stable_baselines as sb3
+
+        return sb3.act(state, spaces, self.hidden, deterministic, seed)

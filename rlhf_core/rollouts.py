@@ -1,0 +1,119 @@
+"""Recording what a batch of environments does, and cutting the record into trajectories."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import VectorEnv
+
+from rlhf_core.types import RolloutRewards, Rollouts, Trajectory, TrueRewards
+
+Act = Callable[[np.ndarray], np.ndarray]
+"""A batch of observations (count, *obs) to a batch of actions (count, *act)."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """`steps` consecutive steps of `count` environments; time first, then environment."""
+
+    observations: np.ndarray
+    """(steps, count, *obs), before each step."""
+    next_observations: np.ndarray
+    """(steps, count, *obs), after each step; at the end of an episode its final observation."""
+    actions: np.ndarray
+    terminated: np.ndarray
+    truncated: np.ndarray
+    rewards: np.ndarray
+    """(steps, count) true rewards."""
+
+
+class Recorder:
+    """Steps a vector environment and remembers every transition, final observations included."""
+
+    def __init__(self, environment: VectorEnv[Any, Any, Any]) -> None:
+        self.environment = environment
+        self.observation: np.ndarray = np.empty(0)
+        self.steps = 0
+        self._rows: list[tuple[np.ndarray, ...]] = []
+
+    def reset(self, seeds: list[int]) -> np.ndarray:
+        """Start all copies afresh."""
+        self.observation, _ = self.environment.reset(seed=seeds)
+        return self.observation
+
+    def step(self, actions: np.ndarray) -> np.ndarray:
+        """Step all copies once; returns (count,) which episodes ended."""
+        before = self.observation
+        after, rewards, terminated, truncated, info = self.environment.step(actions)
+        done: np.ndarray = np.logical_or(terminated, truncated)
+        final = after
+        if done.any():
+            # The batch already shows the next episode's first observation.
+            final = after.copy()
+            for index in np.flatnonzero(done):
+                final[index] = info["final_obs"][index]
+        self._rows.append(
+            (before, final, np.array(actions), terminated.copy(), truncated.copy(), rewards.copy())
+        )
+        self.observation = after
+        self.steps += len(done)
+        return done
+
+    def take(self) -> Record:
+        """The record since the last call, and forget it."""
+        record = Record(*(np.stack(column) for column in zip(*self._rows, strict=True)))
+        self._rows = []
+        return record
+
+
+def join(records: list[Record]) -> Record:
+    """Consecutive records of the same environments as one."""
+    columns = [[getattr(r, name) for r in records] for name in Record.__dataclass_fields__]
+    return Record(*(np.concatenate(column) for column in columns))
+
+
+def trajectories(record: Record, policy_version: int) -> tuple[Rollouts, RolloutRewards]:
+    """Cut a record into trajectories; one still running at the end of it counts as truncated."""
+    found, paid = [], []
+    steps, count = record.rewards.shape
+    done = record.terminated | record.truncated
+    for copy in range(count):
+        ends = np.flatnonzero(done[:, copy])
+        ends = ends if len(ends) and ends[-1] == steps - 1 else np.append(ends, steps - 1)
+        start = 0
+        for end in ends:
+            clip = slice(start, end + 1)
+            terminated = bool(record.terminated[end, copy])
+            found.append(
+                Trajectory(
+                    observations=np.concatenate(
+                        [record.observations[clip, copy], record.next_observations[end, copy][None]]
+                    ),
+                    actions=record.actions[clip, copy],
+                    terminated=terminated,
+                    truncated=not terminated,
+                    policy_version=policy_version,
+                )
+            )
+            paid.append(TrueRewards(record.rewards[clip, copy]))
+            start = end + 1
+    return Rollouts(tuple(found)), RolloutRewards(tuple(paid))
+
+
+def collect(
+    environment: VectorEnv[Any, Any, Any], act: Act, steps: int, seeds: list[int]
+) -> tuple[Rollouts, RolloutRewards]:
+    """Play a policy for `steps` steps of every copy.
+
+    Args:
+        environment: resets in the step in which an episode ends (`AutoresetMode.SAME_STEP`).
+        act: the policy.
+        steps: steps of each copy.
+        seeds: one reset seed a copy.
+    """
+    recorder = Recorder(environment)
+    recorder.reset(seeds)
+    for _ in range(steps):
+        recorder.step(act(recorder.observation))
+    return trajectories(recorder.take(), policy_version=0)

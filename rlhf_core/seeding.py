@@ -1,0 +1,50 @@
+"""One seed sequence for a run; every random draw names the place it belongs to.
+
+The generator of (round, stage, member) depends on the seed and on those three alone, so a
+resumed run, a run on another machine or a run with one stage more draws the same numbers.
+"""
+
+import random
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+
+def sequence(seed: int, round: int, stage: str, member: int = 0) -> np.random.SeedSequence:
+    """The seed sequence of one place in a run."""
+    return np.random.SeedSequence(
+        entropy=seed, spawn_key=(round, zlib.crc32(stage.encode()), member)
+    )
+
+
+def generator(seed: int, round: int, stage: str, member: int = 0) -> np.random.Generator:
+    """A NumPy generator for one place in a run."""
+    return np.random.default_rng(sequence(seed, round, stage, member))
+
+
+def integer(rng: np.random.Generator) -> int:
+    """A seed in [0, 2**31) for a library that wants a plain integer."""
+    return int(rng.integers(2**31))
+
+
+@contextmanager
+def isolated(seed: int) -> Iterator[None]:
+    """Seed the global generators for a library that draws from them, then put them back.
+
+    Stable-Baselines3 samples actions from torch's global generator and permutes minibatches
+    with NumPy's. Inside this block both are seeded; after it they stand where they stood.
+    """
+    import torch
+
+    states = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])

@@ -1,0 +1,65 @@
+"""Segments: short clips of trajectories, gathered in one indexing operation."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rlhf_core.types import RolloutRewards, Rollouts, Segments, TrueRewards
+
+
+def sample_segments(
+    rollouts: Rollouts, count: int, steps: int, rng: np.random.Generator
+) -> Segments:
+    """Draw `count` clips of `steps` steps, uniformly over all clips that exist.
+
+    A trajectory of T >= L steps holds T - L + 1 clips. A shorter one holds one, padded with its
+    final observation and masked, so that an agent that dies early can still be asked about.
+    Clips are distinct as long as there are enough of them.
+
+    Args:
+        rollouts: where to cut from.
+        count: S, the number of clips.
+        steps: L, the steps of a clip.
+        rng: the source of randomness.
+    """
+    lengths = np.array([len(t) for t in rollouts.trajectories])
+    windows = np.maximum(lengths - steps + 1, 1)
+    total = int(windows.sum())
+    chosen = rng.choice(total, size=count, replace=count > total)
+    ends = np.cumsum(windows)
+    trajectory = np.searchsorted(ends, chosen, side="right")
+    start = chosen - (ends[trajectory] - windows[trajectory])
+    return cut(rollouts, np.stack([trajectory, start], axis=1), steps)
+
+
+def cut(rollouts: Rollouts, origin: np.ndarray, steps: int) -> Segments:
+    """The clips of `steps` steps that begin at `origin` (S, 2): trajectory, first step."""
+    trajectories = rollouts.trajectories
+    lengths = np.array([len(t) for t in trajectories])
+    at = origin[:, 1:] + np.arange(steps + 1)
+    length = lengths[origin[:, :1]]
+    # Observations have one row more than actions in each trajectory.
+    first_observation = np.concatenate([[0], np.cumsum(lengths + 1)[:-1]])[origin[:, :1]]
+    first_action = np.concatenate([[0], np.cumsum(lengths)[:-1]])[origin[:, :1]]
+    ended = np.array([t.terminated for t in trajectories])[origin[:, :1]]
+    observations = np.concatenate([t.observations for t in trajectories])
+    actions = np.concatenate([t.actions for t in trajectories])
+    step = at[:, :-1]
+    return Segments(
+        observations=observations[first_observation + np.minimum(at, length)],
+        actions=actions[first_action + np.minimum(step, length - 1)],
+        terminated=ended & (step == length - 1),
+        mask=step < length,
+        origin=origin,
+    )
+
+
+def true_rewards(rewards: RolloutRewards, segments: Segments) -> TrueRewards:
+    """The true rewards (S, L) of segments that were cut from these rollouts, 0 where padded."""
+    paid: Sequence[TrueRewards] = rewards.rewards
+    lengths = np.array([len(r.values) for r in paid])
+    first = np.concatenate([[0], np.cumsum(lengths)[:-1]])[segments.origin[:, :1]]
+    step = segments.origin[:, 1:] + np.arange(segments.steps)
+    last = lengths[segments.origin[:, :1]] - 1
+    values = np.concatenate([r.values for r in paid])[first + np.minimum(step, last)]
+    return TrueRewards(np.where(segments.mask, values, 0.0))

@@ -1,0 +1,144 @@
+"""Content-addressed artifacts: what goes in is immutable and named by its own digest.
+
+A value (any dataclass derived from `rlhf_core.types.Value`) becomes one safetensors file: the
+arrays as tensors, the rest as JSON in its header. Nothing is pickled, so loading a file from a
+stranger runs no code. Beside the objects stand the memos: which references a finished stage
+gave. Each file is written under a temporary name and moved, so that a process killed at any
+moment leaves either the whole file or none.
+"""
+
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any, TypeVar
+
+import fsspec
+import numpy as np
+
+from rlhf_core.errors import StoreError
+from rlhf_core.types import Value
+
+Ref = str
+"""Digest of a stored value: 64 hexadecimal digits of SHA-256."""
+
+ValueType = TypeVar("ValueType", bound=Value)
+
+
+class Store:
+    """Objects and memos under a root: a local folder, or any fsspec URL (`s3://...`)."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root.rstrip("/")
+        self._files, self._base = fsspec.core.url_to_fs(self.root)
+
+    def put(self, value: Value) -> Ref:
+        """Store a value and return its digest; storing it twice keeps one copy."""
+        arrays: dict[str, np.ndarray] = {}
+        header = json.dumps(_encode(value, arrays), sort_keys=True)
+        digest = hashlib.sha256(header.encode())
+        for name, array in arrays.items():
+            digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
+            digest.update(array.tobytes())
+        ref = digest.hexdigest()
+        path = self._object_path(ref)
+        if not self._exists(path):
+            from safetensors.numpy import save
+
+            self._write(path, save(arrays, metadata={"value": header}))
+        return ref
+
+    def get(self, ref: Ref, expected: type[ValueType]) -> ValueType:
+        """Load a value. Raises `StoreError` when it is missing, damaged or of another type."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        path = self._object_path(ref)
+        content = self._read(path)
+        try:
+            length = int.from_bytes(content[:8], "little")
+            header = json.loads(content[8 : 8 + length])["__metadata__"]["value"]
+            value = _decode(json.loads(header), load(content))
+        except (SafetensorError, KeyError, ValueError) as error:
+            raise StoreError(
+                f"{path} is damaged ({error}); delete it and resume the run"
+            ) from error
+        if not isinstance(value, expected):
+            raise StoreError(
+                f"{path}: expected {expected.__name__}, actual: {type(value).__name__}"
+            )
+        return value
+
+    def remember(self, key: str, outcome: Mapping[str, Any]) -> None:
+        """Write down what a finished stage gave (JSON)."""
+        self._write(f"{self._base}/memo/{key}.json", json.dumps(outcome, sort_keys=True).encode())
+
+    def recall(self, key: str) -> dict[str, Any] | None:
+        """What `remember` wrote under the key, or None."""
+        path = f"{self._base}/memo/{key}.json"
+        if not self._exists(path):
+            return None
+        outcome: dict[str, Any] = json.loads(self._read(path))
+        return outcome
+
+    def _object_path(self, ref: Ref) -> str:
+        return f"{self._base}/objects/{ref[:2]}/{ref}.safetensors"
+
+    def _exists(self, path: str) -> bool:
+        try:
+            return bool(self._files.exists(path))
+        except OSError as error:
+            raise StoreError(f"store {self.root} cannot be read: {error}") from error
+
+    def _read(self, path: str) -> bytes:
+        try:
+            content: bytes = self._files.cat_file(path)
+        except FileNotFoundError as error:
+            raise StoreError(f"store {self.root} has no {path}") from error
+        except OSError as error:
+            raise StoreError(f"store {self.root} cannot be read: {error}") from error
+        return content
+
+    def _write(self, path: str, content: bytes) -> None:
+        temporary = f"{path}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp"
+        try:
+            self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
+            self._files.pipe_file(temporary, content)
+            self._files.mv(temporary, path)
+        except OSError as error:
+            raise StoreError(
+                f"store {self.root} cannot be written: {error}; choose another folder with "
+                "--home or RLHF_HOME"
+            ) from error
+
+
+def _encode(item: Any, arrays: dict[str, np.ndarray]) -> Any:
+    if isinstance(item, Value):
+        content = {f.name: _encode(getattr(item, f.name), arrays) for f in fields(item)}  # type: ignore[arg-type]
+        return {"type": type(item).__name__, "fields": content}
+    if isinstance(item, np.ndarray):
+        name = f"a{len(arrays)}"
+        arrays[name] = np.ascontiguousarray(item).reshape(item.shape)
+        return {"array": name}
+    if isinstance(item, Mapping):
+        return {"map": {str(key): _encode(entry, arrays) for key, entry in item.items()}}
+    if isinstance(item, Sequence) and not isinstance(item, str):
+        return [_encode(entry, arrays) for entry in item]
+    if item is None or isinstance(item, (str, bool, int, float)):
+        return item
+    raise TypeError(f"a {type(item).__name__} cannot be stored")
+
+
+def _decode(item: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+    if isinstance(item, list):
+        return tuple(_decode(entry, arrays) for entry in item)
+    if not isinstance(item, dict):
+        return item
+    if "array" in item:
+        return arrays[item["array"]]
+    if "map" in item:
+        return {key: _decode(entry, arrays) for key, entry in item["map"].items()}
+    content = {name: _decode(entry, arrays) for name, entry in item["fields"].items()}
+    return Value.registry[item["type"]](**content)
