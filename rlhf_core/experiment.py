@@ -181,26 +181,31 @@ def _explain(error: ValidationError, data: Mapping[str, Any]) -> str:
     """All problems in one line: field, what was expected, what came."""
     problems = []
     for problem in error.errors(include_url=False):
-        field = ".".join(_path(problem["loc"], data))
+        whole = problem["type"] in ("unknown_field", "unknown_kind", "value_error")
+        field = ".".join(_path(problem["loc"], data, whole))
         text = problem["msg"].removeprefix("Value error, ")
-        ours = problem["type"] in ("unknown_field", "unknown_kind", "missing_kind", "value_error")
-        came = "" if ours or problem["type"] == "missing" else f", actual: {problem['input']!r}"
+        known = whole or problem["type"] == "missing"
+        came = "" if known else f", actual: {problem['input']!r}"
         problems.append(f"{field}: {text}{came}" if field else f"{text}{came}")
     return "; ".join(problems)
 
 
-def _path(location: tuple[int | str, ...], data: Any) -> list[str]:
-    """The fields of a pydantic location, without the tags of the unions passed on the way."""
+def _path(location: tuple[int | str, ...], data: Any, whole: bool) -> list[str]:
+    """The fields of a pydantic location, without the kinds of the unions passed on the way.
+
+    `whole` says that the problem lies with the last model as a whole, not with a field of it.
+    """
     names = []
-    for part in location:
-        kind = data if isinstance(data, str) else None
+    for index, part in enumerate(location):
+        last = index == len(location) - 1
         if isinstance(data, Mapping):
-            kind = data.get("kind") if part not in data else None
-        if part == kind:
-            continue
-        names.append(str(part))
-        if isinstance(data, Mapping):
+            # A key that is not there is a union's kind, or a required field that is missing.
+            if part not in data and (not last or whole):
+                continue
             data = data.get(part)
         elif isinstance(data, list) and isinstance(part, int) and part < len(data):
             data = data[part]
+        elif part == data:
+            continue
+        names.append(str(part))
     return names

@@ -76,15 +76,16 @@ P = TypeVar("P", bound=Plugin)
 class Family(Generic[P]):
     """The discovered plug-ins of one package, usable as a pydantic annotation.
 
-    `Annotated[QuerySelector, Family(QuerySelector)]` validates to the plug-in whose `kind` is
-    given; a bare string is short for `{kind: string}`. A field that only another kind of the
+    `Annotated[QuerySelector, Family(QuerySelector, 'uniform')]` validates to the plug-in whose `kind` is
+    given, or the family's default; a bare string is short for `{kind: string}`. A field that only another kind of the
     family knows is set aside with an `UnusedFieldWarning`, so that one line of YAML swaps the
     kind; a field that no kind knows is an error.
     """
 
-    def __init__(self, base: type[P]) -> None:
+    def __init__(self, base: type[P], default: str) -> None:
         self.base = base
         self.package = base.family
+        self.default = default
         self._kinds: dict[str, type[P]] | None = None
 
     def kinds(self) -> dict[str, type[P]]:
@@ -152,12 +153,7 @@ class Family(Generic[P]):
             data = {"kind": data}
         if not isinstance(data, Mapping):
             return data
-        if "kind" not in data:
-            raise PydanticCustomError(
-                "missing_kind",
-                "field 'kind' is missing; {hint}",
-                {"hint": f"valid: {', '.join(self.kinds())}"},
-            )
+        data = {"kind": self.default, **data}
         try:
             chosen = self.get(str(data["kind"]))
         except UnknownKindError as error:

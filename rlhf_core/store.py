@@ -36,40 +36,20 @@ class Store:
 
     def put(self, value: Value) -> Ref:
         """Store a value and return its digest; storing it twice keeps one copy."""
-        arrays: dict[str, np.ndarray] = {}
-        header = json.dumps(_encode(value, arrays), sort_keys=True)
-        digest = hashlib.sha256(header.encode())
-        for name, array in arrays.items():
-            digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
-            digest.update(array.tobytes())
-        ref = digest.hexdigest()
+        content = pack(value)
+        ref = hashlib.sha256(content).hexdigest()
         path = self._object_path(ref)
         if not self._exists(path):
-            from safetensors.numpy import save
-
-            self._write(path, save(arrays, metadata={"value": header}))
+            self._write(path, content)
         return ref
 
     def get(self, ref: Ref, expected: type[ValueType]) -> ValueType:
         """Load a value. Raises `StoreError` when it is missing, damaged or of another type."""
-        from safetensors import SafetensorError
-        from safetensors.numpy import load
-
         path = self._object_path(ref)
         content = self._read(path)
-        try:
-            length = int.from_bytes(content[:8], "little")
-            header = json.loads(content[8 : 8 + length])["__metadata__"]["value"]
-            value = _decode(json.loads(header), load(content))
-        except (SafetensorError, KeyError, ValueError) as error:
-            raise StoreError(
-                f"{path} is damaged ({error}); delete it and resume the run"
-            ) from error
-        if not isinstance(value, expected):
-            raise StoreError(
-                f"{path}: expected {expected.__name__}, actual: {type(value).__name__}"
-            )
-        return value
+        if hashlib.sha256(content).hexdigest() != ref:
+            raise StoreError(f"{path} is damaged; delete it and resume the run")
+        return unpack(content, expected)
 
     def remember(self, key: str, outcome: Mapping[str, Any]) -> None:
         """Write down what a finished stage gave (JSON)."""
@@ -112,6 +92,31 @@ class Store:
                 f"store {self.root} cannot be written: {error}; choose another folder with "
                 "--home or RLHF_HOME"
             ) from error
+
+
+def pack(value: Value) -> bytes:
+    """A value as one safetensors file; equal values give equal bytes."""
+    from safetensors.numpy import save
+
+    arrays: dict[str, np.ndarray] = {}
+    header = json.dumps(_encode(value, arrays), sort_keys=True)
+    return save(arrays, metadata={"value": header})
+
+
+def unpack(content: bytes, expected: type[ValueType]) -> ValueType:
+    """The value that `pack` made a file of. Runs no code from the file."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        length = int.from_bytes(content[:8], "little")
+        header = json.loads(content[8 : 8 + length])["__metadata__"]["value"]
+        value = _decode(json.loads(header), load(content))
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"expected a stored {expected.__name__}, actual: {error}") from error
+    if not isinstance(value, expected):
+        raise StoreError(f"expected a {expected.__name__}, actual: {type(value).__name__}")
+    return value
 
 
 def _encode(item: Any, arrays: dict[str, np.ndarray]) -> Any:

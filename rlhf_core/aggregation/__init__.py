@@ -17,5 +17,5 @@ class Aggregator(Plugin):
         """One preference for every query that somebody answered; skipped ones are left out."""
 
 
-AGGREGATION = Family(Aggregator)
+AGGREGATION = Family(Aggregator, default="majority")
 AnyAggregator = Annotated[Aggregator, AGGREGATION]

@@ -27,5 +27,5 @@ class Annotator(Plugin):
         """
 
 
-ANNOTATORS = Family(Annotator)
+ANNOTATORS = Family(Annotator, default="synthetic")
 AnyAnnotator = Annotated[Annotator, ANNOTATORS]

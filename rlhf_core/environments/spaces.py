@@ -1,5 +1,7 @@
 """Which spaces the loop learns on, and how their values become numbers for a network."""
 
+from typing import Any
+
 import numpy as np
 from gymnasium import spaces
 from jaxtyping import Float, Shaped
@@ -85,3 +87,37 @@ def encode(
 
 def _one_hot(index: np.ndarray, size: int) -> Float[np.ndarray, "B size"]:
     return np.eye(size, dtype=np.float32)[index]
+
+
+def describe(space: spaces.Space) -> dict[str, Any]:
+    """A space as JSON, for a model that must act where the environment is not installed."""
+    if isinstance(space, spaces.Box):
+        bounds = {"low": space.low.tolist(), "high": space.high.tolist()}
+        return {"type": "Box", "dtype": str(space.dtype), **bounds}
+    if isinstance(space, spaces.Discrete):
+        return {"type": "Discrete", "n": int(space.n), "start": int(space.start)}
+    if isinstance(space, spaces.MultiDiscrete):
+        sizes = {"nvec": space.nvec.tolist(), "start": space.start.tolist()}
+        return {"type": "MultiDiscrete", **sizes}
+    if isinstance(space, spaces.MultiBinary):
+        return {"type": "MultiBinary", "shape": list(space.shape)}
+    raise UnsupportedSpaceError(f"expected one of {OBSERVATIONS}, actual: {space}")
+
+
+def build(description: dict[str, Any]) -> spaces.Space:
+    """The space that `describe` wrote down."""
+    match description["type"]:
+        case "Box":
+            dtype = np.dtype(description["dtype"])
+            low, high = (np.array(description[side], dtype) for side in ("low", "high"))
+            return spaces.Box(low, high, dtype=dtype.type)
+        case "Discrete":
+            return spaces.Discrete(description["n"], start=description["start"])
+        case "MultiDiscrete":
+            return spaces.MultiDiscrete(
+                np.array(description["nvec"]), start=np.array(description["start"])
+            )
+        case "MultiBinary":
+            return spaces.MultiBinary(description["shape"])
+        case other:
+            raise UnsupportedSpaceError(f"expected one of {OBSERVATIONS}, actual: {other}")

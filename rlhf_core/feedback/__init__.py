@@ -64,5 +64,5 @@ class FeedbackStrategy(Plugin):
         """The reward that the optimiser shall maximise now."""
 
 
-FEEDBACK = Family(FeedbackStrategy)
+FEEDBACK = Family(FeedbackStrategy, default="preference")
 AnyFeedbackStrategy = Annotated[FeedbackStrategy, FEEDBACK]

@@ -84,5 +84,5 @@ class Optimiser(Plugin):
         """The policy as a function of a batch of observations."""
 
 
-OPTIMISERS = Family(Optimiser)
+OPTIMISERS = Family(Optimiser, default="ppo")
 AnyOptimiser = Annotated[Optimiser, OPTIMISERS]

@@ -39,5 +39,5 @@ class QuerySelector(Plugin):
         """
 
 
-QUERIES = Family(QuerySelector)
+QUERIES = Family(QuerySelector, default="disagreement")
 AnyQuerySelector = Annotated[QuerySelector, QUERIES]

@@ -160,5 +160,5 @@ def forward(parameters: Parameters, features: Float[Tensor, "... features"]) -> 
     for layer in range(last + 1):
         hidden = torch.matmul(hidden, parameters[f"weight_{layer}"]) + parameters[f"bias_{layer}"]
         if layer < last:
-            hidden = torch.tanh(hidden)
+            hidden = torch.nn.functional.silu(hidden)
     return hidden.squeeze(-1)

@@ -1,0 +1,160 @@
+"""The `rlhf` command."""
+
+import json
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rlhf_core.errors import RlhfError, UnusedFieldWarning
+
+if TYPE_CHECKING:
+    from rlhf_core.experiment import Experiment
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Reinforcement learning from human feedback, as workflows.",
+)
+
+FilePreset = Annotated[str, typer.Argument(help="A YAML file, or a preset (see `rlhf list`).")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="Override a field, such as seed=1."),
+]
+HomeFolder = Annotated[
+    Path | None,
+    typer.Option("--home", help="Folder of the runs [default: $RLHF_HOME or .rlhf]."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Errors of ours end the command with one line and status 2; notes go to standard error."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", UnusedFieldWarning)
+        try:
+            yield
+        except RlhfError as error:
+            typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+            raise typer.Exit(2) from None
+        finally:
+            notes = [e.message for e in caught if isinstance(e.message, UnusedFieldWarning)]
+            for text in dict.fromkeys(map(str, notes)):
+                typer.echo(f"note: {text}", err=True)
+
+
+def _load(file_or_preset: str, overrides: list[str] | None) -> "Experiment":
+    from flows import presets
+    from rlhf_core.experiment import load
+
+    with _plain_errors():
+        return load(presets.find(file_or_preset), overrides or ())
+
+
+@app.command()
+def train(
+    experiment: FilePreset,
+    overrides: Overrides = None,
+    home: HomeFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run an experiment: ask, fit, optimise, evaluate; tracked in MLflow."""
+    _play(_load(experiment, overrides), home, None, as_json)
+
+
+@app.command()
+def resume(
+    run_id: Annotated[str, typer.Argument(help="The MLflow run id of an interrupted run.")],
+    home: HomeFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Go on with an interrupted run; finished stages are not repeated."""
+    from tasks import tracking
+    from tasks.home import Home
+
+    with _plain_errors():
+        place = Home(home)
+        tracking.prepare(place)
+        experiment = tracking.resumable(place, run_id)
+    _play(experiment, home, run_id, as_json)
+
+
+def _play(experiment: "Experiment", home: Path | None, run_id: str | None, as_json: bool) -> None:
+    from rich.console import Console
+
+    from flows import display, services
+    from tasks.home import Home
+
+    place = Home(home)
+    screen = Console(stderr=True)
+    with _plain_errors():
+        with screen.status("starting the tracking store and the Prefect server"):
+            services.connect(place)
+        from flows.train import train as flow
+
+        with display.watching(experiment, screen):
+            result: dict[str, Any] = flow(experiment, run_id)
+    if as_json:
+        typer.echo(json.dumps(result))
+        return
+    Console().print(display.summary(result, experiment.name))
+    typer.echo(f"run {result['run_id']}, kept in {place.path}")
+    typer.echo(f"look at it: rlhf ui{f' --home {home}' if home else ''}")
+
+
+@app.command()
+def check(experiment: FilePreset, overrides: Overrides = None) -> None:
+    """Validate an experiment without running it."""
+    checked = _load(experiment, overrides)
+    typer.echo(
+        f"ok: {checked.name}: {checked.feedback.kind} on {checked.environment.id} with "
+        f"{checked.optimiser.kind}, {checked.budget.labels} labels, "
+        f"{checked.first_steps + checked.total_steps} environment steps in "
+        f"{checked.budget.rounds} rounds"
+    )
+
+
+@app.command(name="list")
+def list_plugins(
+    family: Annotated[str | None, typer.Argument(help="Only this family.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List presets and plug-ins with their fields, defaults and meaning."""
+    from flows import catalogue
+
+    with _plain_errors():
+        content = catalogue.describe(family)
+    if as_json:
+        typer.echo(json.dumps(content))
+    else:
+        catalogue.show(content)
+
+
+@app.command()
+def ui(
+    home: HomeFolder = None,
+    port: Annotated[int, typer.Option(help="Port of the MLflow page; 0 takes a free one.")] = 0,
+) -> None:
+    """Open the MLflow and Prefect pages on loopback; Ctrl-C closes them."""
+    from flows import services
+    from tasks.home import Home
+
+    def announce(name: str, url: str) -> None:
+        typer.echo(f"{name:<8}{url}")
+        sys.stdout.flush()
+
+    with _plain_errors():
+        typer.echo("starting; Ctrl-C stops", err=True)
+        services.show_pages(Home(home), port, announce)
+
+
+if __name__ == "__main__":
+    app()

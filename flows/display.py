@@ -1,0 +1,81 @@
+"""What a person sees of a run in the terminal."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from rlhf_core.experiment import Experiment
+from tasks import progress
+
+SUMMARY = {
+    "environment": "environment",
+    "strategy": "feedback strategy",
+    "optimiser": "optimiser",
+    "labels": "labels",
+    "env_steps": "environment steps",
+    "true_return_mean": "true return, mean",
+    "true_return_iqm": "true return, IQM",
+    "seconds": "seconds",
+}
+
+
+class _Rate(ProgressColumn):
+    """Environment steps a second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.0f} steps/s" if speed else "", style="cyan")
+
+
+@contextmanager
+def watching(experiment: Experiment, console: Console) -> Iterator[None]:
+    """Show a progress bar while a run goes on; nothing where there is no terminal."""
+    if not console.is_terminal:
+        yield
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f} steps"),
+        _Rate(),
+        TextColumn("{task.fields[labels]}/{task.fields[budget]} labels"),
+        TextColumn("true return {task.fields[true_return]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as bar:
+        total = experiment.first_steps + experiment.total_steps
+        budget = experiment.budget.labels
+        task = bar.add_task("starting", total=total, labels=0, budget=budget, true_return="-")
+
+        def show(event: progress.Event) -> None:
+            match event:
+                case progress.Opened(run_id, resumed):
+                    console.print(f"{'resumed' if resumed else 'started'} run {run_id}")
+                case progress.Stage(name, round):
+                    shown = f"round {round + 1}/{experiment.budget.rounds} {name}"
+                    bar.update(task, description=f"{shown:<22}")
+                case progress.Steps(count):
+                    bar.advance(task, count)
+                case progress.RoundDone(_, steps, labels, true_return):
+                    shown = f"{true_return:.1f}"
+                    bar.update(task, completed=steps, labels=labels, true_return=shown)
+
+        progress.listen(show)
+        yield
+        bar.update(task, description=f"{'done':<22}")
+
+
+def summary(result: Mapping[str, Any], title: str) -> Table:
+    """The outcome of a run as a table."""
+    table = Table(title=title, show_header=False, title_justify="left")
+    for name, meaning in SUMMARY.items():
+        value = result[name]
+        whole = isinstance(value, int)
+        text = f"{value:,}" if whole else f"{value:.1f}" if isinstance(value, float) else str(value)
+        table.add_row(meaning, text)
+    return table

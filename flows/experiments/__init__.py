@@ -1,0 +1,1 @@
+"""Experiments that ship with the project: one YAML file each."""

@@ -1,0 +1,128 @@
+"""The services behind a run: Prefect's server and the tracking store, embedded or given."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+from flows import embedded_server
+from rlhf_core.errors import ServiceError
+from tasks import tracking
+from tasks.home import Home
+
+ANSWER_SECONDS = 5.0
+START_SECONDS = 120.0
+
+
+def connect(home: Home) -> None:
+    """Make both services ready and point this process at them, before Prefect is imported.
+
+    `PREFECT_API_URL` and `MLFLOW_TRACKING_URI` name servers of your own; without them the home's
+    embedded ones are used.
+    """
+    os.environ["RLHF_HOME"] = str(home.path)
+    home.folder("store")
+    given = os.environ.get("PREFECT_API_URL")
+    if given:
+        _check(given)
+    url = given or embedded_server.request(home)
+    os.environ["PREFECT_API_URL"] = url
+    os.environ.setdefault("DO_NOT_TRACK", "true")
+    if not given:
+        os.environ.update(embedded_server.environment(home))
+    # Exceptions reach the user once, from the command; Prefect keeps its logs for its page.
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    tracking.prepare(home)
+    # The slow imports happen while the server starts.
+    import torch  # noqa: F401
+
+    import flows.train  # noqa: F401
+
+    if not given:
+        embedded_server.wait(home, url)
+
+
+def _check(url: str) -> None:
+    import httpx
+
+    try:
+        httpx.get(f"{url.rstrip('/')}/health", timeout=ANSWER_SECONDS).raise_for_status()
+    except httpx.HTTPError as error:
+        raise ServiceError(
+            f"Prefect server {url} does not answer ({error}); start it, or unset "
+            "PREFECT_API_URL to use the embedded one"
+        ) from error
+
+
+def show_pages(home: Home, port: int, announce: Callable[[str, str], None]) -> None:
+    """Serve the MLflow and Prefect pages of a home on loopback until interrupted.
+
+    Args:
+        home: whose runs to show.
+        port: of the MLflow page; 0 takes a free one.
+        announce: told the name and the address of each page once it answers.
+    """
+    import httpx
+
+    os.environ["RLHF_HOME"] = str(home.path)
+    given = os.environ.get("PREFECT_API_URL")
+    prefect = given or embedded_server.request(home)
+    tracking.prepare(home)
+    mlflow = os.environ.get("MLFLOW_TRACKING_URI", "")
+    process = None
+    if not mlflow.startswith("http"):
+        port = port or free_port()
+        mlflow = f"http://127.0.0.1:{port}"
+        process = _start_mlflow(home, port)
+    try:
+        if not given:
+            embedded_server.wait(home, prefect)
+        announce("Prefect", prefect.removesuffix("/api"))
+        deadline = time.monotonic() + START_SECONDS
+        while process is not None:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise ServiceError(
+                    f"the MLflow page did not start on port {port}; see "
+                    f"{home.folder('mlflow') / 'server.log'}"
+                )
+            try:
+                if httpx.get(f"{mlflow}/health", timeout=ANSWER_SECONDS).status_code == 200:
+                    break
+            except httpx.HTTPError:
+                time.sleep(0.2)
+        announce("MLflow", f"{mlflow}/?workflowType=machine_learning#/experiments")
+        # A process started in the background of a script ignores Ctrl-C unless told otherwise.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        while process is None or process.poll() is None:
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        if process is not None:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait()
+
+
+def free_port() -> int:
+    """A loopback port that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def _start_mlflow(home: Home, port: int) -> "subprocess.Popen[bytes]":
+    store = tracking.address(home)
+    arguments = ["--backend-store-uri", store, "--host", "127.0.0.1", "--port", str(port)]
+    artifacts = (home.folder("mlflow") / "artifacts").as_uri()
+    with (home.folder("mlflow") / "server.log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "mlflow", "server", *arguments, "--workers", "1",
+             "--default-artifact-root", artifacts],
+            # Background jobs and four workers would take 3 GiB; one reader needs neither.
+            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip

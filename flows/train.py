@@ -1,0 +1,102 @@
+"""The main flow: learn a policy from feedback, in rounds."""
+
+import time
+from typing import Any
+
+from prefect import Flow, flow, runtime
+from prefect.client.schemas.objects import FlowRun, State
+
+from flows.reconcile import close_abandoned
+from rlhf_core.experiment import Experiment
+from tasks import tracking
+from tasks.evaluation import evaluate
+from tasks.feedback import answer, ask
+from tasks.home import Home
+from tasks.policies import optimise
+from tasks.reporting import publish, track
+from tasks.rewards import fit
+from tasks.rollouts import collect
+from tasks.stage import Run, worked_seconds
+
+_began: dict[str, float] = {}
+
+
+def close(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Close the MLflow run as the flow run ended, with the reason where it did not finish."""
+    home = Home()
+    run_id = tracking.find(home, str(flow_run.id))
+    if run_id is None:
+        return  # It failed before there was a run.
+    if state.is_completed():
+        seconds = time.perf_counter() - _began[str(flow_run.id)] - worked_seconds(run_id)
+        tracking.log_closing(home, run_id, {"time/orchestration": seconds})
+        tracking.close_run(home, run_id, "FINISHED")
+    else:
+        status: tracking.Status = "FAILED" if state.is_failed() else "KILLED"
+        tracking.close_run(home, run_id, status, state.message or state.name)
+
+
+@flow(
+    name="train",
+    flow_run_name="{experiment.name}",
+    on_completion=[close],
+    on_failure=[close],
+    on_crashed=[close],
+    on_cancellation=[close],
+    persist_result=False,
+)
+def train(experiment: Experiment, run_id: str | None = None) -> dict[str, Any]:
+    """Learn a policy from feedback, in rounds of ask, answer, fit, optimise and evaluate.
+
+    Args:
+        experiment: everything about the run.
+        run_id: an interrupted MLflow run to go on with; finished stages are not repeated.
+
+    Returns:
+        The summary of the run, as `rlhf train --json` prints it.
+    """
+    began = time.perf_counter()
+    flow_run_id = str(runtime.flow_run.id)
+    _began[flow_run_id] = began
+    home = Home()
+    close_abandoned(home)
+    run_id = tracking.open_run(home, experiment, run_id, flow_run_id)
+    run = Run(run_id, experiment, str(home.path))
+
+    first = collect(run, 0)
+    policy, feedback, rollouts, rewards = (
+        first[name] for name in ("policy", "feedback", "rollouts", "rewards")
+    )
+    history: list[Any] = []
+    for round in range(experiment.budget.rounds):
+        asked = ask(run, round, feedback=feedback, rollouts=rollouts)
+        answered = answer(run, round, request=asked["request"], rewards=rewards)
+        fitted = fit(
+            run, round, feedback=feedback, request=asked["request"], **answered.refs
+        )
+        feedback = fitted["feedback"]
+        improved = optimise(run, round, policy=policy, feedback=feedback)
+        policy, rollouts, rewards = (improved[n] for n in ("policy", "rollouts", "rewards"))
+        evaluated = evaluate(run, round, feedback=feedback, **improved.refs)
+        history.append(
+            track(run, round, [asked, answered, fitted, improved, evaluated], history)
+        )
+    publish(run, history, first, {"feedback": feedback, **improved.refs})
+
+    final = history[-1]
+    return {
+        "run_id": run_id,
+        "environment": experiment.environment.id,
+        "strategy": experiment.feedback.kind,
+        "optimiser": experiment.optimiser.kind,
+        "labels": int(final["feedback/labels_total"]),
+        "env_steps": int(final["policy/steps"]),
+        "true_return_mean": final["eval/true_return_mean"],
+        "true_return_iqm": final["eval/true_return_iqm"],
+        "seconds": round_seconds(time.perf_counter() - began),
+    }
+
+
+def round_seconds(seconds: float) -> float:
+    """Seconds to a tenth."""
+    return float(f"{seconds:.1f}")

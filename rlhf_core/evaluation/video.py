@@ -1,0 +1,55 @@
+"""A short film of a policy."""
+
+from io import BytesIO
+
+import numpy as np
+
+from rlhf_core.environments.factory import Environment
+from rlhf_core.rollouts import Act
+
+WIDTH = 240
+"""Pixels; GIFs of more are slow to write and to open."""
+
+
+def film(
+    environment: Environment, act: Act, seed: int, steps: int = 200, every: int = 2
+) -> bytes | None:
+    """One episode as an animated GIF, or None where the environment cannot draw itself.
+
+    Args:
+        environment: what to act in.
+        act: the policy.
+        seed: reset seed.
+        steps: longest film, in environment steps.
+        every: steps between two frames.
+    """
+    if not environment.can_render():
+        return None
+    from PIL import Image
+
+    env = environment.make(render_mode="rgb_array")
+    frames = []
+    observation, _ = env.reset(seed=seed)
+    for step in range(steps):
+        if step % every == 0:
+            image = Image.fromarray(np.asarray(env.render(), dtype=np.uint8))
+            frames.append(image.resize((WIDTH, round(image.height * WIDTH / image.width))))
+        observation, _, terminated, truncated, _ = env.step(act(observation[None])[0])
+        if terminated or truncated:
+            break
+    frames_per_second = float(env.metadata.get("render_fps") or 30) / every
+    env.close()
+    # One palette for all frames: finding one for each takes most of the time.
+    palette = frames[0].quantize(64)
+    images = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+    buffer = BytesIO()
+    images[0].save(
+        buffer,
+        format="GIF",
+        save_all=True,
+        append_images=images[1:],
+        duration=round(1000 / frames_per_second),
+        loop=0,
+        optimize=False,
+    )
+    return buffer.getvalue()

@@ -1,0 +1,25 @@
+"""How good the policy is on the true return, and how true the reward is."""
+
+from rlhf_core import stages
+from rlhf_core.feedback import FeedbackState
+from rlhf_core.optimisers import PolicyState
+from rlhf_core.store import Ref
+from rlhf_core.types import Metrics, RolloutRewards, Rollouts
+from tasks.stage import Work, stage
+
+
+@stage
+def evaluate(
+    work: Work, policy: Ref, feedback: Ref, rollouts: Ref, rewards: Ref
+) -> tuple[dict[str, Ref], Metrics]:
+    """Play evaluation episodes; compare learned and true reward on the newest rollouts."""
+    experiment = work.run.experiment
+    state = work.load(policy, PolicyState)
+    learned = work.load(feedback, FeedbackState)
+    seen = work.load(rollouts, Rollouts)
+    paid = work.load(rewards, RolloutRewards)
+    evaluation, measured = work.time(stages.evaluate, experiment, work.round, state)
+    _, compared = work.time(
+        stages.compare_rewards, experiment, work.round, learned, seen, paid
+    )
+    return work.save({**measured, **compared}, evaluation=evaluation)

@@ -1,0 +1,43 @@
+"""Where a run keeps things: artifacts, leases, the embedded tracking database."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rlhf_core.errors import StoreError
+from rlhf_core.store import Store
+
+
+class Home:
+    """The folder of the embedded defaults; `RLHF_HOME`, else `.rlhf` in the working folder."""
+
+    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+        self.path = Path(path or os.environ.get("RLHF_HOME") or ".rlhf").absolute()
+
+    def folder(self, name: str) -> Path:
+        """A folder of the home, made if need be. Raises `StoreError` where it cannot be."""
+        place = self.path / name
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            if not os.access(place, os.W_OK):
+                raise PermissionError(f"no permission to write to {place}")
+        except OSError as error:
+            raise StoreError(
+                f"store {self.path} cannot be written: {error}; choose another folder with "
+                "--home or RLHF_HOME"
+            ) from error
+        return place
+
+    @property
+    def store(self) -> Store:
+        """The artifact store: `RLHF_STORE` (a folder or an fsspec URL), else in the home."""
+        return Store(os.environ.get("RLHF_STORE") or str(self.folder("store")))
+
+    @contextmanager
+    def locked(self, name: str) -> Iterator[None]:
+        """Only one process of this machine at a time is inside; a killed one lets go."""
+        with (self.folder("locks") / f"{name}.lock").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield

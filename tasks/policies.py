@@ -1,0 +1,26 @@
+"""Improving the policy on the learned reward."""
+
+from rlhf_core import stages
+from rlhf_core.feedback import FeedbackState
+from rlhf_core.optimisers import PolicyState
+from rlhf_core.store import Ref
+from rlhf_core.types import Metrics
+from tasks import progress
+from tasks.stage import Work, stage
+
+
+@stage
+def optimise(work: Work, policy: Ref, feedback: Ref) -> tuple[dict[str, Ref], Metrics]:
+    """Go on from the policy for this round's share of environment steps."""
+    before = work.load(policy, PolicyState)
+    state = work.load(feedback, FeedbackState)
+    after = work.time(
+        stages.optimise,
+        work.run.experiment,
+        work.round,
+        before,
+        state,
+        report=lambda steps: progress.tell(progress.Steps(steps)),
+    )
+    metrics = {**after.metrics, "policy/steps": float(after.state.steps)}
+    return work.save(metrics, policy=after.state, rollouts=after.rollouts, rewards=after.rewards)

@@ -1,0 +1,39 @@
+"""What MLflow runs where a logged policy is loaded or served (a "model from code").
+
+It reads JSON and safetensors and needs `rlhf_core`, a copy of which lies in the model.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel, PythonModelContext
+from pydantic import TypeAdapter
+
+from rlhf_core.environments.factory import Spaces
+from rlhf_core.environments.spaces import build
+from rlhf_core.optimisers import AnyOptimiser, Optimiser, PolicyState
+from rlhf_core.store import unpack
+
+
+class PolicyModel(PythonModel):  # type: ignore[misc]
+    """Observations (B, *obs) in, most likely actions (B, *act) out."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Build the policy network and fill in its weights."""
+        config = json.loads(Path(context.artifacts["config"]).read_text())
+        self.spaces = Spaces(build(config["observation"]), build(config["action"]))
+        optimiser: Optimiser = TypeAdapter(AnyOptimiser).validate_python(config["optimiser"])
+        state = unpack(Path(context.artifacts["weights"]).read_bytes(), PolicyState)
+        self.act = optimiser.act(state, self.spaces, deterministic=True)
+
+    # MLflow takes an annotation of `model_input` for a schema of its own; the signature has it.
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+        """Actions for a batch of observations (array, nested lists or data frame)."""
+        shape = self.spaces.observation.shape or ()
+        observations = np.asarray(model_input, dtype=self.spaces.observation.dtype)
+        return self.act(observations.reshape(-1, *shape))
+
+
+set_model(PolicyModel())

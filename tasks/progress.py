@@ -1,0 +1,54 @@
+"""What a run tells whoever watches it in this process."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The run has an identity."""
+
+    run_id: str
+    resumed: bool
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage begins."""
+
+    name: str
+    round: int
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Environment steps were taken."""
+
+    count: int
+
+
+@dataclass(frozen=True)
+class RoundDone:
+    """A round is over; totals since the start of the run."""
+
+    round: int
+    steps: int
+    labels: int
+    true_return: float
+
+
+Event = Opened | Stage | Steps | RoundDone
+Listener = Callable[[Event], None]
+
+_listeners: list[Listener] = []
+
+
+def listen(listener: Listener) -> None:
+    """Be told of everything from now on."""
+    _listeners.append(listener)
+
+
+def tell(event: Event) -> None:
+    """Tell every listener."""
+    for listener in _listeners:
+        listener(event)

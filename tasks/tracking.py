@@ -1,0 +1,275 @@
+"""The one place that writes runs to MLflow.
+
+Everything goes through `MlflowClient` with an explicit run id: MLflow's active run belongs to a
+thread, and `mlflow.start_run` marks whatever it opened as finished when it leaves.
+"""
+
+import os
+import sqlite3
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from rlhf_core.errors import RunError, ServiceError, StoreError
+from rlhf_core.experiment import Experiment, from_mapping, to_yaml
+from rlhf_core.types import Metrics
+from tasks import lease, progress
+from tasks.home import Home
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run as MlflowRun
+
+PROJECT_TAG = "rlhf.project"
+FLOW_TAG = "rlhf.flow_run_id"
+REASON_TAG = "rlhf.reason"
+CONFIGURATION = "experiment.yaml"
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+ANSWER_SECONDS = 5.0
+
+
+def database(home: Home) -> str:
+    """URI of the embedded tracking store."""
+    # The timeout is SQLite's patience with another process's lock, in seconds.
+    return f"sqlite:///{home.folder('mlflow') / 'mlflow.db'}?timeout=60"
+
+
+def address(home: Home) -> str:
+    """Where runs are tracked: `MLFLOW_TRACKING_URI`, else the embedded store."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or database(home)
+
+
+def prepare(home: Home) -> None:
+    """Make the tracking store ready: once, under a lock, before anything runs in parallel.
+
+    Raises:
+        ServiceError: the tracking server does not answer.
+        StoreError: the embedded store cannot be written.
+    """
+    uri = address(home)
+    if uri.startswith(("http://", "https://")):
+        _check_server(uri)
+        return
+    if os.environ.get("MLFLOW_TRACKING_URI"):
+        return
+    with home.locked("mlflow"):
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            client(home).search_experiments(max_results=1)
+            with sqlite3.connect(home.folder("mlflow") / "mlflow.db") as connection:
+                # Readers and a writer do not wait for each other; kept in the file.
+                connection.execute("PRAGMA journal_mode=WAL")
+        except (MlflowException, SQLAlchemyError, sqlite3.Error) as error:
+            raise StoreError(f"tracking store {uri} cannot be used: {error}") from error
+
+
+def _check_server(uri: str) -> None:
+    """One short request: MLflow itself would try for minutes."""
+    import httpx
+
+    try:
+        answer = httpx.get(f"{uri.rstrip('/')}/health", timeout=ANSWER_SECONDS)
+        answer.raise_for_status()
+    except httpx.HTTPError as error:
+        raise ServiceError(
+            f"tracking server {uri} does not answer ({error}); start it, or unset "
+            "MLFLOW_TRACKING_URI to use the embedded store"
+        ) from error
+
+
+def client(home: Home) -> "MlflowClient":
+    """A client of the tracking store."""
+    from mlflow import MlflowClient
+
+    return MlflowClient(address(home))
+
+
+def open_run(home: Home, experiment: Experiment, run_id: str | None, flow_run_id: str) -> str:
+    """Create the run of this flow run, or take up the given one; returns its id.
+
+    The run is found again by the flow run's id, so a retried flow run continues its own run.
+    """
+    mlflow = client(home)
+    run_id = run_id or find(home, flow_run_id)
+    resumed = run_id is not None
+    if run_id is None:
+        run_id = _create(mlflow, home, experiment)
+    lease.take(home, run_id, flow_run_id)
+    if resumed:
+        mlflow.update_run(run_id, status="RUNNING")
+        if REASON_TAG in mlflow.get_run(run_id).data.tags:
+            mlflow.delete_tag(run_id, REASON_TAG)
+    mlflow.set_tag(run_id, FLOW_TAG, flow_run_id)
+    note = f"Prefect flow run `{flow_run_id}`\n\nContinue after an interruption: `rlhf resume {run_id}`"
+    mlflow.set_tag(run_id, "mlflow.note.content", note)
+    progress.tell(progress.Opened(run_id, resumed))
+    return run_id
+
+
+def _create(mlflow: "MlflowClient", home: Home, experiment: Experiment) -> str:
+    from mlflow.entities import Param, RunTag
+
+    configuration = experiment.model_dump(mode="json")
+    tags = {
+        PROJECT_TAG: "rlhf-flows",
+        "strategy": experiment.feedback.kind,
+        "optimiser": experiment.optimiser.kind,
+        "annotator": experiment.annotator.kind,
+        "environment": experiment.environment.id,
+        "seed": str(experiment.seed),
+        "mlflow.user": os.environ.get("USER", "rlhf-flows"),
+        "mlflow.source.name": "rlhf train",
+    }
+    run = mlflow.create_run(
+        _experiment_id(mlflow, home, experiment.environment.id), run_name=experiment.name
+    )
+    run_id: str = run.info.run_id
+    mlflow.log_batch(
+        run_id,
+        params=[Param(name, str(value)) for name, value in flatten(configuration).items()],
+        tags=[RunTag(name, value) for name, value in tags.items()],
+    )
+    mlflow.log_text(run_id, to_yaml(experiment), CONFIGURATION)
+    return run_id
+
+
+def _experiment_id(mlflow: "MlflowClient", home: Home, name: str) -> str:
+    """The MLflow experiment in which runs on one environment lie side by side."""
+    from mlflow.exceptions import MlflowException
+
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or name
+    found = mlflow.get_experiment_by_name(name)
+    if found is None:
+        embedded = not os.environ.get("MLFLOW_TRACKING_URI")
+        place = (home.folder("mlflow") / "artifacts").as_uri() if embedded else None
+        try:
+            created: str = mlflow.create_experiment(name, artifact_location=place)
+            return created
+        except MlflowException:
+            found = mlflow.get_experiment_by_name(name)  # Another process was faster.
+            if found is None:
+                raise
+    if found.lifecycle_stage == "deleted":
+        raise RunError(
+            f"MLflow experiment '{name}' is deleted; restore it, or set MLFLOW_EXPERIMENT_NAME"
+        )
+    identity: str = found.experiment_id
+    return identity
+
+
+def flatten(content: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested fields as `a.b.c`, the form in which MLflow compares parameters."""
+    if isinstance(content, Mapping) and content:
+        flat: dict[str, Any] = {}
+        for name, inner in content.items():
+            flat |= flatten(inner, f"{prefix}.{name}" if prefix else str(name))
+        return flat
+    return {prefix: content}
+
+
+def find(home: Home, flow_run_id: str) -> str | None:
+    """The run that belongs to a Prefect flow run."""
+    mlflow = client(home)
+    experiments = [e.experiment_id for e in mlflow.search_experiments()]
+    runs = mlflow.search_runs(
+        experiments, f"tags.`{FLOW_TAG}` = '{flow_run_id}'", max_results=1
+    )
+    return runs[0].info.run_id if runs else None
+
+
+def resumable(home: Home, run_id: str) -> Experiment:
+    """The experiment of a run that can go on.
+
+    Raises:
+        RunError: the run is unknown, is not ours, or is finished.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        run: MlflowRun = client(home).get_run(run_id)
+    except MlflowException:
+        raise RunError(f"run {run_id} is not known to {address(home)}") from None
+    if run.data.tags.get(PROJECT_TAG) != "rlhf-flows":
+        raise RunError(f"run {run_id} was not made by rlhf train")
+    if run.info.status == "FINISHED":
+        raise RunError(f"run {run_id} is finished; start a new one with rlhf train")
+    return configuration(home, run_id)
+
+
+def configuration(home: Home, run_id: str) -> Experiment:
+    """The experiment that a run was started with."""
+    import yaml
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = client(home).download_artifacts(run_id, CONFIGURATION, folder)
+        return from_mapping(yaml.safe_load(Path(path).read_text()), f"run {run_id}")
+
+
+def log_metrics(home: Home, run_id: str, metrics: Metrics, step: int, at_ms: int) -> None:
+    """One batch. The same metrics with the same time are one entry, however often logged."""
+    from mlflow.entities import Metric
+
+    client(home).log_batch(
+        run_id, metrics=[Metric(name, value, at_ms, step) for name, value in metrics.items()]
+    )
+
+
+def log_closing(home: Home, run_id: str, metrics: Metrics) -> None:
+    """Metrics of the run as a whole, at its last step."""
+    at = int(client(home).get_run(run_id).data.metrics.get("policy/steps", 0))
+    log_metrics(home, run_id, metrics, at, time.time_ns() // 1_000_000)
+
+
+def log_labels(home: Home, run_id: str, digest: str, profile: Mapping[str, Any]) -> None:
+    """The labels as a data set input of the run, known by the digest of their content."""
+    import json
+
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    source = json.dumps({"uri": f"rlhf-store:{digest}"})
+    dataset = Dataset("labels", digest[:8], "rlhf-store", source, profile=json.dumps(profile))
+    tags = [InputTag("mlflow.data.context", "reward fit"), InputTag("sha256", digest)]
+    client(home).log_inputs(run_id, [DatasetInput(dataset, tags)])
+
+
+def log_files(home: Home, run_id: str, files: Mapping[str, bytes]) -> None:
+    """Artifacts by their path."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in files.items():
+            path = Path(folder) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        client(home).log_artifacts(run_id, folder)
+
+
+def close_run(home: Home, run_id: str, status: Status, reason: str | None = None) -> None:
+    """Close a run, and say why where it did not finish."""
+    mlflow = client(home)
+    if reason:
+        mlflow.set_tag(run_id, REASON_TAG, reason[:5000])
+    mlflow.set_terminated(run_id, status, int(time.time() * 1000))
+    lease.release(home, run_id)
+
+
+def reconcile(home: Home) -> Sequence[str]:
+    """Close runs whose process was killed before it could; returns their Prefect flow run ids."""
+    from mlflow.exceptions import MlflowException
+
+    flows = []
+    mlflow = client(home)
+    for run_id, flow_run_id in lease.abandoned(home):
+        if flow_run_id:
+            flows.append(flow_run_id)
+        try:
+            running = mlflow.get_run(run_id).info.status == "RUNNING"
+        except MlflowException:
+            continue  # Tracked elsewhere, or deleted by the user.
+        if running:
+            reason = f"the process ended without closing the run; go on: rlhf resume {run_id}"
+            mlflow.set_tag(run_id, REASON_TAG, reason)
+            mlflow.set_terminated(run_id, "KILLED")
+    return flows
