@@ -51,6 +51,29 @@ def _plain_errors() -> Iterator[None]:
                 typer.echo(f"note: {text}", err=True)
 
 
+@contextmanager
+def _way_back(home: Path | None) -> Iterator[None]:
+    """Where a run is interrupted or breaks, say how it can go on."""
+    from tasks import progress
+
+    opened: list[str] = []
+
+    def remember(event: progress.Event) -> None:
+        if isinstance(event, progress.Opened):
+            opened.append(event.run_id)
+
+    progress.listen(remember)
+    try:
+        yield
+    except BaseException as error:
+        if opened:
+            folder = f" --home {home}" if home else ""
+            typer.echo(f"to go on: rlhf resume {opened[0]}{folder}", err=True)
+        if isinstance(error, KeyboardInterrupt):
+            raise typer.Exit(130) from None
+        raise
+
+
 def _load(file_or_preset: str, overrides: list[str] | None) -> "Experiment":
     from flows import presets
     from rlhf_core.experiment import load
@@ -100,7 +123,7 @@ def _play(experiment: "Experiment", home: Path | None, run_id: str | None, as_js
             services.connect(place)
         from flows.train import train as flow
 
-        with display.watching(experiment, screen):
+        with _way_back(home), display.watching(experiment, screen):
             result: dict[str, Any] = flow(experiment, run_id)
     if as_json:
         typer.echo(json.dumps(result))

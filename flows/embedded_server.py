@@ -25,6 +25,7 @@ GRACE_SECONDS = 5.0
 """How long the server waits for another user after the last one left."""
 
 _users: list[IO[str]] = []
+_started: list["subprocess.Popen[bytes]"] = []
 
 
 def environment(home: Home) -> dict[str, str]:
@@ -105,6 +106,7 @@ def _spawn(home: Home, folder: Path) -> str:
             pass_fds=[serving.fileno()],
             start_new_session=True,
         )
+    _started.append(process)  # It outlives us; Python would complain if it were dropped.
     (folder / "server.json").write_text(json.dumps({"pid": process.pid, "url": url}))
     return url
 

@@ -1,5 +1,7 @@
 """Closing what killed processes left open."""
 
+from uuid import UUID
+
 from prefect import get_client
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
@@ -14,10 +16,11 @@ def close_abandoned(home: Home) -> None:
     if not flow_run_ids:
         return
     with get_client(sync_client=True) as client:
-        for flow_run_id in flow_run_ids:
-            state = Crashed(message="the process ended without closing the flow run")
+        for identity in map(UUID, flow_run_ids):
             try:
-                if not client.read_flow_run(flow_run_id).state.is_final():
-                    client.set_flow_run_state(flow_run_id, state, force=True)
+                state = client.read_flow_run(identity).state
             except ObjectNotFound:
                 continue  # It lived on another server, or the user deleted it.
+            if state is None or not state.is_final():
+                message = "the process ended without closing the flow run"
+                client.set_flow_run_state(identity, Crashed(message=message), force=True)

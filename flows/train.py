@@ -71,16 +71,12 @@ def train(experiment: Experiment, run_id: str | None = None) -> dict[str, Any]:
     for round in range(experiment.budget.rounds):
         asked = ask(run, round, feedback=feedback, rollouts=rollouts)
         answered = answer(run, round, request=asked["request"], rewards=rewards)
-        fitted = fit(
-            run, round, feedback=feedback, request=asked["request"], **answered.refs
-        )
+        fitted = fit(run, round, feedback=feedback, request=asked["request"], **answered.refs)
         feedback = fitted["feedback"]
         improved = optimise(run, round, policy=policy, feedback=feedback)
         policy, rollouts, rewards = (improved[n] for n in ("policy", "rollouts", "rewards"))
         evaluated = evaluate(run, round, feedback=feedback, **improved.refs)
-        history.append(
-            track(run, round, [asked, answered, fitted, improved, evaluated], history)
-        )
+        history.append(track(run, round, [asked, answered, fitted, improved, evaluated], history))
     publish(run, history, first, {"feedback": feedback, **improved.refs})
 
     final = history[-1]

@@ -76,10 +76,10 @@ P = TypeVar("P", bound=Plugin)
 class Family(Generic[P]):
     """The discovered plug-ins of one package, usable as a pydantic annotation.
 
-    `Annotated[QuerySelector, Family(QuerySelector, 'uniform')]` validates to the plug-in whose `kind` is
-    given, or the family's default; a bare string is short for `{kind: string}`. A field that only another kind of the
-    family knows is set aside with an `UnusedFieldWarning`, so that one line of YAML swaps the
-    kind; a field that no kind knows is an error.
+    `Annotated[QuerySelector, Family(QuerySelector, "uniform")]` validates to the plug-in whose
+    `kind` is given, or the family's default; a bare string is short for `{kind: string}`. A field
+    that only another kind of the family knows is set aside with an `UnusedFieldWarning`, so that
+    one line of YAML swaps the kind; a field that no kind knows is an error.
     """
 
     def __init__(self, base: type[P], default: str) -> None:

@@ -39,7 +39,7 @@ class Recorder:
 
     def reset(self, seeds: list[int]) -> np.ndarray:
         """Start all copies afresh."""
-        self.observation, _ = self.environment.reset(seed=seeds)
+        self.observation, _ = self.environment.reset(seed=seeds)  # type: ignore[arg-type]
         return self.observation
 
     def step(self, actions: np.ndarray) -> np.ndarray:
@@ -97,7 +97,7 @@ def trajectories(record: Record, policy_version: int) -> tuple[Rollouts, Rollout
                 )
             )
             paid.append(TrueRewards(record.rewards[clip, copy]))
-            start = end + 1
+            start = int(end) + 1
     return Rollouts(tuple(found)), RolloutRewards(tuple(paid))
 
 

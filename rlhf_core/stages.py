@@ -60,9 +60,7 @@ def collect(experiment: Experiment, policy: PolicyState) -> tuple[Rollouts, Roll
         environment.close()
 
 
-def ask(
-    experiment: Experiment, round: int, feedback: FeedbackState, rollouts: Rollouts
-) -> Request:
+def ask(experiment: Experiment, round: int, feedback: FeedbackState, rollouts: Rollouts) -> Request:
     """What to ask in this round."""
     rng = seeding.generator(experiment.seed, round, "ask")
     labels, spaces = experiment.labels_of(round), experiment.environment.spaces()
@@ -124,9 +122,7 @@ def optimise(
     )
 
 
-def evaluate(
-    experiment: Experiment, round: int, policy: PolicyState
-) -> tuple[Evaluation, Metrics]:
+def evaluate(experiment: Experiment, round: int, policy: PolicyState) -> tuple[Evaluation, Metrics]:
     """The true return of the policy. Every round plays the same episodes' seeds."""
     rng = seeding.generator(experiment.seed, 0, "evaluate")
     settings = experiment.evaluation

@@ -48,9 +48,9 @@ class Value:
                 view = content.view()
                 view.flags.writeable = False
                 object.__setattr__(self, field.name, view)
-        self.check()
+        self._check()
 
-    def check(self) -> None:
+    def _check(self) -> None:
         """Raise `ShapeError` where the fields do not fit together."""
 
 
@@ -75,7 +75,7 @@ class Trajectory(Value):
     def __len__(self) -> int:
         return len(self.actions)
 
-    def check(self) -> None:
+    def _check(self) -> None:
         expect(len(self.actions) > 0, self, "at least one step", len(self.actions))
         expect(
             len(self.observations) == len(self.actions) + 1,
@@ -105,7 +105,7 @@ class Rollouts(Value):
         """Environment steps in all trajectories together."""
         return sum(len(trajectory) for trajectory in self.trajectories)
 
-    def check(self) -> None:
+    def _check(self) -> None:
         expect(len(self.trajectories) > 0, self, "at least one trajectory", 0)
 
 
@@ -138,11 +138,9 @@ class Segments(Value):
 
     def take(self, index: Int[np.ndarray, " K"]) -> "Segments":
         """The segments at these positions, in this order."""
-        return Segments(
-            *(np.asarray(getattr(self, field.name))[index] for field in fields(self))
-        )
+        return Segments(*(np.asarray(getattr(self, field.name))[index] for field in fields(self)))
 
-    def check(self) -> None:
+    def _check(self) -> None:
         count, steps = self.mask.shape
         expect(
             self.observations.shape[:2] == (count, steps + 1),
@@ -186,11 +184,11 @@ class Request(Value):
     reference: Segments
     """An unlabelled sample of what the policy does now; reward scales are set on it."""
 
-    def check(self) -> None:
+    def _check(self) -> None:
         if len(self.queries):
             top = int(self.queries.pair.max())
             expect(
-                0 <= int(self.queries.pair.min()) and top < len(self.segments),
+                int(self.queries.pair.min()) >= 0 and top < len(self.segments),
                 self,
                 f"pairs that point into the {len(self.segments)} segments",
                 top,
@@ -210,7 +208,7 @@ class Annotations(Value):
     def __len__(self) -> int:
         return len(self.query)
 
-    def check(self) -> None:
+    def _check(self) -> None:
         known = np.isin(self.choice, list(Choice))
         expect(
             bool(known.all()),
@@ -233,7 +231,7 @@ class Preferences(Value):
     def __len__(self) -> int:
         return len(self.pair)
 
-    def check(self) -> None:
+    def _check(self) -> None:
         in_range = bool(((self.target >= 0) & (self.target <= 1)).all())
         expect(in_range, self, "targets in [0, 1]", self.target)
         expect(bool((self.weight >= 0).all()), self, "weights >= 0", self.weight)

@@ -19,7 +19,5 @@ def evaluate(
     seen = work.load(rollouts, Rollouts)
     paid = work.load(rewards, RolloutRewards)
     evaluation, measured = work.time(stages.evaluate, experiment, work.round, state)
-    _, compared = work.time(
-        stages.compare_rewards, experiment, work.round, learned, seen, paid
-    )
+    _, compared = work.time(stages.compare_rewards, experiment, work.round, learned, seen, paid)
     return work.save({**measured, **compared}, evaluation=evaluation)

@@ -21,7 +21,5 @@ def answer(work: Work, request: Ref, rewards: Ref) -> tuple[dict[str, Ref], Metr
     """Let the annotator answer. Every label is stored before anything is done with it."""
     asked = work.load(request, Request)
     paid = work.load(rewards, RolloutRewards)
-    annotations, metrics = work.time(
-        stages.answer, work.run.experiment, work.round, asked, paid
-    )
+    annotations, metrics = work.time(stages.answer, work.run.experiment, work.round, asked, paid)
     return work.save(metrics, annotations=annotations)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from mlflow.models import set_model
-from mlflow.pyfunc import PythonModel, PythonModelContext
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from pydantic import TypeAdapter
 
 from rlhf_core.environments.factory import Spaces
@@ -17,7 +17,7 @@ from rlhf_core.optimisers import AnyOptimiser, Optimiser, PolicyState
 from rlhf_core.store import unpack
 
 
-class PolicyModel(PythonModel):  # type: ignore[misc]
+class PolicyModel(PythonModel):
     """Observations (B, *obs) in, most likely actions (B, *act) out."""
 
     def load_context(self, context: PythonModelContext) -> None:

@@ -4,7 +4,7 @@ import json
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import rlhf_core
 from rlhf_core.environments.spaces import describe
@@ -100,7 +100,7 @@ def _signature(experiment: Experiment) -> "ModelSignature":
 
     spaces = experiment.environment.spaces()
 
-    def batch_of(shape: tuple[int, ...] | None, dtype: np.dtype) -> Schema:  # type: ignore[type-arg]
+    def batch_of(shape: tuple[int, ...] | None, dtype: Any) -> Schema:
         return Schema([TensorSpec(dtype, (-1, *(shape or ())))])
 
     observation, action = spaces.observation, spaces.action

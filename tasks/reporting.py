@@ -33,9 +33,7 @@ TOTALS = {
     name="track", task_run_name="track {round}", cache_policy=NO_CACHE, retries=3,
     retry_delay_seconds=2,
 )  # fmt: skip
-def track(
-    run: Run, round: int, outcomes: Sequence[Outcome], before: Sequence[Metrics]
-) -> Metrics:
+def track(run: Run, round: int, outcomes: Sequence[Outcome], before: Sequence[Metrics]) -> Metrics:
     """Log a round's metrics at its environment step; returns them with the running totals."""
     metrics: dict[str, float] = {}
     for outcome in outcomes:
@@ -136,5 +134,3 @@ def _reward_files(experiment: Experiment, ensemble: EnsembleState) -> dict[str, 
         "reward_model/ensemble.safetensors": pack(ensemble),
         "reward_model/feedback.json": json.dumps(config, indent=2).encode(),
     }
-
-

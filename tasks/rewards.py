@@ -15,7 +15,5 @@ def fit(
     state = work.load(feedback, FeedbackState)
     asked = work.load(request, Request)
     answers = work.load(annotations, Annotations)
-    fitted, metrics = work.time(
-        stages.fit, work.run.experiment, work.round, state, asked, answers
-    )
+    fitted, metrics = work.time(stages.fit, work.run.experiment, work.round, state, asked, answers)
     return work.save(metrics, feedback=fitted)

@@ -18,7 +18,6 @@ from rlhf_core.types import Metrics, Value
 from tasks import progress
 from tasks.home import Home
 
-
 Result = TypeVar("Result")
 
 

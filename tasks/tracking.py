@@ -4,6 +4,7 @@ Everything goes through `MlflowClient` with an explicit run id: MLflow's active 
 thread, and `mlflow.start_run` marks whatever it opened as finished when it leaves.
 """
 
+import logging
 import os
 import sqlite3
 import tempfile
@@ -17,6 +18,11 @@ from rlhf_core.experiment import Experiment, from_mapping, to_yaml
 from rlhf_core.types import Metrics
 from tasks import lease, progress
 from tasks.home import Home
+
+# Migrations are not what a person who starts a run wants to read about. MLflow looks at this when
+# it is imported, which happens inside the functions below.
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+logging.getLogger("alembic").setLevel(logging.WARNING)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -104,7 +110,7 @@ def open_run(home: Home, experiment: Experiment, run_id: str | None, flow_run_id
         if REASON_TAG in mlflow.get_run(run_id).data.tags:
             mlflow.delete_tag(run_id, REASON_TAG)
     mlflow.set_tag(run_id, FLOW_TAG, flow_run_id)
-    note = f"Prefect flow run `{flow_run_id}`\n\nContinue after an interruption: `rlhf resume {run_id}`"
+    note = f"Prefect flow run `{flow_run_id}`\n\nAfter an interruption: `rlhf resume {run_id}`"
     mlflow.set_tag(run_id, "mlflow.note.content", note)
     progress.tell(progress.Opened(run_id, resumed))
     return run_id
@@ -175,9 +181,7 @@ def find(home: Home, flow_run_id: str) -> str | None:
     """The run that belongs to a Prefect flow run."""
     mlflow = client(home)
     experiments = [e.experiment_id for e in mlflow.search_experiments()]
-    runs = mlflow.search_runs(
-        experiments, f"tags.`{FLOW_TAG}` = '{flow_run_id}'", max_results=1
-    )
+    runs = mlflow.search_runs(experiments, f"tags.`{FLOW_TAG}` = '{flow_run_id}'", max_results=1)
     return runs[0].info.run_id if runs else None
 
 

@@ -7,7 +7,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
 from rlhf_core.environments.fixed_horizon import FixedHorizon
 from rlhf_core.environments.spaces import check_action_space, check_observation_space
@@ -33,7 +33,7 @@ class Environment(Config):
     """Steps after which an episode is cut off (truncated); None keeps the environment's own."""
     fixed_horizon: PositiveInt | None = None
     """Let every episode last this many steps (absorbing state), so that reward cannot leak."""
-    options: dict[str, bool | int | float | str | None] = {}
+    options: dict[str, bool | int | float | str | None] = Field(default_factory=dict)
     """Arguments for the environment's own constructor, such as `{g: 9.81}`."""
 
     def make(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
@@ -48,7 +48,9 @@ class Environment(Config):
         return env
 
     def _make_plain(self, render_mode: str | None) -> gymnasium.Env[Any, Any]:
-        limit = {} if self.time_limit is None else {"max_episode_steps": self.time_limit}
+        limit: dict[str, Any] = (
+            {} if self.time_limit is None else {"max_episode_steps": self.time_limit}
+        )
         try:
             # Gymnasium's passive checker costs a fifth of a step and warns of what we check.
             return gymnasium.make(
@@ -56,7 +58,7 @@ class Environment(Config):
                 render_mode=render_mode,
                 disable_env_checker=True,
                 **limit,
-                **self.options,
+                **dict[str, Any](self.options),
             )
         except gymnasium.error.Error as error:
             close = closest(self.id, list(gymnasium.registry))
@@ -100,8 +102,6 @@ class Environment(Config):
         drawable = "rgb_array" in env.metadata.get("render_modes", [])
         env.close()
         return drawable
-
-
 
 
 def episode_seeds(rng: np.random.Generator, count: int) -> list[int]:

@@ -55,7 +55,8 @@ class FixedHorizon(gymnasium.Wrapper[np.ndarray, Any, np.ndarray, Any]):
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """One step; in the absorbing state nothing moves and nothing is paid."""
         self._taken += 1
-        reward, info = 0.0, {}
+        reward = 0.0
+        info: dict[str, Any] = {}
         if self._last is None:
             observation, paid, terminated, truncated, info = self.env.step(action)
             reward = float(paid)

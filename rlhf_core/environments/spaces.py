@@ -12,12 +12,12 @@ OBSERVATIONS = "Box, Discrete, MultiDiscrete, MultiBinary, and Dict or Tuple of 
 ACTIONS = "Box with finite bounds, Discrete, MultiDiscrete, MultiBinary"
 
 
-def check_observation_space(space: spaces.Space, environment: str) -> None:
+def check_observation_space(space: spaces.Space[Any], environment: str) -> None:
     """Raise `UnsupportedSpaceError` for an observation space that no policy can read.
 
     Dict and Tuple spaces are allowed here because `factory.make` flattens them into a Box.
     """
-    parts: list[spaces.Space] = [space]
+    parts: list[spaces.Space[Any]] = [space]
     while parts:
         part = parts.pop()
         if isinstance(part, spaces.Dict):
@@ -33,7 +33,7 @@ def check_observation_space(space: spaces.Space, environment: str) -> None:
             )
 
 
-def check_action_space(space: spaces.Space, environment: str) -> None:
+def check_action_space(space: spaces.Space[Any], environment: str) -> None:
     """Raise `UnsupportedSpaceError` for an action space that no optimiser can act in."""
     reason = None
     if isinstance(space, spaces.Box):
@@ -59,7 +59,7 @@ def check_action_space(space: spaces.Space, environment: str) -> None:
         )
 
 
-def width(space: spaces.Space) -> int:
+def width(space: spaces.Space[Any]) -> int:
     """Numbers that `encode` makes of one value of the space."""
     if isinstance(space, spaces.Discrete):
         return int(space.n)
@@ -69,7 +69,7 @@ def width(space: spaces.Space) -> int:
 
 
 def encode(
-    space: spaces.Space, values: Shaped[np.ndarray, "B ..."]
+    space: spaces.Space[Any], values: Shaped[np.ndarray, "B ..."]
 ) -> Float[np.ndarray, "B features"]:
     """Values of a space as features: categories one-hot, bytes over 255, bounded actions as is."""
     batch = len(values)
@@ -82,14 +82,16 @@ def encode(
             [_one_hot(digits[:, i], int(size)) for i, size in enumerate(sizes)], axis=1
         )
     flat = values.reshape(batch, -1).astype(np.float32)
-    return flat / np.float32(255) if values.dtype == np.uint8 else flat
+    bytes_ = values.dtype == np.uint8
+    return np.divide(flat, 255, dtype=np.float32) if bytes_ else flat
 
 
 def _one_hot(index: np.ndarray, size: int) -> Float[np.ndarray, "B size"]:
-    return np.eye(size, dtype=np.float32)[index]
+    rows: np.ndarray = np.eye(size, dtype=np.float32)[index]
+    return rows
 
 
-def describe(space: spaces.Space) -> dict[str, Any]:
+def describe(space: spaces.Space[Any]) -> dict[str, Any]:
     """A space as JSON, for a model that must act where the environment is not installed."""
     if isinstance(space, spaces.Box):
         bounds = {"low": space.low.tolist(), "high": space.high.tolist()}
@@ -104,7 +106,7 @@ def describe(space: spaces.Space) -> dict[str, Any]:
     raise UnsupportedSpaceError(f"expected one of {OBSERVATIONS}, actual: {space}")
 
 
-def build(description: dict[str, Any]) -> spaces.Space:
+def build(description: dict[str, Any]) -> spaces.Space[Any]:
     """The space that `describe` wrote down."""
     match description["type"]:
         case "Box":

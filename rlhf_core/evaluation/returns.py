@@ -9,9 +9,7 @@ from rlhf_core.rollouts import Act
 from rlhf_core.types import Evaluation
 
 
-def evaluate(
-    environment: VectorEnv[Any, Any, Any], act: Act, seeds: list[int]
-) -> Evaluation:
+def evaluate(environment: VectorEnv[Any, Any, Any], act: Act, seeds: list[int]) -> Evaluation:
     """The true return of each copy's first episode.
 
     One episode a copy, all copies together: taking the first `E` episodes that happen to end
@@ -22,7 +20,7 @@ def evaluate(
         act: the policy.
         seeds: one reset seed a copy.
     """
-    observation, _ = environment.reset(seed=seeds)
+    observation, _ = environment.reset(seed=seeds)  # type: ignore[arg-type]
     count = environment.num_envs
     returns, lengths = np.zeros(count), np.zeros(count, dtype=np.int64)
     succeeded, told = np.zeros(count, dtype=bool), False

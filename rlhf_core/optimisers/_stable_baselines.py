@@ -23,9 +23,7 @@ from rlhf_core.seeding import isolated
 Weights = dict[str, np.ndarray]
 
 
-def make_policy(
-    spaces: Spaces, hidden: tuple[int, ...], learning_rate: float
-) -> ActorCriticPolicy:
+def make_policy(spaces: Spaces, hidden: tuple[int, ...], learning_rate: float) -> ActorCriticPolicy:
     """An untrained actor-critic network for these spaces."""
     return ActorCriticPolicy(
         spaces.observation,

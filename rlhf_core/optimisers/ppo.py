@@ -30,7 +30,7 @@ class PPO(Optimiser):
     """Transitions a gradient step."""
     epochs: PositiveInt = 10
     """Passes over a rollout."""
-    discount: float = Field(0.95, ge=0, le=1)
+    discount: float = Field(0.99, ge=0, le=1)
     """Weight of a reward relative to the one a step earlier."""
     gae_lambda: float = Field(0.95, ge=0, le=1)
     """Bias against variance in the generalised advantage estimate."""

@@ -27,7 +27,7 @@ class RewardModel(Config):
     """Adam's step size."""
     weight_decay: NonNegativeFloat = 1e-4
     """Decoupled weight decay (AdamW)."""
-    epochs: PositiveInt = 50
+    epochs: PositiveInt = 20
     """Passes over the labels in one fit, at the most."""
     batch_size: PositiveInt = 64
     """Labels a gradient step."""

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
@@ -105,13 +107,14 @@ def raw_features(
     terminated: np.ndarray,
 ) -> Float[np.ndarray, "B features"]:
     """The chosen inputs side by side, categories one-hot, before standardisation."""
+    flag = spaces.Discrete(2)
     parts = {
-        "observation": lambda: encode(spaces_.observation, observation),
-        "action": lambda: encode(spaces_.action, action),
-        "next_observation": lambda: encode(spaces_.observation, next_observation),
-        "terminated": lambda: terminated.reshape(-1, 1).astype(np.float32),
+        "observation": (spaces_.observation, observation),
+        "action": (spaces_.action, action),
+        "next_observation": (spaces_.observation, next_observation),
+        "terminated": (flag, terminated),
     }
-    return np.concatenate([parts[name]() for name in inputs], axis=1)
+    return np.concatenate([encode(*parts[name]) for name in inputs], axis=1)
 
 
 def restore(
@@ -139,7 +142,7 @@ def initial(
     scale = raw.std(axis=0)
     sizes = [raw.shape[1], *model.hidden, 1]
     parameters: dict[str, np.ndarray] = {}
-    for layer, (fan_in, fan_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for layer, (fan_in, fan_out) in enumerate(pairwise(sizes)):
         bound = 1 / np.sqrt(fan_in)
         for name, rows in (("weight", fan_in), ("bias", 1)):
             shape = (model.members, rows, fan_out)

@@ -1,0 +1,119 @@
+"""The command, run as a user runs it: a process of its own, on a home of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+TINY: dict[str, Any] = {
+    "name": "tiny",
+    "environment": {"id": "Pendulum-v1", "count": 4, "time_limit": 40},
+    "feedback": {
+        "kind": "preference",
+        "segment_steps": 10,
+        "reward_model": {"hidden": [8], "epochs": 3},
+    },
+    "optimiser": {"kind": "ppo", "steps": 32, "batch_size": 64, "epochs": 2, "hidden": [8]},
+    "budget": {"env_steps": 1000, "labels": 9, "rounds": 3, "initial_steps": 160},
+    "evaluation": {"episodes": 3},
+    "seed": 5,
+}
+
+
+@dataclass
+class Command:
+    """`rlhf` on one home."""
+
+    home: Path
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
+        """Start the command and return at once."""
+        given = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI")
+        }
+        return subprocess.Popen(
+            [sys.executable, "-m", "flows.cli", *arguments],
+            env={
+                **given,
+                "RLHF_HOME": str(self.home),
+                "OMP_NUM_THREADS": "1",
+                **self.environment,
+                **environment,
+            },
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def __call__(self, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        """Run the command to its end."""
+        process = self.start(*arguments, **environment)
+        out, err = process.communicate(timeout=200)
+        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+    def train(self, *arguments: str, **environment: str) -> dict[str, Any]:
+        """Train the tiny experiment; returns its JSON."""
+        done = self("train", str(tiny_file(self.folder)), "--json", *arguments, **environment)
+        assert done.returncode == 0, done.stderr
+        result: dict[str, Any] = json.loads(done.stdout)
+        return result
+
+
+def tiny_file(folder: Path, **changes: Any) -> Path:
+    """The tiny experiment as a file, with some sections replaced."""
+    path = folder / "tiny.yaml"
+    path.write_text(yaml.safe_dump({**TINY, **changes}))
+    return path
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
+    """Return when the condition holds; fail the test when it never does."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.05)
+
+
+def run_ids(home: Path) -> dict[str, str]:
+    """Status of every run in the home's tracking store, by run id."""
+    from tasks import tracking
+    from tasks.home import Home
+
+    client = tracking.client(Home(home))
+    experiments = [e.experiment_id for e in client.search_experiments()]
+    return {r.info.run_id: r.info.status for r in client.search_runs(experiments)}
+
+
+@pytest.fixture(scope="session")
+def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home whose Prefect server stays up for the whole session."""
+    from flows import embedded_server
+    from tasks.home import Home
+
+    path = tmp_path_factory.mktemp("home")
+    home = Home(path)
+    url = embedded_server.request(home)
+    embedded_server.wait(home, url)
+    yield path
+    entry = json.loads((path / "prefect" / "server.json").read_text())
+    os.kill(entry["pid"], signal.SIGTERM)
+
+
+@pytest.fixture
+def rlhf(shared_home: Path, tmp_path: Path) -> Command:
+    """The command on the shared home, in a working folder of the test's own."""
+    return Command(shared_home, tmp_path)

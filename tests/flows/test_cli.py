@@ -1,0 +1,69 @@
+"""What the command shows."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from flows import catalogue, presets
+from flows.cli import app
+from tests.flows.conftest import tiny_file
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from typer.testing import CliRunner; from flows.cli import app; "
+        "assert CliRunner().invoke(app, ['--help']).exit_code == 0; "
+        "heavy = {'torch', 'prefect', 'mlflow', 'pandas', 'stable_baselines3', 'gymnasium'}; "
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_list_names_every_plugin_with_fields_defaults_and_meaning() -> None:
+    content = json.loads(CliRunner().invoke(app, ["list", "--json"]).stdout)
+    assert content["presets"] == presets.names()
+    assert set(content["plugins"]) == set(catalogue.FAMILIES)
+    field = content["plugins"]["queries"]["disagreement"]["fields"]["oversample"]
+    assert field == {
+        "default": 10,
+        "meaning": "Candidate pairs drawn for each pair that is asked.",
+    }
+    for kinds in content["plugins"].values():
+        for kind, plugin in kinds.items():
+            assert plugin["meaning"], kind
+            assert all(f["meaning"] for f in plugin["fields"].values()), kind
+
+
+def test_list_can_be_read_by_a_person() -> None:
+    shown = CliRunner().invoke(app, ["list", "queries"]).stdout
+    assert "kind disagreement" in shown
+    assert "oversample" in shown
+    assert "preference" not in shown.split("queries: kind uniform")[1]
+
+
+@pytest.mark.parametrize("preset", presets.names())
+def test_every_preset_is_valid(preset: str) -> None:
+    done = CliRunner().invoke(app, ["check", preset])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("ok: ")
+    assert done.stderr == ""
+
+
+def test_one_line_swaps_the_strategy_and_what_it_leaves_unused_is_said(tmp_path: Path) -> None:
+    path = tiny_file(tmp_path)
+    path.write_text(path.read_text().replace("kind: preference", "kind: true_reward"))
+    done = CliRunner().invoke(app, ["check", str(path)])
+    assert done.exit_code == 0
+    assert "ok: tiny: true_reward on Pendulum-v1" in done.stdout
+    assert "note: feedback: field 'segment_steps' is not used by kind 'true_reward'" in done.stderr
+
+
+def test_set_overrides_any_field(tmp_path: Path) -> None:
+    overrides = ["--set", "feedback.queries=uniform", "--set", "budget.labels=7"]
+    done = CliRunner().invoke(app, ["check", str(tiny_file(tmp_path)), *overrides])
+    assert "7 labels" in done.stdout

@@ -1,0 +1,131 @@
+"""Kill it, break it, stop it: nothing is lost and nothing stays open."""
+
+import json
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tasks import tracking
+from tasks.home import Home
+from tests.flows.conftest import Command, run_ids, tiny_file, wait_until
+
+COMPARED = ("labels", "env_steps", "true_return_mean", "true_return_iqm")
+
+
+def leases(home: Path) -> set[str]:
+    """Runs that somebody works on, or did when it was killed."""
+    return {path.stem for path in (home / "leases").glob("*.json")}
+
+
+def memos(home: Path, run_id: str) -> int:
+    return len(list((home / "store" / "memo" / run_id).glob("*.json")))
+
+
+@pytest.mark.parametrize("after", [1, 4, 9])
+def test_a_killed_run_resumes_to_the_numbers_of_an_undisturbed_one(
+    rlhf: Command, after: int
+) -> None:
+    undisturbed = rlhf.train("--set", f"seed={after}")
+    before = set(run_ids(rlhf.home))
+    process = rlhf.start("train", str(tiny_file(rlhf.folder)), "--set", f"seed={after}")
+    wait_until(lambda: bool(leases(rlhf.home) - before))
+    (run_id,) = leases(rlhf.home) - before
+    wait_until(lambda: memos(rlhf.home, run_id) >= after)
+    time.sleep(random.Random(after).uniform(0, 0.1))
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    finished = memos(rlhf.home, run_id)
+
+    done = rlhf("resume", run_id, "--json")
+    assert done.returncode == 0, done.stderr
+    resumed = json.loads(done.stdout)
+    assert {k: resumed[k] for k in COMPARED} == {k: undisturbed[k] for k in COMPARED}
+    assert resumed["run_id"] == run_id
+    assert run_ids(rlhf.home)[run_id] == "FINISHED"
+    assert set(run_ids(rlhf.home)) == before | {run_id}
+    assert memos(rlhf.home, run_id) == 16 > finished
+
+    client = tracking.client(Home(rlhf.home))
+    for metric in ("eval/true_return_iqm", "feedback/labels_total", "time/fit"):
+        assert len(client.get_metric_history(run_id, metric)) == 3, metric
+    assert len(client.search_model_versions(f"run_id = '{run_id}'")) == 1
+
+    again = rlhf("resume", run_id)
+    assert again.returncode == 2
+    assert "is finished" in again.stderr
+
+
+def test_a_run_that_goes_on_cannot_be_resumed_and_ctrl_c_closes_it_with_the_reason(
+    rlhf: Command,
+) -> None:
+    before = set(run_ids(rlhf.home))
+    long = ("--set", "budget.env_steps=1000000")
+    process = rlhf.start("train", str(tiny_file(rlhf.folder)), *long)
+    wait_until(lambda: bool(leases(rlhf.home) - before))
+    (run_id,) = leases(rlhf.home) - before
+    wait_until(lambda: memos(rlhf.home, run_id) >= 2)
+    busy = rlhf("resume", run_id)
+    assert busy.returncode == 2
+    assert f"run {run_id} is still going on in process {process.pid}" in busy.stderr
+
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert f"rlhf resume {run_id}" in err
+    run = tracking.client(Home(rlhf.home)).get_run(run_id)
+    assert run.info.status == "KILLED"
+    assert run.data.tags[tracking.REASON_TAG]
+
+
+def test_a_killed_run_is_closed_by_the_next_one(rlhf: Command) -> None:
+    before = set(run_ids(rlhf.home))
+    process = rlhf.start("train", str(tiny_file(rlhf.folder)))
+    wait_until(lambda: bool(leases(rlhf.home) - before))
+    (run_id,) = leases(rlhf.home) - before
+    process.kill()
+    process.communicate()
+    assert run_ids(rlhf.home)[run_id] == "RUNNING"
+    rlhf.train()
+    run = tracking.client(Home(rlhf.home)).get_run(run_id)
+    assert run.info.status == "KILLED"
+    assert f"rlhf resume {run_id}" in run.data.tags[tracking.REASON_TAG]
+
+
+def test_a_run_that_breaks_is_closed_as_failed_with_the_reason(rlhf: Command) -> None:
+    before = set(run_ids(rlhf.home))
+    (rlhf.folder / "breaking.py").write_text(
+        "import gymnasium\n"
+        "from gymnasium.envs.classic_control import PendulumEnv\n"
+        "class Breaking(PendulumEnv):\n"
+        "    taken = 0\n"
+        "    def step(self, action):\n"
+        "        self.taken += 1\n"
+        "        if self.taken > 60: raise OSError('the robot fell over')\n"
+        "        return super().step(action)\n"
+        "gymnasium.register('Breaking-v0', Breaking, max_episode_steps=200)\n"
+    )
+    environment = {"id": "breaking:Breaking-v0", "count": 4}
+    path = tiny_file(rlhf.folder, environment=environment)
+    done = rlhf("train", str(path), PYTHONPATH=str(rlhf.folder))
+    assert done.returncode == 1
+    assert "the robot fell over" in done.stderr
+    ((run_id, status),) = [(r, s) for r, s in run_ids(rlhf.home).items() if r not in before]
+    assert status == "FAILED"
+    run = tracking.client(Home(rlhf.home)).get_run(run_id)
+    assert "the robot fell over" in run.data.tags[tracking.REASON_TAG]
+
+
+def test_two_trainings_started_at_once_on_a_fresh_home_both_finish(tmp_path: Path) -> None:
+    rlhf = Command(tmp_path / "home", tmp_path)
+    path = str(tiny_file(tmp_path))
+    processes = [rlhf.start("train", path, "--json", "--set", f"seed={s}") for s in (1, 2)]
+    outputs = [process.communicate(timeout=200) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    assert not [err for _, err in outputs if "locked" in err]
+    assert sorted(run_ids(tmp_path / "home").values()) == ["FINISHED", "FINISHED"]
+    # With no user left, the embedded server takes its leave.
+    wait_until(lambda: not (tmp_path / "home" / "prefect" / "server.json").exists(), 60)
