@@ -34,8 +34,6 @@ def play(job: tuple[str, str, int, tuple[str, ...]]) -> dict[str, Any]:
     """One run; process time counts the work of one core."""
     import warnings
 
-    import torch
-
     from flows import presets
     from rlhf_core.errors import UnusedFieldWarning
     from rlhf_core.experiment import load
@@ -45,7 +43,6 @@ def play(job: tuple[str, str, int, tuple[str, ...]]) -> dict[str, Any]:
     warnings.simplefilter("ignore", UnusedFieldWarning)
     changes = (f"feedback.kind={strategy}", f"seed={seed}", *overrides)
     experiment = load(presets.find(preset), changes)
-    torch.set_num_threads(experiment.threads)
     began = time.process_time()
     final = run(experiment)
     return {

@@ -7,6 +7,7 @@ from rlhf_core import stages
 from rlhf_core.experiment import Experiment
 from rlhf_core.feedback import FeedbackState
 from rlhf_core.optimisers import PolicyState
+from rlhf_core.threads import limited
 from rlhf_core.types import Evaluation, Metrics, RolloutRewards, Rollouts
 
 
@@ -58,8 +59,9 @@ def run(
     experiment: Experiment, report: Callable[[Progress], None] = lambda progress: None
 ) -> Progress:
     """Play all rounds of an experiment; `report` is told after each."""
-    progress = begin(experiment)
-    for _ in range(experiment.budget.rounds):
-        progress = advance(experiment, progress)
-        report(progress)
+    with limited(experiment.threads):
+        progress = begin(experiment)
+        for _ in range(experiment.budget.rounds):
+            progress = advance(experiment, progress)
+            report(progress)
     return progress

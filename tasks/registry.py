@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,14 +60,17 @@ def register(
         )
         model = client.create_logged_model(run.info.experiment_id, "policy", run_id)
         place = Path(folder) / "model"
-        pyfunc.save_model(
-            path=place,
-            python_model=str(Path(__file__).with_name("policy_model.py")),
-            artifacts={"weights": str(weights), "config": str(config)},
-            code_paths=[str(Path(rlhf_core.__file__).parent)],
-            pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
-            signature=_signature(experiment),
-        )
+        with warnings.catch_warnings():
+            # MLflow would like a schema of its own from annotations; the signature says it all.
+            warnings.filterwarnings("ignore", ".*type hint", UserWarning)
+            pyfunc.save_model(
+                path=place,
+                python_model=str(Path(__file__).with_name("policy_model.py")),
+                artifacts={"weights": str(weights), "config": str(config)},
+                code_paths=[str(Path(rlhf_core.__file__).parent)],
+                pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
+                signature=_signature(experiment),
+            )
         client.log_model_artifacts(model.model_id, str(place))
     client.finalize_logged_model(model.model_id, "READY")
     step = policy.steps

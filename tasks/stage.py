@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
-import torch
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from rlhf_core.experiment import Experiment
 from rlhf_core.store import Ref, Store, ValueType
+from rlhf_core.threads import limited
 from rlhf_core.types import Metrics, Value
 from tasks import progress
 from tasks.home import Home
@@ -103,8 +103,8 @@ def stage(body: Body) -> Callable[..., Outcome]:
         if known is not None:
             return Outcome(**known)
         progress.tell(progress.Stage(name, round))
-        torch.set_num_threads(run.experiment.threads)
-        saved, metrics = body(work, **refs)
+        with limited(run.experiment.threads):
+            saved, metrics = body(work, **refs)
         metrics = {**metrics, f"time/{name}": work.seconds}
         outcome = Outcome(saved, metrics, time.time_ns() // 1_000_000)
         work.store.remember(key, asdict(outcome))

@@ -1,5 +1,8 @@
 """A short film of a policy."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 
 import numpy as np
@@ -9,6 +12,21 @@ from rlhf_core.rollouts import Act
 
 WIDTH = 240
 """Pixels; GIFs of more are slow to write and to open."""
+
+
+@contextmanager
+def _without_a_screen() -> Iterator[None]:
+    """Keep SDL, which draws the classic environments, from looking for a screen."""
+    name = "SDL_VIDEODRIVER"
+    before = os.environ.get(name)
+    os.environ[name] = "dummy"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def film(
@@ -30,13 +48,14 @@ def film(
     env = environment.make(render_mode="rgb_array")
     frames = []
     observation, _ = env.reset(seed=seed)
-    for step in range(steps):
-        if step % every == 0:
-            image = Image.fromarray(np.asarray(env.render(), dtype=np.uint8))
-            frames.append(image.resize((WIDTH, round(image.height * WIDTH / image.width))))
-        observation, _, terminated, truncated, _ = env.step(act(observation[None])[0])
-        if terminated or truncated:
-            break
+    with _without_a_screen():
+        for step in range(steps):
+            if step % every == 0:
+                image = Image.fromarray(np.asarray(env.render(), dtype=np.uint8))
+                frames.append(image.resize((WIDTH, round(image.height * WIDTH / image.width))))
+            observation, _, terminated, truncated, _ = env.step(act(observation[None])[0])
+            if terminated or truncated:
+                break
     frames_per_second = float(env.metadata.get("render_fps") or 30) / every
     env.close()
     # One palette for all frames: finding one for each takes most of the time.

@@ -48,7 +48,11 @@ class Optimiser(Plugin):
 
     @abstractmethod
     def rollout_steps(self, environment: Environment) -> int:
-        """Environment steps of one rollout; `optimise` takes whole rollouts."""
+        """Environment steps of one rollout; `optimise` takes whole rollouts.
+
+        Raises:
+            ValueError: the optimiser's own fields do not fit such a rollout.
+        """
 
     @abstractmethod
     def initial(self, spaces: Spaces, seed: int) -> PolicyState:

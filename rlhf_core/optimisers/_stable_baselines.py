@@ -64,6 +64,8 @@ class RecordingVecEnv(VecEnv):
     once the rollout is complete, from the record.
     """
 
+    render_mode: str | None = None
+
     def __init__(self, environment: Environment, rng: np.random.Generator) -> None:
         self.recorder = Recorder(environment.make_vector())
         vector = self.recorder.environment
@@ -145,9 +147,10 @@ class Relabel(BaseCallback):
 
     def _labels(self, record: Record) -> np.ndarray:
         if isinstance(self.reward, EnvironmentReward):
-            # Learned rewards come with deviation 1; give the control the same, for each stage.
+            # Learned rewards come on a scale of 1; give the control the same, for each stage. Not
+            # shifted, since that would change what an episode's end is worth.
             if self._true_scale is None:
-                self._true_scale = max(float(record.rewards.std()), 1e-6)
+                self._true_scale = float(np.sqrt(np.square(record.rewards).mean())) or 1.0
             return (record.rewards / self._true_scale).astype(np.float32)
 
         def flat(array: np.ndarray) -> np.ndarray:

@@ -48,8 +48,14 @@ class PPO(Optimiser):
     """Widths of the hidden layers, for the policy and for the value function."""
 
     def rollout_steps(self, environment: Environment) -> int:
-        """Steps of all copies together."""
-        return self.steps * environment.count
+        """Steps of all copies together, a multiple of the batch size."""
+        rollout = self.steps * environment.count
+        if rollout % self.batch_size:
+            raise ValueError(
+                f"optimiser.batch_size: expected a divisor of the rollout ({self.steps} steps of "
+                f"{environment.count} copies = {rollout}), actual: {self.batch_size}"
+            )
+        return rollout
 
     def initial(self, spaces: Spaces, seed: int) -> PolicyState:
         """Weights as Stable-Baselines3 draws them."""

@@ -79,8 +79,11 @@ class RewardEnsemble:
     def normalised_on(self, reference: Segments) -> "RewardEnsemble":
         """The same ensemble with mean 0 and standard deviation 1 over these steps."""
         raw = self.members(*transitions(reference)).mean(axis=0)[reference.mask.ravel()]
-        scale = float(max(raw.std(), 1e-6))
-        return replace(self, state=replace(self.state, mean=float(raw.mean()), scale=scale))
+        scale = float(raw.std())
+        return replace(
+            self,
+            state=replace(self.state, mean=float(raw.mean()), scale=scale if scale > 1e-6 else 1.0),
+        )
 
 
 def transitions(segments: Segments) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
