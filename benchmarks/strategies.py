@@ -3,8 +3,8 @@
     python benchmarks/strategies.py pendulum-preference --seeds 10 --processes 2
 
 Runs the same stages as `rlhf train`, without servers. Each finished run is appended to a JSON-lines
-file, so an interrupted benchmark goes on where it stopped; at the end a Markdown table is written
-beside it: mean, IQM and 95 % interval over seeds of the final true return (IQM over the evaluation
+file, so an interrupted benchmark goes on where it stopped; at the end a Markdown table and a
+picture are written beside it: mean, IQM and 95 % interval over seeds of the final true return (IQM over the evaluation
 episodes of each seed).
 """
 
@@ -44,13 +44,18 @@ def play(job: tuple[str, str, int, tuple[str, ...]]) -> dict[str, Any]:
     changes = (f"feedback.kind={strategy}", f"seed={seed}", *overrides)
     experiment = load(presets.find(preset), changes)
     began = time.process_time()
-    final = run(experiment)
+    curve: list[tuple[int, float]] = []
+    final = run(
+        experiment,
+        lambda p: curve.append((p.policy.steps, round(p.metrics["eval/true_return_iqm"], 1))),
+    )
     return {
         "strategy": strategy,
         "seed": seed,
         "overrides": list(overrides),
         "cpu_seconds": round(time.process_time() - began, 1),
         "env_steps": final.policy.steps,
+        "curve": curve,
         **{name: round(value, 4) for name, value in final.metrics.items()},
     }
 
@@ -92,6 +97,30 @@ def table(rows: list[dict[str, Any]], preset: str) -> str:
     )
 
 
+def picture(rows: list[dict[str, Any]], preset: str, path: Path) -> None:
+    """Learning curves: the interquartile mean over seeds, its 95 % interval shaded."""
+    import numpy as np
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from rlhf_core.evaluation.statistics import bootstrap_interval, interquartile_mean
+
+    figure = Figure(figsize=(7, 4), dpi=130, layout="constrained")
+    axes = figure.subplots()
+    for index, strategy in enumerate(dict.fromkeys(r["strategy"] for r in rows)):
+        curves = np.array([r["curve"] for r in rows if r["strategy"] == strategy])
+        steps, returns = curves[0, :, 0], curves[:, :, 1].T
+        bounds = [bootstrap_interval(column, np.random.default_rng(0)) for column in returns]
+        low, high = np.array(bounds).T
+        middle = [interquartile_mean(column) for column in returns]
+        axes.plot(steps, middle, color=f"C{index}", label=strategy.replace("_", " "))
+        axes.fill_between(steps, low, high, color=f"C{index}", alpha=0.2, linewidth=0)
+    axes.set(xlabel="environment steps", ylabel="true return", title=preset)
+    axes.legend(frameon=False, ncols=2)
+    axes.grid(alpha=0.3)
+    FigureCanvasAgg(figure).print_png(str(path))
+
+
 def main() -> None:
     """Run what is missing, then write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -114,6 +143,7 @@ def main() -> None:
             shown = f"{result['strategy']:<16} seed {result['seed']}"
             print(f"{shown}: {result['eval/true_return_iqm']:.1f}", flush=True)
     path.with_suffix(".md").write_text(table(done, arguments.preset))
+    picture(done, arguments.preset, path.with_suffix(".png"))
     print(path.with_suffix(".md").read_text())
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from tasks import tracking
 from tasks.home import Home
+from tests.docs.test_docs import documented_metrics
 from tests.flows.conftest import Command
 
 SUMMARY = {
@@ -56,6 +57,8 @@ def test_mlflow_has_parameters_tags_metrics_at_environment_steps_labels_and_arti
     labels = client.get_metric_history(result["run_id"], "feedback/labels_total")
     assert [m.value for m in labels] == [3, 6, 9]
     assert run.data.metrics["time/orchestration"] > 0
+    documented = documented_metrics() - {"eval/success_rate"}
+    assert {m for m in run.data.metrics if not m.startswith("model/")} == documented
 
     (dataset,) = run.inputs.dataset_inputs
     assert dataset.dataset.name == "labels"

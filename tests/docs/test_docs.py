@@ -1,0 +1,73 @@
+"""The documents tell the truth: their code runs and their tables are complete."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from flows import catalogue
+from rlhf_core import loop
+from rlhf_core.experiment import from_mapping
+from tests.flows.conftest import TINY
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+
+
+def blocks(language: str) -> list[Any]:
+    """Fenced code of one language in all pages."""
+    found = []
+    for page in PAGES:
+        for index, code in enumerate(
+            re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.S)
+        ):
+            found.append(pytest.param(code, id=f"{page.stem}-{index}"))
+    return found
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_python_in_the_documents_runs(code: str) -> None:
+    exec(compile(code, "documentation", "exec"), {"__name__": "documentation"})
+
+
+@pytest.mark.parametrize("code", blocks("yaml"))
+def test_experiments_in_the_documents_are_valid(code: str) -> None:
+    from_mapping(yaml.safe_load(code))
+
+
+def test_every_kind_stands_in_the_documents() -> None:
+    text = "\n".join(page.read_text() for page in PAGES)
+    for family in catalogue.FAMILIES.values():
+        for kind in family.kinds():
+            assert f"`{kind}`" in text, kind
+
+
+def test_relative_links_lead_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def documented_metrics() -> set[str]:
+    table = (ROOT / "docs" / "metrics.md").read_text()
+    return set(re.findall(r"^\| `([a-z_]+/[a-z_]+)` \|", table, re.M))
+
+
+def test_every_metric_that_a_round_gives_is_documented_and_the_other_way_round() -> None:
+    experiment = from_mapping({**TINY, "budget": {**TINY["budget"], "labels": 60}})
+    given: set[str] = set()
+    loop.run(experiment, lambda progress: given.update(progress.metrics))
+    # Tasks add totals, times and steps, and replace a round's counts by the totals.
+    counted = {"feedback/queries", "feedback/labels", "feedback/cost"}
+    totals = {f"{name}_total" for name in counted}
+    times = {
+        f"time/{stage}"
+        for stage in (
+            "collect", "ask", "answer", "fit", "optimise", "evaluate", "report", "orchestration"
+        )
+    }  # fmt: skip
+    logged = (given - counted) | totals | times | {"policy/steps"}
+    told_by_some_environments = {"eval/success_rate"}
+    assert documented_metrics() == logged | told_by_some_environments

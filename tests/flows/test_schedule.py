@@ -1,0 +1,53 @@
+"""The pins hold: a scheduled flow run really fires on the embedded server.
+
+A later SQLAlchemy or FastAPI stops Prefect's scheduler without a word.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from flows import embedded_server
+from tasks.home import Home
+from tests.flows.conftest import wait_until
+
+FLOW = """
+import os
+from pathlib import Path
+from prefect import flow
+
+@flow
+def beat():
+    with open(os.environ["BEATS"], "a") as file:
+        file.write("beat\\n")
+
+if __name__ == "__main__":
+    beat.serve(name="every-few-seconds", interval=3)
+"""
+
+
+def test_a_scheduled_flow_fires_more_than_once(shared_home: Path, tmp_path: Path) -> None:
+    home = Home(shared_home)
+    url = embedded_server.request(home)
+    (tmp_path / "scheduled.py").write_text(FLOW)
+    beats = tmp_path / "beats"
+    process = subprocess.Popen(
+        [sys.executable, "scheduled.py"],
+        env={
+            **os.environ,
+            **embedded_server.environment(home),
+            "PREFECT_API_URL": url,
+            "PREFECT_RUNNER_POLL_FREQUENCY": "1",
+            "BEATS": str(beats),
+        },
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_until(lambda: beats.exists() and len(beats.read_text().split()) >= 2, 150)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
