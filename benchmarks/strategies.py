@@ -4,8 +4,8 @@
 
 Runs the same stages as `rlhf train`, without servers. Each finished run is appended to a JSON-lines
 file, so an interrupted benchmark goes on where it stopped; at the end a Markdown table and a
-picture are written beside it: mean, IQM and 95 % interval over seeds of the final true return (IQM over the evaluation
-episodes of each seed).
+picture are written beside it: mean, IQM and 95 % interval over seeds of the final true return (IQM
+over the evaluation episodes of each seed).
 """
 
 import argparse

@@ -2,8 +2,9 @@
 
 import warnings
 from collections.abc import Iterable, Mapping
+from fractions import Fraction
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import yaml
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
@@ -28,6 +29,8 @@ class Budget(Config):
     """Judgements that annotators are asked for, over all rounds."""
     rounds: PositiveInt = 10
     """Rounds of ask, fit, optimise and evaluate."""
+    label_schedule: Literal["constant", "hyperbolic"] = "hyperbolic"
+    """How labels are spread: evenly, or round r (from 0) in proportion to 1 / (1 + r)."""
     initial_steps: PositiveInt = 6400
     """Steps of the untrained policy that the first questions are taken from."""
 
@@ -94,7 +97,12 @@ class Experiment(Config):
 
     def labels_of(self, round: int) -> int:
         """Judgements asked for in a round."""
-        return _share(self.budget.labels, round, self.budget.rounds)
+        if self.budget.label_schedule == "constant":
+            return _share(self.budget.labels, round, self.budget.rounds)
+        weights = [Fraction(1, 1 + index) for index in range(self.budget.rounds)]
+        # Exact arithmetic: the parts must add up to the budget.
+        before, after = (sum(weights[:end]) / sum(weights) for end in (round, round + 1))
+        return int(self.budget.labels * after) - int(self.budget.labels * before)
 
 
 def _share(total: int, index: int, parts: int) -> int:

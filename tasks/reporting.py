@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from prefect import task
+from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from rlhf_core import seeding, stages
@@ -73,6 +74,20 @@ def publish(run: Run, history: Sequence[Metrics], first: Outcome, last: Mapping[
     seconds = {"time/report": work.seconds, "time/collect": first.metrics["time/collect"]}
     step = int(history[-1]["policy/steps"])
     tracking.log_metrics(home, run.run_id, seconds, step, first.finished_ms)
+    create_markdown_artifact(
+        _summary(run, history), key="summary", description="Outcome of the run"
+    )
+
+
+def _summary(run: Run, history: Sequence[Metrics]) -> str:
+    """What Prefect's page shows of the run."""
+    rows = [
+        f"| {int(m['policy/steps'])} | {int(m['feedback/labels_total'])} "
+        f"| {m['eval/true_return_iqm']:.1f} |"
+        for m in history
+    ]
+    head = "| environment steps | labels | true return (IQM) |\n|---|---|---|"
+    return f"MLflow run `{run.run_id}`\n\n{head}\n" + "\n".join(rows)
 
 
 def _pictures(

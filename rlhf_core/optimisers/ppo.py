@@ -24,7 +24,7 @@ class PPO(Optimiser):
     """Adam's step size at the start."""
     learning_rate_schedule: Literal["constant", "linear"] = "linear"
     """`linear` decays the step size to 0 at the end of the run."""
-    steps: PositiveInt = 64
+    steps: PositiveInt = 128
     """Steps of each environment copy in one rollout."""
     batch_size: PositiveInt = 256
     """Transitions a gradient step."""

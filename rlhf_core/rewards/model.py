@@ -23,13 +23,13 @@ class RewardModel(Config):
     """M, networks in the ensemble; each holds out another part of the labels."""
     inputs: tuple[Input, ...] = ("observation", "action")
     """What the reward may look at."""
-    learning_rate: PositiveFloat = 3e-3
+    learning_rate: PositiveFloat = 1e-3
     """Adam's step size."""
     weight_decay: NonNegativeFloat = 1e-4
     """Decoupled weight decay (AdamW)."""
     epochs: PositiveInt = 20
     """Passes over the labels in one fit, at the most."""
-    batch_size: PositiveInt = 64
+    batch_size: PositiveInt = 16
     """Labels a gradient step."""
     patience: PositiveInt = 10
     """Epochs without a better held-out loss after which a member stops."""
