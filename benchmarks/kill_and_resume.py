@@ -19,8 +19,17 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tasks import tracking
+from tasks.home import Home
+
 SMALL = ("budget.env_steps=33000", "budget.rounds=4", "budget.labels=60")
-COMPARED = ("labels", "env_steps", "true_return_mean", "true_return_iqm")
+COMPARED = (
+    "feedback/labels_total",
+    "policy/steps",
+    "eval/true_return_mean",
+    "eval/true_return_iqm",
+    "reward/train_loss",
+)
 
 
 def rlhf(home: Path, *arguments: str) -> "subprocess.Popen[str]":
@@ -34,7 +43,7 @@ def rlhf(home: Path, *arguments: str) -> "subprocess.Popen[str]":
 
 
 def finish(process: "subprocess.Popen[str]") -> dict[str, Any]:
-    """Wait for the command and read its result."""
+    """Wait for the command to succeed and read its result."""
     out, err = process.communicate()
     if process.returncode:
         raise SystemExit(f"rlhf failed: {err}")
@@ -42,9 +51,11 @@ def finish(process: "subprocess.Popen[str]") -> dict[str, Any]:
     return result
 
 
-def leases(home: Path) -> set[str]:
-    """Runs that are going on, or were when they were killed."""
-    return {path.stem for path in (home / "leases").glob("*.json")}
+def runs(home: Home) -> dict[str, Any]:
+    """Every MLflow run of the home by its id."""
+    client = tracking.client(home)
+    places = [experiment.experiment_id for experiment in client.search_experiments()]
+    return {run.info.run_id: run for run in client.search_runs(places)}
 
 
 def main() -> None:
@@ -55,19 +66,18 @@ def main() -> None:
     parser.add_argument("--preset", default="pendulum-preference")
     arguments = parser.parse_args()
     rng = random.Random(0)
-    home = Path(tempfile.mkdtemp(prefix="rlhf-kill-"))
+    place = Path(tempfile.mkdtemp(prefix="rlhf-kill-"))
+    home = Home(place)
     sets = [part for override in SMALL for part in ("--set", override)]
-    seed, kills, wrong, undisturbed_runs = 0, 0, 0, 0
+    seed, kills, wrong = 0, 0, 0
     while kills < arguments.kills:
         train = ("train", arguments.preset, *sets, "--set", f"seed={seed}")
         began = time.monotonic()
-        undisturbed = finish(rlhf(home, *train))
-        undisturbed_runs += 1
+        undisturbed = finish(rlhf(place, *train))["run_id"]
         length = time.monotonic() - began
-        before = leases(home)
-        run_id, command = None, train
+        before, run_id = set(runs(home)), None
         for _ in range(min(arguments.kills_a_run, arguments.kills - kills)):
-            process = rlhf(home, *command)
+            process = rlhf(place, *(("resume", run_id) if run_id else train))
             try:
                 process.wait(rng.uniform(0.2, 1.0) * length)
                 break  # It was faster than the kill.
@@ -75,30 +85,29 @@ def main() -> None:
                 os.kill(process.pid, signal.SIGKILL)
                 process.communicate()
             kills += 1
-            found = leases(home) - before
-            if run_id is None and found:
-                (run_id,) = found
-            command = ("resume", run_id) if run_id else train
-            print(f"seed {seed}: kill {kills}, run {run_id or 'not begun'}", flush=True)
+            (run_id,) = set(runs(home)) - before or {None}
+            status = runs(home)[run_id].info.status if run_id else "not begun"
+            print(f"seed {seed}: kill {kills}, run {run_id} {status}", flush=True)
+            if status == "FINISHED":
+                break
         else:
-            process = rlhf(home, *command)
-        resumed = finish(process)
-        same = all(resumed[name] == undisturbed[name] for name in COMPARED)
-        wrong += not same
-        print(f"seed {seed}: {'equal' if same else 'DIFFERENT'} {resumed}", flush=True)
+            finish(rlhf(place, *(("resume", run_id) if run_id else train)))
+        (run_id,) = set(runs(home)) - before
+        final = runs(home)
+        numbers = [
+            [final[r].data.metrics[name] for name in COMPARED] for r in (run_id, undisturbed)
+        ]
+        wrong += numbers[0] != numbers[1]
+        print(f"seed {seed}: killed {numbers[0]}, undisturbed {numbers[1]}", flush=True)
         seed += 1
 
-    from tasks import tracking
-    from tasks.home import Home
-
-    client = tracking.client(Home(home))
-    runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
-    open_runs = [r.info.run_id for r in runs if r.info.status != "FINISHED"]
+    states = [run.info.status for run in runs(home).values()]
+    unfinished = len(states) - states.count("FINISHED")
     print(
-        f"{kills} kills over {seed} runs: {wrong} differ; MLflow holds {len(runs)} runs "
-        f"({undisturbed_runs} undisturbed, {seed} resumed), {len(open_runs)} not FINISHED"
+        f"{kills} kills over {seed} runs: {wrong} differ from the undisturbed run; MLflow holds "
+        f"{len(states)} runs for {2 * seed} trainings, {unfinished} of them not FINISHED"
     )
-    sys.exit(1 if wrong or open_runs or len(runs) != undisturbed_runs + seed else 0)
+    sys.exit(1 if wrong or unfinished or len(states) != 2 * seed else 0)
 
 
 if __name__ == "__main__":

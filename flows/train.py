@@ -8,7 +8,7 @@ from prefect.client.schemas.objects import FlowRun, State
 
 from flows.reconcile import close_abandoned
 from rlhf_core.experiment import Experiment
-from tasks import tracking
+from tasks import lease, tracking
 from tasks.evaluation import evaluate
 from tasks.feedback import answer, ask
 from tasks.home import Home
@@ -23,17 +23,16 @@ _began: dict[str, float] = {}
 
 def close(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Close the MLflow run as the flow run ended, with the reason where it did not finish."""
-    home = Home()
-    run_id = tracking.find(home, str(flow_run.id))
-    if run_id is None:
-        return  # It failed before there was a run.
-    if state.is_completed():
-        seconds = time.perf_counter() - _began[str(flow_run.id)] - worked_seconds(run_id)
+    home, flow_run_id = Home(), str(flow_run.id)
+    run_id = tracking.find(home, flow_run_id)
+    if run_id is not None and state.is_completed():
+        seconds = time.perf_counter() - _began[flow_run_id] - worked_seconds(run_id)
         tracking.log_closing(home, run_id, {"time/orchestration": seconds})
         tracking.close_run(home, run_id, "FINISHED")
-    else:
+    elif run_id is not None:
         status: tracking.Status = "FAILED" if state.is_failed() else "KILLED"
         tracking.close_run(home, run_id, status, state.message or state.name)
+    lease.release(home, flow_run_id)
 
 
 @flow(

@@ -13,12 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from pydantic import ValidationError
 
 from rlhf_core import loop, stages
 from rlhf_core.annotators import Annotator
 from rlhf_core.annotators.synthetic import Synthetic
 from rlhf_core.environments.factory import Environment
-from rlhf_core.errors import RunError
+from rlhf_core.errors import ConfigurationError, RunError
 from rlhf_core.experiment import Budget, EvaluationSettings, Experiment
 from rlhf_core.feedback import FeedbackStrategy
 from rlhf_core.feedback.true_reward import TrueReward
@@ -89,10 +90,10 @@ class Agent:
         with limited(experiment.threads):
             return stages.evaluate(experiment, 0, self._trained())[0]
 
-    def act(self, observation: np.ndarray) -> np.ndarray:
+    def act(self, observation: np.ndarray) -> np.ndarray | np.generic:
         """The policy's most likely action for one observation."""
         act = self.optimiser.act(self._trained(), self.env.spaces(), deterministic=True)
-        action: np.ndarray = act(np.asarray(observation)[None])[0]
+        action: np.ndarray | np.generic = act(np.asarray(observation)[None])[0]
         return action
 
     def save(self, path: str | Path) -> None:
@@ -110,15 +111,19 @@ class Agent:
         return self.policy
 
     def _experiment(self, budget: Budget | None = None) -> Experiment:
-        return Experiment(
-            name="agent",
-            environment=self.env,
-            feedback=self.feedback,
-            annotator=self.annotator,
-            optimiser=self.optimiser,
-            budget=budget or Budget(env_steps=10**9),
-            seed=self.seed,
-        )
+        try:
+            return Experiment(
+                name="agent",
+                environment=self.env,
+                feedback=self.feedback,
+                annotator=self.annotator,
+                optimiser=self.optimiser,
+                budget=budget or Budget(env_steps=10**9),
+                seed=self.seed,
+            )
+        except ValidationError as error:
+            problems = [p["msg"].removeprefix("Value error, ") for p in error.errors()]
+            raise ConfigurationError("; ".join(problems)) from None
 
 
 def PPOAgent(  # noqa: N802 - reads as the constructor that it is

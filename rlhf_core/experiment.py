@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import yaml
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
@@ -67,7 +67,7 @@ class Experiment(Config):
     """CPU threads of torch; for small networks one is the fastest."""
 
     @model_validator(mode="after")
-    def _steps_fill_the_rounds(self) -> Self:
+    def _steps_fill_the_rounds(self) -> "Experiment":
         rollout = self.optimiser.rollout_steps(self.environment)
         needed = self.first_steps + self.budget.rounds * rollout
         if self.budget.env_steps < needed:

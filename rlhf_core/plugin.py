@@ -24,7 +24,7 @@ from rlhf_core.errors import ConfigurationError, UnknownKindError, UnusedFieldWa
 
 def closest(name: str, valid: list[str]) -> str | None:
     """The valid word that is most like this one, if any is alike."""
-    close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name, valid, n=1, cutoff=0.6)
     return close[0] if close else None
 
 

@@ -116,7 +116,7 @@ def optimise(
         experiment.environment,
         experiment.feedback.reward(feedback, experiment.environment.spaces()),
         experiment.steps_of(round),
-        experiment.total_steps,
+        experiment.first_steps + experiment.total_steps,
         seeding.integer(rng),
         report,
     )

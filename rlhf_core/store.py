@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import fsspec
 import numpy as np
 
-from rlhf_core.errors import StoreError
+from rlhf_core.errors import ShapeError, StoreError
 from rlhf_core.types import Value
 
 Ref = str
@@ -60,7 +60,10 @@ class Store:
         path = f"{self._base}/memo/{key}.json"
         if not self._exists(path):
             return None
-        outcome: dict[str, Any] = json.loads(self._read(path))
+        try:
+            outcome: dict[str, Any] = json.loads(self._read(path))
+        except ValueError as error:
+            raise StoreError(f"{path} is damaged; delete it and resume the run") from error
         return outcome
 
     def _object_path(self, ref: Ref) -> str:
@@ -85,8 +88,13 @@ class Store:
         temporary = f"{path}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp"
         try:
             self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
-            self._files.pipe_file(temporary, content)
-            self._files.mv(temporary, path)
+            try:
+                self._files.pipe_file(temporary, content)
+                self._files.mv(temporary, path)
+            except BaseException:
+                if self._files.exists(temporary):
+                    self._files.rm_file(temporary)
+                raise
         except OSError as error:
             raise StoreError(
                 f"store {self.root} cannot be written: {error}; choose another folder with "
@@ -112,7 +120,9 @@ def unpack(content: bytes, expected: type[ValueType]) -> ValueType:
         length = int.from_bytes(content[:8], "little")
         header = json.loads(content[8 : 8 + length])["__metadata__"]["value"]
         value = _decode(json.loads(header), load(content))
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (
+        SafetensorError, ShapeError, AttributeError, KeyError, TypeError, ValueError
+    ) as error:  # fmt: skip
         raise StoreError(f"expected a stored {expected.__name__}, actual: {error}") from error
     if not isinstance(value, expected):
         raise StoreError(f"expected a {expected.__name__}, actual: {type(value).__name__}")
@@ -124,12 +134,14 @@ def _encode(item: Any, arrays: dict[str, np.ndarray]) -> Any:
         content = {f.name: _encode(getattr(item, f.name), arrays) for f in fields(item)}  # type: ignore[arg-type]
         return {"type": type(item).__name__, "fields": content}
     if isinstance(item, np.ndarray):
+        if item.dtype.kind not in "biuf":
+            raise TypeError(f"an array of {item.dtype} cannot be stored")
         name = f"a{len(arrays)}"
         arrays[name] = np.ascontiguousarray(item).reshape(item.shape)
         return {"array": name}
     if isinstance(item, Mapping):
-        return {"map": {str(key): _encode(entry, arrays) for key, entry in item.items()}}
-    if isinstance(item, Sequence) and not isinstance(item, str):
+        return {"map": {key: _encode(item[key], arrays) for key in sorted(item)}}
+    if isinstance(item, Sequence) and not isinstance(item, (str, bytes)):
         return [_encode(entry, arrays) for entry in item]
     if item is None or isinstance(item, (str, bool, int, float)):
         return item

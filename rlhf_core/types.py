@@ -43,15 +43,21 @@ class Value:
 
     def __post_init__(self) -> None:
         for field in fields(self):  # type: ignore[arg-type]
-            content = getattr(self, field.name)
-            if isinstance(content, np.ndarray):
-                view = content.view()
-                view.flags.writeable = False
-                object.__setattr__(self, field.name, view)
+            object.__setattr__(self, field.name, _read_only(getattr(self, field.name)))
         self._check()
 
     def _check(self) -> None:
         """Raise `ShapeError` where the fields do not fit together."""
+
+
+def _read_only(content: Any) -> Any:
+    """Arrays, and mappings of arrays, as views that cannot be written."""
+    if isinstance(content, Mapping):
+        return {name: _read_only(entry) for name, entry in content.items()}
+    if isinstance(content, np.ndarray):
+        content = content.view()
+        content.flags.writeable = False
+    return content
 
 
 def expect(condition: bool, owner: object, expected: str, actual: object) -> None:
@@ -60,12 +66,18 @@ def expect(condition: bool, owner: object, expected: str, actual: object) -> Non
         raise ShapeError(f"{type(owner).__name__}: expected {expected}, actual: {actual}")
 
 
+def expect_shape(owner: Value, field: str, shape: tuple[int, ...]) -> None:
+    """Raise `ShapeError` unless an array field has this shape."""
+    actual = getattr(owner, field).shape
+    expect(actual == shape, owner, f"{field} of shape {shape}", actual)
+
+
 @dataclass(frozen=True, eq=False)
 class Trajectory(Value):
     """What one policy did in one episode, or in the part of it that was seen. No reward."""
 
-    observations: Shaped[np.ndarray, "T+1 *obs"]
     actions: Shaped[np.ndarray, "T *act"]
+    observations: Shaped[np.ndarray, "T+1 *obs"]
     terminated: bool
     """The environment ended the episode at the last step."""
     truncated: bool
@@ -120,8 +132,8 @@ class RolloutRewards(Value):
 class Segments(Value):
     """Clips of trajectories. A clip of a shorter episode is padded and masked."""
 
-    observations: Shaped[np.ndarray, "S L+1 *obs"]
     actions: Shaped[np.ndarray, "S L *act"]
+    observations: Shaped[np.ndarray, "S L+1 *obs"]
     terminated: Bool[np.ndarray, "S L"]
     mask: Bool[np.ndarray, "S L"]
     """False where the episode had already ended; such steps count for nothing."""
@@ -141,6 +153,7 @@ class Segments(Value):
         return Segments(*(np.asarray(getattr(self, field.name))[index] for field in fields(self)))
 
     def _check(self) -> None:
+        expect(self.mask.ndim == 2, self, "a mask of shape (S, L)", self.mask.shape)
         count, steps = self.mask.shape
         expect(
             self.observations.shape[:2] == (count, steps + 1),
@@ -172,6 +185,9 @@ class Queries(Value):
 
     def __len__(self) -> int:
         return len(self.pair)
+
+    def _check(self) -> None:
+        expect_shape(self, "pair", (len(self.pair), 2))
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,6 +225,8 @@ class Annotations(Value):
         return len(self.query)
 
     def _check(self) -> None:
+        for name in ("worker", "choice", "seconds", "cost"):
+            expect_shape(self, name, (len(self.query),))
         known = np.isin(self.choice, list(Choice))
         expect(
             bool(known.all()),
@@ -232,6 +250,9 @@ class Preferences(Value):
         return len(self.pair)
 
     def _check(self) -> None:
+        expect_shape(self, "pair", (len(self.pair), 2))
+        expect_shape(self, "target", (len(self.pair),))
+        expect_shape(self, "weight", (len(self.pair),))
         in_range = bool(((self.target >= 0) & (self.target <= 1)).all())
         expect(in_range, self, "targets in [0, 1]", self.target)
         expect(bool((self.weight >= 0).all()), self, "weights >= 0", self.weight)
@@ -245,6 +266,11 @@ class Evaluation(Value):
     lengths: Int[np.ndarray, " E"]
     succeeded: Bool[np.ndarray, " E"] | None = None
     """`info["is_success"]` of the last step, where the environment tells it."""
+
+    def _check(self) -> None:
+        expect_shape(self, "lengths", (len(self.returns),))
+        if self.succeeded is not None:
+            expect_shape(self, "succeeded", (len(self.returns),))
 
 
 V = TypeVar("V", Segments, Annotations, Preferences)

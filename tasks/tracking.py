@@ -9,7 +9,7 @@ import os
 import sqlite3
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -99,29 +99,33 @@ def open_run(home: Home, experiment: Experiment, run_id: str | None, flow_run_id
 
     The run is found again by the flow run's id, so a retried flow run continues its own run.
     """
+    from mlflow.entities import Param
+
     mlflow = client(home)
     run_id = run_id or find(home, flow_run_id)
     resumed = run_id is not None
+    lease.take(home, flow_run_id, run_id)
     if run_id is None:
-        run_id = _create(mlflow, home, experiment)
-    lease.take(home, run_id, flow_run_id)
-    if resumed:
+        run_id = _create(mlflow, home, experiment, flow_run_id)
+        lease.assign(flow_run_id, run_id)
+    else:
         mlflow.update_run(run_id, status="RUNNING")
         if REASON_TAG in mlflow.get_run(run_id).data.tags:
             mlflow.delete_tag(run_id, REASON_TAG)
-    mlflow.set_tag(run_id, FLOW_TAG, flow_run_id)
+        mlflow.set_tag(run_id, FLOW_TAG, flow_run_id)
+    parameters = flatten(experiment.model_dump(mode="json"))
+    mlflow.log_batch(run_id, params=[Param(name, str(value)) for name, value in parameters.items()])
     note = f"Prefect flow run `{flow_run_id}`\n\nAfter an interruption: `rlhf resume {run_id}`"
     mlflow.set_tag(run_id, "mlflow.note.content", note)
     progress.tell(progress.Opened(run_id, resumed))
     return run_id
 
 
-def _create(mlflow: "MlflowClient", home: Home, experiment: Experiment) -> str:
-    from mlflow.entities import Param, RunTag
-
-    configuration = experiment.model_dump(mode="json")
+def _create(mlflow: "MlflowClient", home: Home, experiment: Experiment, flow_run_id: str) -> str:
+    """A new run. Its tags come with it in one transaction: a kill leaves no run without them."""
     tags = {
         PROJECT_TAG: "rlhf-flows",
+        FLOW_TAG: flow_run_id,
         "strategy": experiment.feedback.kind,
         "optimiser": experiment.optimiser.kind,
         "annotator": experiment.annotator.kind,
@@ -130,15 +134,9 @@ def _create(mlflow: "MlflowClient", home: Home, experiment: Experiment) -> str:
         "mlflow.user": os.environ.get("USER", "rlhf-flows"),
         "mlflow.source.name": "rlhf train",
     }
-    run = mlflow.create_run(
-        _experiment_id(mlflow, home, experiment.environment.id), run_name=experiment.name
-    )
+    place = _experiment_id(mlflow, home, experiment.environment.id)
+    run = mlflow.create_run(place, run_name=experiment.name, tags=tags)
     run_id: str = run.info.run_id
-    mlflow.log_batch(
-        run_id,
-        params=[Param(name, str(value)) for name, value in flatten(configuration).items()],
-        tags=[RunTag(name, value) for name, value in tags.items()],
-    )
     mlflow.log_text(run_id, to_yaml(experiment), CONFIGURATION)
     return run_id
 
@@ -207,9 +205,16 @@ def resumable(home: Home, run_id: str) -> Experiment:
 def configuration(home: Home, run_id: str) -> Experiment:
     """The experiment that a run was started with."""
     import yaml
+    from mlflow.exceptions import MlflowException
 
     with tempfile.TemporaryDirectory() as folder:
-        path = client(home).download_artifacts(run_id, CONFIGURATION, folder)
+        try:
+            path = client(home).download_artifacts(run_id, CONFIGURATION, folder)
+        except (MlflowException, OSError) as error:
+            raise RunError(
+                f"run {run_id} has no {CONFIGURATION}, it was killed before it began; start a new "
+                "one with rlhf train"
+            ) from error
         return from_mapping(yaml.safe_load(Path(path).read_text()), f"run {run_id}")
 
 
@@ -256,24 +261,21 @@ def close_run(home: Home, run_id: str, status: Status, reason: str | None = None
     if reason:
         mlflow.set_tag(run_id, REASON_TAG, reason[:5000])
     mlflow.set_terminated(run_id, status, int(time.time() * 1000))
-    lease.release(home, run_id)
 
 
-def reconcile(home: Home) -> Sequence[str]:
-    """Close runs whose process was killed before it could; returns their Prefect flow run ids."""
+def close_abandoned(home: Home, left: lease.Abandoned) -> None:
+    """Close the run that a killed process had been working on, if it is still open."""
     from mlflow.exceptions import MlflowException
 
-    flows = []
-    mlflow = client(home)
-    for run_id, flow_run_id in lease.abandoned(home):
-        if flow_run_id:
-            flows.append(flow_run_id)
-        try:
-            running = mlflow.get_run(run_id).info.status == "RUNNING"
-        except MlflowException:
-            continue  # Tracked elsewhere, or deleted by the user.
-        if running:
-            reason = f"the process ended without closing the run; go on: rlhf resume {run_id}"
-            mlflow.set_tag(run_id, REASON_TAG, reason)
-            mlflow.set_terminated(run_id, "KILLED")
-    return flows
+    run_id = left.run_id or find(home, left.flow_run_id)
+    if run_id is None:
+        return  # It was killed before there was a run.
+    try:
+        running = client(home).get_run(run_id).info.status == "RUNNING"
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return  # The user deleted it, or it is tracked elsewhere.
+    if running:
+        reason = f"the process ended without closing the run; go on: rlhf resume {run_id}"
+        close_run(home, run_id, "KILLED", reason)

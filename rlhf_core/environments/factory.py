@@ -10,7 +10,11 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from pydantic import Field, PositiveInt
 
 from rlhf_core.environments.fixed_horizon import FixedHorizon
-from rlhf_core.environments.spaces import check_action_space, check_observation_space
+from rlhf_core.environments.spaces import (
+    check_action_space,
+    check_observation_space,
+    needs_flattening,
+)
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.plugin import Config, closest
 
@@ -30,39 +34,45 @@ class Environment(Config):
     count: PositiveInt = 32
     """Copies stepped together as one batch."""
     time_limit: PositiveInt | None = None
-    """Steps after which an episode is cut off (truncated); None keeps the environment's own."""
+    """Steps after which an episode is cut off (truncated); None keeps the environment's own, or
+    the fixed horizon. An environment without one needs it."""
     fixed_horizon: PositiveInt | None = None
     """Let every episode last this many steps (absorbing state), so that reward cannot leak."""
     options: dict[str, bool | int | float | str | None] = Field(default_factory=dict)
     """Arguments for the environment's own constructor, such as `{g: 9.81}`."""
 
     def make(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
-        """One environment with its wrappers. Dict and Tuple observations are flattened."""
+        """One environment with its wrappers. Nested observations are flattened."""
         env = self._make_plain(render_mode)
+        if env.spec is not None and env.spec.max_episode_steps is None:
+            raise ConfigurationError(
+                f"environment.time_limit: '{self.id}' has no time limit of its own, so an episode "
+                "may never end; set one"
+            )
         check_observation_space(env.observation_space, self.id)
         check_action_space(env.action_space, self.id)
-        if isinstance(env.observation_space, (spaces.Dict, spaces.Tuple)):
+        if needs_flattening(env.observation_space):
             env = gymnasium.wrappers.FlattenObservation(env)
         if self.fixed_horizon is not None:
             env = FixedHorizon(env, self.fixed_horizon)
         return env
 
     def _make_plain(self, render_mode: str | None) -> gymnasium.Env[Any, Any]:
-        limit: dict[str, Any] = (
-            {} if self.time_limit is None else {"max_episode_steps": self.time_limit}
-        )
+        limit = self.time_limit
+        if limit is None and self.fixed_horizon is not None:
+            limit = self.fixed_horizon + 1  # The horizon alone cuts the episode off.
+        given: dict[str, Any] = {"max_episode_steps": limit, "render_mode": render_mode}
+        # An environment that cannot draw need not know the word: what is not given is not passed.
+        given = {name: value for name, value in given.items() if value is not None}
         try:
             # Gymnasium's passive checker costs a fifth of a step and warns of what we check.
             return gymnasium.make(
-                self.id,
-                render_mode=render_mode,
-                disable_env_checker=True,
-                **limit,
-                **dict[str, Any](self.options),
+                self.id, disable_env_checker=True, **given, **dict[str, Any](self.options)
             )
         except gymnasium.error.Error as error:
-            close = closest(self.id, list(gymnasium.registry))
-            hint = f"; did you mean '{close}'?" if close not in (None, self.id) else ""
+            module, colon, name = self.id.rpartition(":")
+            close = closest(name, list(gymnasium.registry))
+            hint = f"; did you mean '{module}{colon}{close}'?" if close not in (None, name) else ""
             text = str(error).partition(" Did you mean")[0]
             raise ConfigurationError(
                 f"environment.id: cannot make '{self.id}': {text}{hint}"
@@ -75,6 +85,11 @@ class Environment(Config):
         except TypeError as error:
             raise ConfigurationError(
                 f"environment.options: '{self.id}' does not take {sorted(self.options)}: {error}"
+            ) from error
+        except Exception as error:
+            raise ConfigurationError(
+                f"environment.options: '{self.id}' cannot be made with {self.options}: "
+                f"{type(error).__name__}: {error}"
             ) from error
 
     def make_vector(self, count: int | None = None) -> VectorEnv[Any, Any, Any]:

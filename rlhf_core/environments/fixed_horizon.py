@@ -43,6 +43,7 @@ class FixedHorizon(gymnasium.Wrapper[np.ndarray, Any, np.ndarray, Any]):
         self.steps = steps
         self._taken = 0
         self._last: np.ndarray | None = None
+        self._info: dict[str, Any] = {}
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -56,15 +57,14 @@ class FixedHorizon(gymnasium.Wrapper[np.ndarray, Any, np.ndarray, Any]):
         """One step; in the absorbing state nothing moves and nothing is paid."""
         self._taken += 1
         reward = 0.0
-        info: dict[str, Any] = {}
         if self._last is None:
-            observation, paid, terminated, truncated, info = self.env.step(action)
+            observation, paid, terminated, truncated, self._info = self.env.step(action)
             reward = float(paid)
             if terminated or truncated:
                 self._last = observation
         absorbed = self._last is not None
         shown = self._flagged(self._last if self._last is not None else observation, absorbed)
-        return shown, reward, False, self._taken >= self.steps, info
+        return shown, reward, False, self._taken >= self.steps, self._info
 
     def _flagged(self, observation: np.ndarray, absorbed: bool | int) -> np.ndarray:
         return np.append(observation, absorbed).astype(self.observation_space.dtype)

@@ -47,6 +47,8 @@ def check_action_space(space: spaces.Space[Any], environment: str) -> None:
     elif isinstance(space, spaces.MultiDiscrete):
         if space.nvec.ndim != 1:
             reason = f"MultiDiscrete of {space.nvec.ndim} dimensions"
+        elif space.start.any():
+            reason = f"MultiDiscrete starting at {space.start.tolist()}"
     elif isinstance(space, spaces.MultiBinary):
         if len(space.shape) != 1:
             reason = f"MultiBinary of {len(space.shape)} dimensions"
@@ -55,17 +57,17 @@ def check_action_space(space: spaces.Space[Any], environment: str) -> None:
     if reason is not None:
         raise UnsupportedSpaceError(
             f"environment.id: {environment} has actions of {reason}; supported: {ACTIONS} "
-            "(Discrete from 0, one-dimensional). Wrap the environment to give one of these."
+            "(categories from 0, one-dimensional). Wrap the environment to give one of these."
         )
 
 
-def width(space: spaces.Space[Any]) -> int:
-    """Numbers that `encode` makes of one value of the space."""
+def needs_flattening(space: spaces.Space[Any]) -> bool:
+    """Whether Stable-Baselines3 reads the space only once it is a flat Box, categories one-hot."""
     if isinstance(space, spaces.Discrete):
-        return int(space.n)
+        return bool(space.start != 0)
     if isinstance(space, spaces.MultiDiscrete):
-        return int(space.nvec.sum())
-    return int(np.prod(space.shape or (1,)))
+        return space.nvec.ndim != 1 or bool(space.start.any())
+    return isinstance(space, (spaces.Dict, spaces.Tuple))
 
 
 def encode(
@@ -120,6 +122,7 @@ def build(description: dict[str, Any]) -> spaces.Space[Any]:
                 np.array(description["nvec"]), start=np.array(description["start"])
             )
         case "MultiBinary":
-            return spaces.MultiBinary(description["shape"])
+            shape = description["shape"]
+            return spaces.MultiBinary(shape[0] if len(shape) == 1 else shape)
         case other:
             raise UnsupportedSpaceError(f"expected one of {OBSERVATIONS}, actual: {other}")

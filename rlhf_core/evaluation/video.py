@@ -53,13 +53,20 @@ def film(
             if step % every == 0:
                 image = Image.fromarray(np.asarray(env.render(), dtype=np.uint8))
                 frames.append(image.resize((WIDTH, round(image.height * WIDTH / image.width))))
-            observation, _, terminated, truncated, _ = env.step(act(observation[None])[0])
+            observation, _, terminated, truncated, _ = env.step(
+                act(np.asarray(observation)[None])[0]
+            )
             if terminated or truncated:
                 break
     frames_per_second = float(env.metadata.get("render_fps") or 30) / every
     env.close()
-    # One palette for all frames: finding one for each takes most of the time.
-    palette = frames[0].quantize(64)
+    # One palette for all frames: finding one for each takes most of the time. It is found on a
+    # few of them side by side, so that what appears later keeps its colour.
+    few = frames[:: -(-len(frames) // 8)]
+    strip = Image.new("RGB", (WIDTH * len(few), frames[0].height))
+    for index, frame in enumerate(few):
+        strip.paste(frame, (WIDTH * index, 0))
+    palette = strip.quantize(64)
     images = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     buffer = BytesIO()
     images[0].save(

@@ -16,4 +16,4 @@ class ShuffledLabels(Comparisons):
 
     def labels(self, preferences: Preferences, rng: np.random.Generator) -> Preferences:
         """The targets in random order."""
-        return replace(preferences, target=rng.permutation(preferences.target))
+        return replace(preferences, target=preferences.target[rng.permutation(len(preferences))])

@@ -81,7 +81,8 @@ class RecordingVecEnv(VecEnv):
         return self.recorder.reset(episode_seeds(self._rng, self.num_envs))
 
     def step_async(self, actions: np.ndarray) -> None:
-        self._actions = actions
+        # MultiBinary actions leave the network as floats.
+        self._actions = actions.astype(self.action_space.dtype, copy=False)
 
     def step_wait(self) -> VecEnvStepReturn:
         done = self.recorder.step(self._actions)
@@ -235,6 +236,6 @@ def act(
         array = actions.cpu().numpy().reshape(len(observations), *(spaces.action.shape or ()))
         if isinstance(spaces.action, gym_spaces.Box):
             array = np.clip(array, spaces.action.low, spaces.action.high)
-        return array
+        return array.astype(spaces.action.dtype, copy=False)
 
     return choose

@@ -23,10 +23,10 @@ class PPO(Optimiser):
     learning_rate: PositiveFloat = 2e-3
     """Adam's step size at the start."""
     learning_rate_schedule: Literal["constant", "linear"] = "linear"
-    """`linear` decays the step size to 0 at the end of the run."""
+    """`linear` decays the step size with the steps that are left of the run."""
     steps: PositiveInt = 128
     """Steps of each environment copy in one rollout."""
-    batch_size: PositiveInt = 256
+    batch_size: int = Field(256, ge=2)
     """Transitions a gradient step."""
     epochs: PositiveInt = 10
     """Passes over a rollout."""
@@ -81,8 +81,10 @@ class PPO(Optimiser):
         from rlhf_core.seeding import isolated
 
         def learning_rate(remaining: float) -> float:
-            """Step size when this fraction of the call's steps is still to be taken."""
-            done = (state.steps + steps * (1 - remaining)) / max(total_steps, 1)
+            """Step size for a rollout after which this fraction of the call's steps remains."""
+            # Counted from the rollout's beginning, or the last one would teach nothing.
+            begun = steps * (1 - remaining) - self.rollout_steps(environment)
+            done = (state.steps + max(begun, 0.0)) / max(total_steps, 1)
             linear = self.learning_rate_schedule == "linear"
             return self.learning_rate * (max(1 - done, 0.0) if linear else 1.0)
 

@@ -4,12 +4,13 @@
 the marker of the control that trains on what the environment pays.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 
+@runtime_checkable
 class RewardFunction(Protocol):
     """A reward of single transitions."""
 

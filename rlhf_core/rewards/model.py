@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from rlhf_core.plugin import Config
 from rlhf_core.types import Value
@@ -21,7 +21,7 @@ class RewardModel(Config):
     """Widths of the hidden layers."""
     members: PositiveInt = 3
     """M, networks in the ensemble; each holds out another part of the labels."""
-    inputs: tuple[Input, ...] = ("observation", "action")
+    inputs: tuple[Input, ...] = Field(("observation", "action"), min_length=1)
     """What the reward may look at."""
     learning_rate: PositiveFloat = 1e-3
     """Adam's step size."""

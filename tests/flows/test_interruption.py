@@ -17,7 +17,9 @@ COMPARED = ("labels", "env_steps", "true_return_mean", "true_return_iqm")
 
 def leases(home: Path) -> set[str]:
     """Runs that somebody works on, or did when it was killed."""
-    return {path.stem for path in (home / "leases").glob("*.json")}
+    texts = [path.read_text() for path in (home / "leases").glob("*.json")]
+    owners = [json.loads(text) for text in texts if text.endswith("}")]
+    return {owner["run_id"] for owner in owners} - {None}
 
 
 def memos(home: Path, run_id: str) -> int:

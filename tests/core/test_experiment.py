@@ -1,0 +1,283 @@
+"""An experiment from a file, what is said of a bad one, and how its budget is shared out."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from rlhf_core.errors import ConfigurationError, UnsupportedSpaceError, UnusedFieldWarning
+from rlhf_core.experiment import Budget, Experiment, from_mapping, load, to_yaml
+from rlhf_core.feedback.preference import Preference
+from rlhf_core.feedback.true_reward import TrueReward
+from rlhf_core.queries.uniform import Uniform
+from tests.core.examples import HERE, tiny
+
+CORRIDOR = f"{HERE}:Corridor-v0"
+MINIMAL: dict[str, Any] = {"name": "a", "environment": {"id": CORRIDOR}}
+TEXT = f"""
+name: corridor
+environment: {{id: "{CORRIDOR}", count: 4}}
+feedback: {{kind: preference, segment_steps: 3, queries: uniform}}
+optimiser: {{learning_rate: 1e-3}}
+budget: {{env_steps: 8192, labels: 30, rounds: 2, initial_steps: 64}}
+seed: 7
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "corridor.yaml"
+    path.write_text(TEXT)
+    return path
+
+
+def test_a_file_gives_the_experiment_that_it_says(file: Path) -> None:
+    experiment = load(file)
+    assert experiment.name == "corridor"
+    assert experiment.seed == 7
+    assert experiment.environment.count == 4
+    assert experiment.feedback == Preference(segment_steps=3, queries=Uniform())
+    assert experiment.optimiser.model_dump()["learning_rate"] == 0.001
+    assert experiment.budget == Budget(env_steps=8192, labels=30, rounds=2, initial_steps=64)
+
+
+def test_written_out_and_read_again_it_is_the_same(file: Path, tmp_path: Path) -> None:
+    experiment = load(file)
+    (tmp_path / "again.yaml").write_text(to_yaml(experiment))
+    assert load(tmp_path / "again.yaml") == experiment
+    assert Experiment.model_validate_json(experiment.model_dump_json()) == experiment
+
+
+def test_what_is_not_said_is_the_default() -> None:
+    assert from_mapping(MINIMAL).feedback == Preference()
+    assert from_mapping(MINIMAL).annotator.kind == "synthetic"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "path", "expected"),
+    [
+        (["budget.labels=7"], "budget.labels", 7),
+        (["budget.labels=7", "budget.labels=8"], "budget.labels", 8),
+        (["optimiser.learning_rate=5e-4"], "optimiser.learning_rate", 5e-4),
+        (["evaluation.episodes=3"], "evaluation.episodes", 3),
+        (["feedback.queries=disagreement"], "feedback.queries.oversample", 10),
+        (["feedback.queries.oversample=4"], "feedback.queries.kind", "uniform"),
+        (["feedback.queries={oversample: 4}"], "feedback.queries.kind", "disagreement"),
+        (["environment.options.length=5"], "environment.options", {"length": 5}),
+        (["environment.time_limit=null"], "environment.time_limit", None),
+        (["feedback.reward_model.hidden=[4, 2]"], "feedback.reward_model.hidden", (4, 2)),
+    ],
+    ids=str,
+)
+@pytest.mark.filterwarnings("ignore::rlhf_core.errors.UnusedFieldWarning")
+def test_set_overrides_a_field(
+    file: Path, overrides: list[str], path: str, expected: object
+) -> None:
+    found: Any = load(file, overrides)
+    for name in path.split("."):
+        found = getattr(found, name)
+    assert found == expected
+
+
+def test_one_override_swaps_the_strategy_and_sets_its_fields_aside(file: Path) -> None:
+    with pytest.warns(UnusedFieldWarning) as caught:
+        experiment = load(file, ["feedback.kind=true_reward"])
+    assert experiment.feedback == TrueReward()
+    assert [str(w.message).partition(" was set")[0] for w in caught] == [
+        "feedback: field 'segment_steps' is not used by kind 'true_reward' and",
+        "feedback: field 'queries' is not used by kind 'true_reward' and",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("budget", r"--set: expected field\.field=value, actual: 'budget'"),
+        ("=3", r"--set: expected field\.field=value, actual: '=3'"),
+        ("seed.deep=3", "--set seed.deep=3: 'seed' holds 7, not fields"),
+        ("budget.labels=[1", r"--set budget\.labels=\[1: not valid YAML: line 1, column 3"),
+        ("budget.labels=", "budget.labels: Input should be a valid integer, actual: None"),
+        ("buget.labels=3", "unknown field 'buget'; did you mean 'budget'"),
+        ("budget..labels=3", "budget: unknown field ''"),
+    ],
+)
+def test_a_bad_override_is_explained(file: Path, override: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        load(file, [override])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "expected a mapping with 'name', 'environment', ..., actual: NoneType"),
+        ("- 1", "expected a mapping .* actual: list"),
+        ("name: [1", r"not valid YAML: line 1, column 9: expected ',' or '\]'"),
+        ("a: b: c", "not valid YAML: line 1, column 5: mapping values are not allowed here"),
+        ("a: !!python/object/apply:os.getcwd []", "not valid YAML: .*could not determine a constr"),
+        ("\x00", "not valid YAML: .*not allowed"),
+    ],
+)
+def test_a_file_that_is_no_experiment_is_explained(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError, match=f"bad.yaml: {message}"):
+        load(path)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"missing.yaml: cannot be read: .*No such file"):
+        load(tmp_path / "missing.yaml")
+    with pytest.raises(ConfigurationError, match=r"cannot be read: .*Is a directory"):
+        load(tmp_path)
+    (tmp_path / "latin.yaml").write_bytes(b"name: caf\xe9")
+    with pytest.raises(ConfigurationError, match="cannot be read: 'utf-8' codec"):
+        load(tmp_path / "latin.yaml")
+
+
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({"name": None}, "name: Input should be a valid string, actual: None"),
+    ({"name": "a b"}, "name: String should match pattern .*, actual: 'a b'"),
+    ({"name": "x" * 101}, "name: String should have at most 100 characters"),
+    ({"environment": {}}, "environment.id: Field required"),
+    ({"environment": "CartPole-v1"}, "environment: Input should be a valid dictionary"),
+    ({"environment": {"id": CORRIDOR, "cuont": 3}}, "environment: unknown field 'cuont'; did you "),
+    ({"environment": {"id": CORRIDOR, "count": 0}}, "environment.count: .*than 0, actual: 0"),
+    ({"seed": -1}, "seed: Input should be greater than or equal to 0, actual: -1"),
+    ({"seed": 1.5}, "seed: Input should be a valid integer"),
+    ({"budgte": {}}, "unknown field 'budgte'; did you mean 'budget'"),
+    ({"budget": {"labels": -1}}, "budget.labels: .*actual: -1"),
+    ({"budget": {"rounds": 0, "label": 1}}, "budget: unknown field 'label'; did you mean 'labels'"),
+    ({"feedback": "prefrence"}, "feedback: unknown kind 'prefrence'; did you mean 'preference'"),
+    ({"feedback": {"segment_steps": 0}}, "feedback.segment_steps: .*greater than 0, actual: 0"),
+    ({"feedback": {"queries": "unifrom"}}, "feedback.queries: unknown kind 'unifrom'"),
+    ({"feedback": {"queries": {"oversample": 0}}}, "feedback.queries.oversample: .*actual: 0"),
+    ({"feedback": {"reward_model": {"hidden": [8, 0]}}}, "feedback.*hidden.1: .*than 0"),
+    ({"feedback": {"reward_model": {"hiden": [8]}}}, "feedback.*: unknown field 'hiden'"),
+    ({"feedback": {"reward_model": {"inputs": ["obs"]}}}, "feedback.*.inputs.0: .*'observation'"),
+    ({"feedback": {"reward_model": {"inputs": []}}}, "feedback.reward_model.inputs: .*at least 1"),
+    ({"annotator": {"preset": "orcale"}}, "annotator.preset: Input should be 'oracle', 'stochas"),
+    ({"annotator": {"mistake": 2}}, "annotator.mistake: .*less than or equal to 1, actual: 2"),
+    ({"annotator": {"kind": None}}, "annotator: unknown kind 'None'; valid: "),
+    ({"optimiser": {"learning_rate": "fast"}}, "optimiser.learning_rate: .*actual: 'fast'"),
+    ({"optimiser": {"batch_size": 1}}, "optimiser.batch_size: .*greater than or equal to 2"),
+    ({"optimiser": {"steps": 64, "batch_size": 300}}, r"optimiser.batch_size: .*= 2048\), actual"),
+    ({"environment": {"id": CORRIDOR, "options": {"a": [1]}}}, "environment.options.a"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), BAD, ids=lambda item: str(item)[:40])
+def test_a_bad_field_is_named_with_what_came(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^bad.yaml: (.*; )?{message}"):
+        from_mapping({**MINIMAL, **change}, "bad.yaml")
+
+
+def test_a_missing_field_is_named() -> None:
+    with pytest.raises(ConfigurationError, match=r"name: Field required; environment: Field req"):
+        from_mapping({})
+
+
+def test_all_problems_are_told_at_once() -> None:
+    with pytest.raises(ConfigurationError, match=r"seed: .*; threads: "):
+        from_mapping({**MINIMAL, "seed": -1, "threads": 0})
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"id": "Pendulm-v1"}, "environment.id: .*did you mean 'Pendulum-v1'"),
+        ({"id": "Pendulum-v99"}, "environment.id: .*did you mean 'Pendulum-v1'"),
+        ({"id": "no_such_module:A-v0"}, "environment.id: .*No module named 'no_such_module'"),
+        ({"id": CORRIDOR, "options": {"width": 3}}, r"environment.options: .*take \['width'\]"),
+        ({"id": CORRIDOR, "options": {"length": 0}}, "environment.options: .*at least one step"),
+    ],
+)
+def test_an_environment_that_cannot_be_made_is_explained(
+    environment: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=f"^bad.yaml: {message}"):
+        from_mapping({"name": "a", "environment": environment}, "bad.yaml")
+
+
+def test_an_environment_without_learnable_spaces_keeps_its_own_error() -> None:
+    shapes = {"id": f"{HERE}:Shapes-v0", "options": {"observation": "text"}}
+    with pytest.raises(UnsupportedSpaceError, match=r"bad.yaml: .* has observations of Text"):
+        from_mapping({"name": "a", "environment": shapes}, "bad.yaml")
+
+
+def test_the_first_steps_are_rounded_up_to_whole_steps_of_all_copies() -> None:
+    budget = {"env_steps": 100, "initial_steps": 17, "rounds": 1}
+    assert tiny(environment_count=4, budget=budget).first_steps == 20
+    assert tiny(environment_count=1, budget=budget).first_steps == 17
+
+
+def test_steps_are_shared_out_in_whole_rollouts() -> None:
+    # 16 first steps leave 84 of 100: 5 rollouts of 2 x 8 steps, and 4 steps are not used.
+    experiment = tiny(budget={"env_steps": 100, "initial_steps": 16, "rounds": 3})
+    assert [experiment.steps_of(i) for i in range(3)] == [16, 32, 32]
+    assert experiment.total_steps == 80
+
+
+@pytest.mark.parametrize(
+    ("schedule", "shares"),
+    [
+        ("constant", [3, 3, 4]),
+        # Weights 1, 1/2, 1/3 of 11/6: after the rounds 5.45, 8.18 and 10 labels are due.
+        ("hyperbolic", [5, 3, 2]),
+    ],
+)
+def test_labels_are_shared_out_by_their_schedule(schedule: str, shares: list[int]) -> None:
+    budget = {"env_steps": 100, "initial_steps": 16, "rounds": 3, "labels": 10}
+    experiment = tiny(budget={**budget, "label_schedule": schedule})
+    assert [experiment.labels_of(i) for i in range(3)] == shares
+
+
+@given(
+    count=st.integers(2, 9),
+    steps=st.integers(1, 70),
+    rounds=st.integers(1, 12),
+    first=st.integers(1, 100),
+    labels=st.integers(0, 1000),
+    env_steps=st.integers(1, 20_000),
+    schedule=st.sampled_from(["constant", "hyperbolic"]),
+)
+def test_the_shares_of_the_rounds_add_up_to_the_budget(
+    count: int, steps: int, rounds: int, first: int, labels: int, env_steps: int, schedule: str
+) -> None:
+    rollout = count * steps
+    first_steps = -(-first // count) * count
+    assume(env_steps >= first_steps + rounds * rollout)
+    experiment = Experiment.model_validate(
+        {
+            "name": "a",
+            "environment": {"id": CORRIDOR, "count": count},
+            "optimiser": {"kind": "ppo", "steps": steps, "batch_size": rollout},
+            "budget": {
+                "env_steps": env_steps,
+                "labels": labels,
+                "label_schedule": schedule,
+                "rounds": rounds,
+                "initial_steps": first,
+            },
+        }
+    )
+    shares = [experiment.steps_of(i) for i in range(rounds)]
+    assert all(share >= rollout and share % rollout == 0 for share in shares)
+    assert max(shares) - min(shares) <= rollout
+    assert sum(shares) == experiment.total_steps
+    assert 0 <= env_steps - first_steps - sum(shares) < rollout
+    asked = [experiment.labels_of(i) for i in range(rounds)]
+    assert sum(asked) == labels
+    assert min(asked) >= 0
+
+
+def test_too_few_steps_for_the_rounds_are_refused_with_the_number_that_is_needed() -> None:
+    budget = {"env_steps": 47, "initial_steps": 15, "rounds": 2}
+    with pytest.raises(
+        ConfigurationError,
+        match=r"budget.env_steps: expected at least 48 \(16 first steps and one rollout of 16 in "
+        r"each of 2 rounds\), actual: 47",
+    ):
+        tiny(budget=budget)
+    assert tiny(budget={**budget, "env_steps": 48}).total_steps == 32

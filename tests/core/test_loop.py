@@ -1,0 +1,169 @@
+"""The whole loop: the same numbers again, every kind of space, and learning what it should."""
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from rlhf_core.feedback import FeedbackState
+from rlhf_core.loop import Progress, advance, begin, run
+from rlhf_core.optimisers import PolicyState
+from rlhf_core.store import pack, unpack
+from rlhf_core.types import Metrics, RolloutRewards, Rollouts
+from tests.core.environments import STEPS
+from tests.core.examples import HERE, tiny
+
+SHAPES = f"{HERE}:Shapes-v0"
+CUE = f"{HERE}:Cue-v0"
+
+
+def test_the_same_experiment_gives_the_same_numbers() -> None:
+    def play(seed: int) -> list[Metrics]:
+        told: list[Metrics] = []
+        run(tiny("Pendulum-v1", seed=seed), lambda progress: told.append(progress.metrics))
+        return told
+
+    first = play(0)
+    np.random.seed(1)
+    assert first == play(0)
+    assert first != play(1)
+    assert len(first) == 2
+    assert all(np.isfinite(value) for metrics in first for value in metrics.values())
+
+
+@pytest.mark.usefixtures("unchecked")  # beartype itself draws from Python's generator
+def test_a_run_leaves_the_global_generators_where_they_were() -> None:
+    before = random.getstate(), np.random.get_state(legacy=False), torch.get_rng_state()
+    run(tiny())
+    assert random.getstate() == before[0]
+    np.testing.assert_equal(np.random.get_state(legacy=False), before[1])
+    assert torch.equal(torch.get_rng_state(), before[2])
+
+
+def test_a_run_that_was_stored_between_rounds_goes_on_as_if_it_had_not_been() -> None:
+    experiment = tiny("Pendulum-v1")
+    undisturbed = run(experiment)
+    half = advance(experiment, begin(experiment))
+    stored = Progress(
+        half.round,
+        unpack(pack(half.policy), PolicyState),
+        unpack(pack(half.feedback), FeedbackState),
+        unpack(pack(half.rollouts), Rollouts),
+        unpack(pack(half.rewards), RolloutRewards),
+        {},
+    )
+    resumed = advance(experiment, stored)
+    assert resumed.metrics == undisturbed.metrics
+    assert pack(resumed.policy) == pack(undisturbed.policy)
+    assert pack(resumed.feedback) == pack(undisturbed.feedback)
+
+
+def test_a_run_spends_its_budget_and_no_more() -> None:
+    rounds: list[Progress] = []
+    final = run(tiny(), rounds.append)
+    assert [progress.round for progress in rounds] == [1, 2]
+    assert final.policy.steps == 80
+    assert final.feedback.preferences is not None
+    assert len(final.feedback.preferences) == 8
+    assert sum(progress.metrics["feedback/labels"] for progress in rounds) == 8
+
+
+OBSERVED = [
+    "box", "bytes", "discrete", "discrete_from_1", "multi_discrete", "multi_discrete_from_1",
+    "multi_discrete_2d", "multi_binary", "multi_binary_2d", "dict", "tuple",
+]  # fmt: skip
+ACTED = ["box", "box_2d", "discrete", "multi_discrete", "multi_binary"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"observation": kind} for kind in OBSERVED] + [{"action": kind} for kind in ACTED],
+    ids=lambda options: "-".join(*options.items()),
+)
+def test_the_loop_runs_on_every_space_that_is_supported(options: dict[str, str]) -> None:
+    # Shapes-v0 itself refuses an action that is not in its space.
+    final = run(tiny(SHAPES, environment_options=options))
+    assert final.evaluation is not None
+    assert final.evaluation.lengths.tolist() == [STEPS] * 3
+    assert set(final.evaluation.returns.tolist()) <= set(range(STEPS + 1))
+    assert final.metrics["feedback/queries"] > 0
+
+
+def test_the_loop_runs_with_a_fixed_horizon_over_a_dict() -> None:
+    options = {"observation": "dict", "ends_at": 2}
+    final = run(tiny(SHAPES, environment_options=options, environment_fixed_horizon=5))
+    assert final.evaluation is not None
+    assert final.evaluation.lengths.tolist() == [5] * 3
+
+
+def test_without_labels_the_loop_still_runs() -> None:
+    budget = {"env_steps": 80, "labels": 0, "rounds": 2, "initial_steps": 16}
+    final = run(tiny(budget=budget))
+    assert final.metrics["feedback/queries"] == 0
+    assert "reward/train_loss" not in final.metrics
+    assert np.isfinite(final.metrics["proxy/return_mean"])
+
+
+def test_fewer_labels_than_rounds_are_enough() -> None:
+    budget = {"env_steps": 80, "labels": 1, "rounds": 3, "initial_steps": 16}
+    asked: list[float] = []
+    run(tiny(budget=budget), lambda p: asked.append(p.metrics["feedback/queries"]))
+    assert sorted(asked) == [0, 0, 1]
+
+
+def test_episodes_may_be_shorter_than_the_segment() -> None:
+    feedback = {"segment_steps": 50, "reward_model": {"hidden": [8], "epochs": 2}}
+    final = run(tiny(feedback=feedback))
+    assert final.feedback.segments is not None
+    real = final.feedback.segments.mask.sum(axis=1)
+    assert final.feedback.segments.steps == 50
+    assert 1 <= real.min() <= real.max() <= 10
+
+
+def test_rollouts_may_be_shorter_than_the_segment_from_the_first_step_on() -> None:
+    budget = {"env_steps": 80, "labels": 8, "rounds": 2, "initial_steps": 1}
+    assert run(tiny(budget=budget)).policy.steps == 2 + 64
+
+
+def cue(kind: str, seed: int = 0, **changes: Any) -> float:
+    """Mean return on Cue-v0 (8 is best, 0 worst, chance 4) of a policy that still explores."""
+    models = {"hidden": [16], "members": 2, "learning_rate": 1e-2, "epochs": 20, "batch_size": 50}
+    compared = {"segment_steps": 4, "queries": "uniform", "reward_model": models}
+    final = run(
+        tiny(
+            CUE,
+            environment_count=8,
+            feedback={"kind": kind} if kind in SILENT else {"kind": kind, **compared},
+            optimiser={
+                "steps": 32, "batch_size": 64, "epochs": 10, "hidden": [16],
+                "learning_rate": 1e-2, "discount": 0.5,
+            },
+            budget={"env_steps": 512 + 8 * 256, "labels": 100, "rounds": 1, "initial_steps": 512},
+            evaluation={"episodes": 40, "deterministic": False},
+            seed=seed,
+            **changes,
+        )
+    )  # fmt: skip
+    return final.metrics["eval/true_return_mean"]
+
+
+SILENT = ("true_reward", "constant")
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_true_reward_teaches_what_a_constant_one_does_not(seed: int) -> None:
+    assert cue("true_reward", seed) > 7.5
+    assert abs(cue("constant", seed) - 4) < 3
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_preferences_teach_what_shuffled_ones_do_not_and_flipped_ones_undo(seed: int) -> None:
+    assert cue("preference", seed) > 7.5
+    assert abs(cue("shuffled_labels", seed) - 4) < 3
+    assert cue("sign_flipped", seed) < 0.5
+
+
+def test_a_teacher_that_always_errs_is_a_flipped_one() -> None:
+    assert cue("sign_flipped", annotator={"kind": "synthetic", "mistake": 1.0}) > 7.5

@@ -1,0 +1,103 @@
+"""Films are GIFs of the right frames, plots are PNGs; what cannot be drawn is not."""
+
+import os
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image, ImageSequence
+
+from rlhf_core.environments import Environment
+from rlhf_core.evaluation.plots import learning_curve, reward_against_truth
+from rlhf_core.evaluation.video import WIDTH, film
+from rlhf_core.rollouts import Act
+from tests.core.examples import HERE
+
+
+def still(environment: Environment) -> Act:
+    action = environment.spaces().action
+    return lambda observations: np.zeros((len(observations), *(action.shape or ())), action.dtype)
+
+
+def frames(picture: bytes | None) -> list[Image.Image]:
+    assert picture is not None
+    assert picture.startswith(b"GIF8")
+    return [frame.convert("RGB") for frame in ImageSequence.Iterator(Image.open(BytesIO(picture)))]
+
+
+def brightness(image: Image.Image) -> float:
+    return float(np.asarray(image).mean())
+
+
+def test_a_film_shows_one_episode_from_beginning_to_end() -> None:
+    environment = Environment(id=f"{HERE}:Picture-v0")
+    seen = frames(film(environment, still(environment), seed=0, every=1))
+    # Six steps; the picture before step t is grey of brightness 40 t.
+    assert [round(brightness(frame) / 40) for frame in seen] == list(range(6))
+    assert seen[0].size == (WIDTH, WIDTH * 20 // 30)
+
+
+def test_a_film_skips_frames_and_keeps_the_pace() -> None:
+    environment = Environment(id=f"{HERE}:Picture-v0")
+    picture = film(environment, still(environment), seed=0, every=2)
+    assert [round(brightness(frame) / 40) for frame in frames(picture)] == [0, 2, 4]
+    assert picture is not None
+    # Four steps a second, every other one shown: half a second a frame.
+    assert Image.open(BytesIO(picture)).info["duration"] == 500
+
+
+def test_a_film_is_no_longer_than_asked() -> None:
+    environment = Environment(id=f"{HERE}:Picture-v0")
+    assert len(frames(film(environment, still(environment), seed=0, steps=3, every=1))) == 3
+
+
+@pytest.mark.parametrize("id", ["CartPole-v1", "Pendulum-v1"])
+def test_the_classic_environments_are_filmed(id: str) -> None:
+    environment = Environment(id=id)
+    before = dict(os.environ)
+    seen = frames(film(environment, still(environment), seed=0, steps=8))
+    assert 1 < len(seen) <= 4  # frames that are equal are shown once, and longer
+    assert np.asarray(seen[0]).std() > 1
+    assert not np.array_equal(np.asarray(seen[0]), np.asarray(seen[-1]))
+    assert dict(os.environ) == before
+
+
+def test_an_environment_that_cannot_draw_itself_gives_no_film() -> None:
+    environment = Environment(id=f"{HERE}:Corridor-v0")
+    assert film(environment, still(environment), seed=0) is None
+
+
+def test_a_policy_is_filmed_on_what_it_sees() -> None:
+    environment = Environment(id="CartPole-v1", fixed_horizon=6)
+    seen: list[tuple[int, ...]] = []
+
+    def act(observations: np.ndarray) -> np.ndarray:
+        seen.append(observations.shape)
+        return np.zeros(1, dtype=np.int64)
+
+    assert len(frames(film(environment, act, seed=0, steps=50))) > 1
+    assert seen == [(1, 5)] * 6
+
+
+def png(picture: bytes) -> np.ndarray:
+    assert picture.startswith(b"\x89PNG\r\n\x1a\n")
+    return np.asarray(Image.open(BytesIO(picture)).convert("L"))
+
+
+def test_a_learning_curve_is_a_png_that_shows_its_data() -> None:
+    rising = png(learning_curve([0, 10], [0.0, 1.0], [0, 5], "title"))
+    falling = png(learning_curve([0, 10], [1.0, 0.0], [0, 5], "title"))
+    assert rising.shape == falling.shape
+    assert not np.array_equal(rising, falling)
+
+
+def test_a_learning_curve_of_one_round_can_be_drawn() -> None:
+    assert png(learning_curve([10], [1.0], [5], "one round")).std() > 0
+
+
+def test_rewards_are_drawn_against_the_truth() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=50)
+    agreed = png(reward_against_truth(truth, truth, "agreed"))
+    opposed = png(reward_against_truth(-truth, truth, "agreed"))
+    assert not np.array_equal(agreed, opposed)

@@ -1,0 +1,277 @@
+"""PPO that relabels its rollouts is Stable-Baselines3's own PPO on the same rewards."""
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import stable_baselines3
+import torch
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnvWrapper
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
+
+from rlhf_core.environments import Environment
+from rlhf_core.environments.factory import episode_seeds
+from rlhf_core.optimisers import Optimised, PolicyState
+from rlhf_core.optimisers._stable_baselines import make_policy, restore, weights
+from rlhf_core.optimisers.ppo import PPO
+from rlhf_core.rewards import EnvironmentReward, Reward
+from rlhf_core.seeding import isolated
+from rlhf_core.store import pack, unpack
+from tests.core.examples import HERE
+
+SMALL = PPO(
+    steps=8, batch_size=8, epochs=2, hidden=(6,), learning_rate=1e-2,
+    learning_rate_schedule="constant", discount=0.9,
+)  # fmt: skip
+# Eight steps of two copies: episodes of five steps are truncated within a rollout, and those of
+# the corridor end there as well.
+DRIFT = Environment(id=f"{HERE}:Drift-v0", count=2)
+CORRIDOR = Environment(id=f"{HERE}:Corridor-v0", count=2, time_limit=4)
+STEPS = 3 * 16
+
+
+def drift_reward(
+    observation: np.ndarray, action: np.ndarray, after: np.ndarray, terminated: np.ndarray
+) -> np.ndarray:
+    """What Drift-v0 pays."""
+    return -np.square(after[:, 0])
+
+
+def corridor_reward(
+    observation: np.ndarray, action: np.ndarray, after: np.ndarray, terminated: np.ndarray
+) -> np.ndarray:
+    """What Corridor-v0 pays."""
+    return after[:, 0]
+
+
+class WithoutTimeLimits(VecEnvWrapper):
+    """Hides from the learner that an episode was cut off, as a careless relabelling would."""
+
+    def reset(self) -> VecEnvObs:
+        return self.venv.reset()
+
+    def step_wait(self) -> VecEnvStepReturn:
+        seen, rewards, done, infos = self.venv.step_wait()
+        return seen, rewards, done, [{**info, "TimeLimit.truncated": False} for info in infos]
+
+
+def plain(
+    optimiser: PPO,
+    state: PolicyState,
+    make: Callable[[], gymnasium.Env[Any, Any]],
+    seed: int,
+    steps: int = STEPS,
+    learning_rate: Any = None,
+    wrap: Callable[[DummyVecEnv], Any] = lambda environment: environment,
+) -> stable_baselines3.PPO:
+    """Stable-Baselines3 alone, from the same weights, seeds and draws, paid by the environment."""
+    environment = DummyVecEnv([make, make])
+    environment._seeds = list(episode_seeds(np.random.default_rng(seed), 2))
+    with isolated(seed):
+        model = stable_baselines3.PPO(
+            "MlpPolicy",
+            wrap(environment),
+            learning_rate=learning_rate or optimiser.learning_rate,
+            n_steps=optimiser.steps,
+            batch_size=optimiser.batch_size,
+            n_epochs=optimiser.epochs,
+            gamma=optimiser.discount,
+            gae_lambda=optimiser.gae_lambda,
+            policy_kwargs={"net_arch": {"pi": [6], "vf": [6]}},
+            device="cpu",
+        )
+        restore(model.policy, state)
+        model.learn(steps)
+    return model
+
+
+def optimise(
+    environment: Environment,
+    reward: Reward,
+    seed: int = 3,
+    state: PolicyState | None = None,
+    steps: int = STEPS,
+) -> Optimised:
+    state = SMALL.initial(environment.spaces(), 0) if state is None else state
+    return SMALL.optimise(state, environment, reward, steps, steps, seed)
+
+
+def distance(state: PolicyState, model: stable_baselines3.PPO) -> float:
+    """The largest difference between any two weights."""
+    theirs = model.policy.state_dict()
+    assert set(theirs) == set(state.parameters)
+    return max(float(np.abs(state.parameters[n] - theirs[n].numpy()).max()) for n in theirs)
+
+
+@pytest.mark.parametrize(
+    ("environment", "reward"),
+    [(DRIFT, drift_reward), (CORRIDOR, corridor_reward)],
+    ids=["drift", "corridor"],
+)
+def test_relabelling_equals_plain_ppo_on_the_same_rewards(
+    environment: Environment, reward: Reward
+) -> None:
+    start = SMALL.initial(environment.spaces(), 0)
+    outcome = optimise(environment, reward, state=start)
+    model = plain(SMALL, start, environment.make, seed=3)
+    assert distance(outcome.state, model) < 1e-5
+    assert distance(start, model) > 1e-2
+    logged = model.logger.name_to_value
+    assert outcome.metrics["policy/entropy"] == pytest.approx(-logged["train/entropy_loss"])
+    assert outcome.metrics["policy/kl"] == pytest.approx(logged["train/approx_kl"], abs=1e-5)
+
+
+def test_time_limits_are_bootstrapped() -> None:
+    start = SMALL.initial(DRIFT.spaces(), 0)
+    outcome = optimise(DRIFT, drift_reward, state=start)
+    careless = plain(SMALL, start, DRIFT.make, seed=3, wrap=WithoutTimeLimits)
+    assert distance(outcome.state, careless) > 1e-3
+
+
+def test_a_terminated_episode_is_not_bootstrapped() -> None:
+    # Three steps to the goal and no time limit in reach: all ends are terminations.
+    environment = CORRIDOR.model_copy(update={"time_limit": None})
+    start = SMALL.initial(environment.spaces(), 0)
+    outcome = optimise(environment, corridor_reward, state=start)
+    assert any(t.terminated for t in outcome.rollouts.trajectories)
+    assert distance(outcome.state, plain(SMALL, start, environment.make, seed=3)) < 1e-5
+
+
+def test_the_true_reward_is_scaled_by_its_root_mean_square() -> None:
+    start = SMALL.initial(DRIFT.spaces(), 0)
+    outcome = optimise(DRIFT, EnvironmentReward(), state=start, steps=16)
+    paid = np.concatenate([r.values for r in outcome.rewards.rewards])
+    scale = float(np.sqrt(np.mean(paid**2)))
+
+    def make() -> gymnasium.Env[Any, Any]:
+        return gymnasium.wrappers.TransformReward(DRIFT.make(), lambda r: float(r) / scale)
+
+    assert distance(outcome.state, plain(SMALL, start, make, seed=3, steps=16)) < 1e-5
+
+
+def test_a_true_reward_of_nothing_but_zeros_is_left_alone() -> None:
+    environment = Environment(id=f"{HERE}:Picture-v0", count=2)
+    outcome = optimise(environment, EnvironmentReward(), steps=16)
+    assert outcome.metrics["proxy/return_mean"] == 0
+    assert all(np.isfinite(p).all() for p in outcome.state.parameters.values())
+
+
+def test_the_reward_of_the_environment_never_reaches_the_learner() -> None:
+    start = SMALL.initial(DRIFT.spaces(), 0)
+
+    def make() -> gymnasium.Env[Any, Any]:
+        return gymnasium.wrappers.TransformReward(DRIFT.make(), lambda r: 2.0)
+
+    def two(*transition: np.ndarray) -> np.ndarray:
+        return np.full(len(transition[0]), 2, dtype=np.float32)
+
+    outcome = optimise(DRIFT, two, state=start)
+    assert distance(outcome.state, plain(SMALL, start, make, seed=3)) < 1e-5
+
+
+def test_a_linear_schedule_runs_over_the_whole_run_and_not_over_one_call() -> None:
+    linear = SMALL.model_copy(update={"learning_rate_schedule": "linear"})
+    fresh = SMALL.initial(DRIFT.spaces(), 0)
+    start = PolicyState(fresh.parameters, fresh.optimiser, steps=100)
+    # 48 steps of a run of 200 that stands at 100, in rollouts of 16: the first is learned from at
+    # 100 / 200 of the step size, the last at 68 / 200.
+    outcome = linear.optimise(start, DRIFT, drift_reward, STEPS, 200, 3)
+
+    def step_size(remaining: float) -> float:
+        return 1e-2 * (100 - 48 * (1 - remaining) + 16) / 200
+
+    model = plain(SMALL, start, DRIFT.make, seed=3, learning_rate=step_size)
+    assert distance(outcome.state, model) < 1e-5
+
+
+def test_going_on_equals_a_model_that_never_stopped() -> None:
+    start = SMALL.initial(DRIFT.spaces(), 0)
+    first = optimise(DRIFT, drift_reward, seed=3, state=start)
+    second = optimise(DRIFT, drift_reward, seed=4, state=first.state)
+
+    never_stopped = plain(SMALL, start, DRIFT.make, seed=3)
+    environment = DummyVecEnv([DRIFT.make, DRIFT.make])
+    environment._seeds = list(episode_seeds(np.random.default_rng(4), 2))
+    with isolated(4):
+        # Weights and Adam's moments handed over in torch's own words, with no arrays between.
+        model = stable_baselines3.PPO(
+            "MlpPolicy", environment, learning_rate=1e-2, n_steps=8, batch_size=8, n_epochs=2,
+            gamma=0.9, policy_kwargs={"net_arch": {"pi": [6], "vf": [6]}}, device="cpu",
+        )  # fmt: skip
+        model.policy.load_state_dict(never_stopped.policy.state_dict())
+        model.policy.optimizer.load_state_dict(never_stopped.policy.optimizer.state_dict())
+        model.learn(STEPS)
+    assert distance(second.state, model) < 1e-5
+    assert second.state.steps == 2 * STEPS
+
+
+def test_a_policy_that_was_stored_goes_on_as_if_it_had_not_been() -> None:
+    first = optimise(DRIFT, drift_reward).state
+    stored = unpack(pack(first), PolicyState)
+    one, two = (optimise(DRIFT, drift_reward, seed=4, state=s).state for s in (first, stored))
+    for name, array in one.parameters.items():
+        np.testing.assert_array_equal(array, two.parameters[name])
+    assert first.optimiser
+    assert one.steps == two.steps
+
+
+def test_weights_survive_a_round_trip() -> None:
+    state = optimise(DRIFT, drift_reward).state
+    policy = make_policy(DRIFT.spaces(), (6,), 1e-2)
+    restore(policy, state)
+    for mine, theirs in zip((state.parameters, state.optimiser), weights(policy), strict=True):
+        assert set(mine) == set(theirs)
+        for name, array in mine.items():
+            np.testing.assert_array_equal(array, theirs[name])
+
+
+def test_the_same_arguments_give_the_same_policy_whatever_went_before() -> None:
+    first = optimise(DRIFT, drift_reward)
+    torch.manual_seed(99)
+    np.random.seed(99)
+    again, other = optimise(DRIFT, drift_reward), optimise(DRIFT, drift_reward, seed=5)
+    for name, array in first.state.parameters.items():
+        np.testing.assert_array_equal(array, again.state.parameters[name])
+    assert first.metrics == again.metrics
+    assert first.metrics != other.metrics
+
+
+def test_what_it_did_comes_back_with_the_true_rewards() -> None:
+    outcome = optimise(CORRIDOR, drift_reward)
+    assert outcome.state.steps == outcome.rollouts.steps == STEPS
+    for found, paid in zip(outcome.rollouts.trajectories, outcome.rewards.rewards, strict=True):
+        np.testing.assert_array_equal(paid.values, found.observations[1:, 0])
+        assert found.terminated == (found.observations[-1, 0] == 3)
+
+
+def test_the_proxy_return_is_that_of_the_episodes_that_ended() -> None:
+    outcome = optimise(CORRIDOR, corridor_reward)
+    sums = [
+        float(paid.values.sum())
+        for found, paid in zip(outcome.rollouts.trajectories, outcome.rewards.rewards, strict=True)
+        if found.terminated or len(found) == 4
+    ]
+    assert outcome.metrics["proxy/return_mean"] == pytest.approx(np.mean(sums))
+
+
+def test_progress_is_reported_after_each_rollout() -> None:
+    told: list[int] = []
+    start = SMALL.initial(DRIFT.spaces(), 0)
+    SMALL.optimise(start, DRIFT, drift_reward, STEPS, STEPS, 3, told.append)
+    assert told == [16, 16, 16]
+
+
+def test_a_fresh_policy_depends_on_its_seed_alone() -> None:
+    first, again, other = (SMALL.initial(DRIFT.spaces(), seed) for seed in (1, 1, 2))
+    name = "mlp_extractor.policy_net.0.weight"
+    np.testing.assert_array_equal(first.parameters[name], again.parameters[name])
+    assert not np.array_equal(first.parameters[name], other.parameters[name])
+    assert first.steps == 0
+
+
+def test_a_rollout_is_the_steps_of_all_copies() -> None:
+    assert SMALL.rollout_steps(DRIFT) == 16
+    with pytest.raises(ValueError, match=r"optimiser.batch_size: expected a divisor .* = 16\)"):
+        SMALL.model_copy(update={"batch_size": 5}).rollout_steps(DRIFT)

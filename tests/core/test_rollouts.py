@@ -1,0 +1,122 @@
+"""What a batch of environments did, cut into trajectories by hand."""
+
+from itertools import cycle
+
+import numpy as np
+import pytest
+
+from rlhf_core.environments import Environment
+from rlhf_core.rollouts import Act, Record, Recorder, collect, join, trajectories
+from tests.core.examples import HERE
+
+
+def always(action: int) -> Act:
+    return lambda observations: np.full(len(observations), action)
+
+
+def corridor(count: int = 1, **options: int) -> Environment:
+    return Environment(id=f"{HERE}:Corridor-v0", count=count, **options)
+
+
+def test_the_final_observation_of_an_episode_is_kept() -> None:
+    rollouts, rewards = collect(corridor().make_vector(), always(1), 3, [0])
+    (found,) = rollouts.trajectories
+    np.testing.assert_array_equal(found.observations, [[0], [1], [2], [3]])
+    np.testing.assert_array_equal(found.actions, [1, 1, 1])
+    np.testing.assert_array_equal(rewards.rewards[0].values, [1, 2, 3])
+    assert (found.terminated, found.truncated) == (True, False)
+
+
+def test_a_time_limit_truncates_and_its_final_observation_is_kept() -> None:
+    actions = cycle([1, 1, 0])
+    vector = corridor(time_limit=3).make_vector()
+    rollouts, rewards = collect(vector, lambda o: np.array([next(actions)]), 6, [0])
+    assert len(rollouts.trajectories) == 2
+    for found, paid in zip(rollouts.trajectories, rewards.rewards, strict=True):
+        np.testing.assert_array_equal(found.observations, [[0], [1], [2], [1]])
+        np.testing.assert_array_equal(paid.values, [1, 2, 1])
+        assert (found.terminated, found.truncated) == (False, True)
+
+
+def test_terminated_wins_over_a_time_limit_in_the_same_step() -> None:
+    rollouts, _ = collect(corridor(time_limit=3).make_vector(), always(1), 3, [0])
+    (found,) = rollouts.trajectories
+    assert found.terminated
+    assert not found.truncated
+
+
+def test_an_episode_that_still_runs_counts_as_truncated() -> None:
+    rollouts, rewards = collect(corridor(count=2).make_vector(), always(1), 4, [0, 1])
+    assert [len(t) for t in rollouts.trajectories] == [3, 1, 3, 1]
+    assert [t.terminated for t in rollouts.trajectories] == [True, False, True, False]
+    assert [t.truncated for t in rollouts.trajectories] == [False, True, False, True]
+    np.testing.assert_array_equal(rollouts.trajectories[1].observations, [[0], [1]])
+    np.testing.assert_array_equal(rewards.rewards[1].values, [1])
+    assert rollouts.steps == 8
+
+
+def test_trajectories_are_cut_where_the_flags_say() -> None:
+    # Two copies, five steps. Copy 0 ends at step 1 (terminated) and step 4 (truncated);
+    # copy 1 ends at step 0 (truncated) and still runs at the end.
+    seen = np.array([[0, 10], [1, 11], [2, 12], [3, 13], [4, 14]], dtype=np.float32)[..., None]
+    after = seen + 0.5
+    flags = np.zeros((5, 2), dtype=bool)
+    terminated, truncated = flags.copy(), flags.copy()
+    terminated[1, 0] = truncated[4, 0] = truncated[0, 1] = True
+    record = Record(seen, after, np.arange(10).reshape(5, 2), terminated, truncated, seen[..., 0])
+    rollouts, rewards = trajectories(record, policy_version=7)
+
+    found = rollouts.trajectories
+    expected: list[tuple[list[float], list[int], bool]] = [
+        ([0, 1, 1.5], [0, 2], True),
+        ([2, 3, 4, 4.5], [4, 6, 8], False),
+        ([10, 10.5], [1], False),
+        ([11, 12, 13, 14, 14.5], [3, 5, 7, 9], False),
+    ]
+    assert len(found) == len(expected)
+    for trajectory, paid, (numbers, actions, ended) in zip(
+        found, rewards.rewards, expected, strict=True
+    ):
+        np.testing.assert_array_equal(trajectory.observations[:, 0], numbers)
+        np.testing.assert_array_equal(trajectory.actions, actions)
+        np.testing.assert_array_equal(paid.values, numbers[:-1])
+        assert trajectory.terminated is ended
+        assert trajectory.truncated is not ended
+        assert trajectory.policy_version == 7
+
+
+def test_the_record_of_two_halves_is_the_record_of_the_whole() -> None:
+    def play(parts: list[int]) -> Record:
+        recorder = Recorder(Environment(id="Pendulum-v1", count=2).make_vector())
+        recorder.reset([3, 4])
+        records = []
+        for steps in parts:
+            for _ in range(steps):
+                recorder.step(recorder.observation[:, :1])
+            records.append(recorder.take())
+        return join(records)
+
+    whole, halves = play([6]), play([2, 4])
+    for name in Record.__dataclass_fields__:
+        np.testing.assert_array_equal(getattr(whole, name), getattr(halves, name))
+    np.testing.assert_array_equal(whole.observations[1:], whole.next_observations[:-1])
+
+
+def test_a_recorder_counts_steps_and_tells_which_episodes_ended() -> None:
+    recorder = Recorder(corridor(count=2).make_vector())
+    recorder.reset([0, 1])
+    ended = [recorder.step(np.array([1, 0])).tolist() for _ in range(3)]
+    assert ended == [[False, False], [False, False], [True, False]]
+    assert recorder.steps == 6
+    np.testing.assert_array_equal(recorder.observation, [[0], [0]])
+
+
+@pytest.mark.parametrize("kind", ["discrete", "multi_binary", "bytes", "dict"])
+def test_observations_of_any_kind_are_recorded(kind: str) -> None:
+    options = {"observation": kind, "ends_at": 2}
+    vector = Environment(id=f"{HERE}:Shapes-v0", options=options).make_vector(1)
+    rollouts, _ = collect(vector, always(0), 4, [0])
+    first, second = rollouts.trajectories
+    assert first.observations.shape == (3, *(vector.single_observation_space.shape or ()))
+    np.testing.assert_array_equal(first.observations, second.observations)
+    assert not np.array_equal(first.observations[0], first.observations[2])

@@ -1,0 +1,279 @@
+"""What goes into the store comes out unchanged, or an error says what is wrong with it."""
+
+import hashlib
+import json
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from safetensors import SafetensorError
+from safetensors.numpy import save
+
+from rlhf_core.errors import StoreError
+from rlhf_core.feedback import FeedbackState
+from rlhf_core.optimisers import PolicyState
+from rlhf_core.rewards.model import EnsembleState
+from rlhf_core.store import Store, pack, unpack
+from rlhf_core.types import (
+    Choice,
+    Evaluation,
+    Preferences,
+    Queries,
+    Rollouts,
+    Segments,
+    TrueRewards,
+    Value,
+)
+from tests.core.examples import annotations, played, request, segments, trajectory
+
+ENSEMBLE = EnsembleState(
+    {"weight_0": np.ones((2, 3, 1), dtype=np.float32), "bias_0": np.zeros((2, 1, 1), np.float32)},
+    np.zeros(3, dtype=np.float32),
+    np.ones(3, dtype=np.float32),
+    mean=0.1,
+    scale=2.5,
+)
+PREFERENCES = Preferences(np.array([[0, 1]]), np.array([0.5]), np.ones(1))
+VALUES: list[Value] = [
+    trajectory(3, terminated=True),
+    TrueRewards(np.array([0.5, -1.0])),
+    TrueRewards(np.zeros((2, 0))),
+    *played(2, 4),
+    segments([[1, 2], [3, 4]], mask=[[1, 1], [1, 0]]),
+    Queries(np.array([[0, 1]])),
+    Queries(np.empty((0, 2), dtype=np.int64)),
+    request([[1], [2]], [[0, 1]]),
+    annotations([0, 0], [Choice.LEFT, Choice.SKIP]),
+    annotations([], []),
+    PREFERENCES,
+    Evaluation(np.array([1.0]), np.array([3]), np.array([True])),
+    Evaluation(np.array([1.0]), np.array([3])),
+    ENSEMBLE,
+    FeedbackState(),
+    FeedbackState(segments([[1], [2]]), PREFERENCES, ENSEMBLE),
+    PolicyState({"a.weight": np.eye(2)}, {"a.weight/step": np.array(3.0)}, steps=7),
+    PolicyState({}, {}),
+]
+
+
+def same(first: Any, second: Any) -> bool:
+    """Whether two values are equal to the last bit, types of the arrays included."""
+    if isinstance(first, np.ndarray):
+        return first.dtype == second.dtype and np.array_equal(first, second)
+    if isinstance(first, Value):
+        names = [field.name for field in fields(first)]  # type: ignore[arg-type]
+        return type(first) is type(second) and all(
+            same(getattr(first, name), getattr(second, name)) for name in names
+        )
+    if isinstance(first, Mapping):
+        return first.keys() == second.keys() and all(same(first[n], second[n]) for n in first)
+    if isinstance(first, tuple):
+        return len(first) == len(second) and all(map(same, first, second))
+    return type(first) is type(second) and bool(first == second)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(str(tmp_path / "store"))
+
+
+def files(store: Store) -> list[Path]:
+    return [path for path in Path(store.root).rglob("*") if path.is_file()]
+
+
+def test_the_examples_hold_every_type_of_the_library() -> None:
+    known = {t for t in Value.registry.values() if t.__module__.startswith("rlhf_core.")}
+    assert {type(value) for value in VALUES} == known
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
+def test_a_value_comes_back_as_it_was(store: Store, value: Value) -> None:
+    assert same(store.get(store.put(value), type(value)), value)
+
+
+@given(
+    st.one_of(
+        arrays(kind, array_shapes(min_dims=0, min_side=0, max_side=3), elements=None)
+        for kind in (np.float32, np.float64, np.int64, np.int8, np.uint8, np.bool_)
+    )
+)
+def test_any_array_comes_back_bit_by_bit(array: np.ndarray) -> None:
+    back = unpack(pack(PolicyState({"a": array}, {})), PolicyState).parameters["a"]
+    assert back.dtype == array.dtype
+    assert back.shape == array.shape
+    assert back.tobytes() == array.tobytes()
+
+
+@pytest.mark.parametrize(
+    "array",
+    [np.arange(6).reshape(2, 3).T, np.arange(6)[::2], np.arange(3, dtype=">i8")],
+    ids=["transposed", "strided", "big-endian"],
+)
+def test_the_layout_in_memory_does_not_matter(array: np.ndarray) -> None:
+    back = unpack(pack(PolicyState({"a": array}, {})), PolicyState).parameters["a"]
+    np.testing.assert_array_equal(back, array)
+
+
+def test_what_comes_back_is_read_only(store: Store) -> None:
+    back = store.get(store.put(Queries(np.array([[0, 1]]))), Queries)
+    with pytest.raises(ValueError, match="read-only"):
+        back.pair[0] = 1
+
+
+def test_a_reference_is_the_digest_of_the_file(store: Store) -> None:
+    ref = store.put(ENSEMBLE)
+    (path,) = files(store)
+    assert path.name == f"{ref}.safetensors"
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == ref
+
+
+def test_equal_values_have_one_reference_and_one_file(store: Store) -> None:
+    first = store.put(segments([[1, 2]]))
+    assert store.put(segments([[1, 2]])) == first
+    assert store.put(segments([[1, 3]])) != first
+    assert len(files(store)) == 2
+
+
+def test_a_value_that_was_loaded_has_the_reference_that_it_had(store: Store) -> None:
+    ref = store.put(ENSEMBLE)
+    assert store.put(store.get(ref, EnsembleState)) == ref
+
+
+def test_the_order_of_a_mapping_does_not_matter() -> None:
+    one, two = np.ones(1), np.zeros(2)
+    first = PolicyState({"a": one, "b": two}, {})
+    assert pack(first) == pack(PolicyState({"b": two, "a": one}, {}))
+
+
+def test_another_store_finds_what_was_put(store: Store) -> None:
+    ref = store.put(PREFERENCES)
+    assert same(Store(f"{store.root}/").get(ref, Preferences), PREFERENCES)
+
+
+def test_a_url_is_a_root_like_a_folder() -> None:
+    store = Store("memory://test-store")
+    ref = store.put(PREFERENCES)
+    assert same(store.get(ref, Preferences), PREFERENCES)
+
+
+def test_a_memo_is_recalled(store: Store) -> None:
+    assert store.recall("fit-3") is None
+    store.remember("fit-3", {"refs": {"policy": "ab"}, "metrics": {"x": 0.1}})
+    store.remember("fit-3", {"refs": {"policy": "cd"}, "metrics": {}})
+    assert store.recall("fit-3") == {"refs": {"policy": "cd"}, "metrics": {}}
+
+
+def test_a_missing_value_is_named(store: Store) -> None:
+    with pytest.raises(StoreError, match=f"store {store.root} has no .*{'0' * 64}"):
+        store.get("0" * 64, Segments)
+
+
+@pytest.mark.parametrize("damage", [b"", b"junk", None], ids=["empty", "junk", "cut off"])
+def test_a_damaged_file_is_named(store: Store, damage: bytes | None) -> None:
+    ref = store.put(ENSEMBLE)
+    (path,) = files(store)
+    path.write_bytes(path.read_bytes()[:-1] if damage is None else damage)
+    with pytest.raises(StoreError, match=rf"{ref}.safetensors is damaged; delete it and resume"):
+        store.get(ref, EnsembleState)
+
+
+def test_a_damaged_memo_is_named(store: Store) -> None:
+    store.remember("fit-3", {"refs": {}})
+    (path,) = files(store)
+    path.write_text(path.read_text()[:-2])
+    with pytest.raises(StoreError, match=r"fit-3.json is damaged"):
+        store.recall("fit-3")
+
+
+def test_a_value_of_another_type_is_refused(store: Store) -> None:
+    ref = store.put(PREFERENCES)
+    with pytest.raises(StoreError, match="expected a Segments, actual: Preferences"):
+        store.get(ref, Segments)
+
+
+def test_a_root_that_is_a_file_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    store = Store(str(tmp_path / "file" / "store"))
+    with pytest.raises(StoreError, match=r"cannot be written: .*choose another folder with --home"):
+        store.put(PREFERENCES)
+    with pytest.raises(StoreError, match="cannot be written"):
+        store.remember("fit-3", {})
+    with pytest.raises(StoreError, match=r"cannot be read|has no"):
+        store.get("0" * 64, Segments)
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()], ids=repr)
+@pytest.mark.parametrize("step", ["pipe_file", "mv"])
+def test_an_interrupted_write_leaves_nothing_behind(
+    store: Store, monkeypatch: pytest.MonkeyPatch, step: str, error: BaseException
+) -> None:
+    def interrupted(path: str, *_: Any) -> None:
+        Path(path).write_bytes(b"half of")
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store._files, step, interrupted)
+        with pytest.raises((StoreError, KeyboardInterrupt)):
+            store.put(PREFERENCES)
+    assert files(store) == []
+    assert same(store.get(store.put(PREFERENCES), Preferences), PREFERENCES)
+
+
+@dataclass(frozen=True, eq=False)
+class Strange(Value):
+    """A value with something in it that is no array, mapping, text or number."""
+
+    content: Any
+
+
+@pytest.mark.parametrize(
+    "content",
+    [np.array([object()]), np.array(["text"]), np.array([{}]), object(), {"a": {1, 2}}, b"bytes"],
+    ids=["objects", "text", "dicts", "object", "set", "bytes"],
+)
+def test_what_would_need_a_pickle_is_refused(store: Store, content: Any) -> None:
+    with pytest.raises((TypeError, SafetensorError)):
+        store.put(Strange(content))
+    assert files(store) == []
+
+
+class Bomb:
+    """Unpickling it would run code."""
+
+    def __reduce__(self) -> Any:
+        return (pytest.fail, ("code from the file was run",))
+
+
+HEADERS = [
+    "[",
+    "3",
+    '{"foo": 1}',
+    '{"type": "Path", "fields": {}}',
+    '{"type": "Segments", "fields": {"pair": {"array": "a"}}}',
+    '{"type": "Rollouts", "fields": {"trajectories": []}}',
+    json.dumps({"type": "Segments", "fields": dict.fromkeys([f.name for f in fields(Segments)])}),
+]
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("header", HEADERS)
+def test_a_strangers_file_is_refused_in_one_way(header: str) -> None:
+    content = save({"a": np.zeros(2)}, metadata={"value": header})
+    with pytest.raises(StoreError, match=r"expected a (stored )?Rollouts, actual"):
+        unpack(content, Rollouts)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"junk", pickle.dumps(Bomb()), save({"a": np.zeros(2)})], ids=len
+)
+def test_no_code_is_run_from_a_file(content: bytes) -> None:
+    with pytest.raises(StoreError, match="expected a stored Rollouts"):
+        unpack(content, Rollouts)
