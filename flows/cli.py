@@ -25,13 +25,20 @@ app = typer.Typer(
 FilePreset = Annotated[str, typer.Argument(help="A YAML file, or a preset (see `rlhf list`).")]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="FIELD=VALUE", help="Override a field, such as seed=1."),
+    typer.Option("--set", metavar="FIELD=VALUE", help="Override a field; may be repeated."),
 ]
 HomeFolder = Annotated[
     Path | None,
-    typer.Option("--home", help="Folder of the runs [default: $RLHF_HOME or .rlhf]."),
+    typer.Option("--home", help="Folder of the runs; else $RLHF_HOME, else .rlhf here."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+@app.callback()
+def _find_modules_here() -> None:
+    # `environment.id: my_module:MyEnv-v0` may lie beside the experiment, as with `python -m`.
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
 
 
 @contextmanager
@@ -47,8 +54,9 @@ def _plain_errors() -> Iterator[None]:
             raise typer.Exit(2) from None
         finally:
             notes = [e.message for e in caught if isinstance(e.message, UnusedFieldWarning)]
-            for text in dict.fromkeys(map(str, notes)):
-                typer.echo(f"note: {text}", err=True)
+            if notes:
+                texts = "; ".join(dict.fromkeys(map(str, notes)))
+                typer.echo(f"note: set aside: {texts}", err=True)
 
 
 @contextmanager
@@ -61,24 +69,26 @@ def _way_back(home: Path | None) -> Iterator[None]:
     def remember(event: progress.Event) -> None:
         if isinstance(event, progress.Opened):
             opened.append(event.run_id)
+            typer.echo(f"{'resumed' if event.resumed else 'started'} run {event.run_id}", err=True)
 
-    progress.listen(remember)
     try:
-        yield
+        with progress.listening(remember):
+            yield
     except BaseException as error:
         if opened:
             folder = f" --home {home}" if home else ""
-            typer.echo(f"to go on: rlhf resume {opened[0]}{folder}", err=True)
+            what = "interrupted" if isinstance(error, KeyboardInterrupt) else "stopped"
+            typer.echo(f"{what}; to go on: rlhf resume {opened[0]}{folder}", err=True)
         if isinstance(error, KeyboardInterrupt):
             raise typer.Exit(130) from None
         raise
 
 
 def _load(file_or_preset: str, overrides: list[str] | None) -> "Experiment":
-    from flows import presets
-    from rlhf_core.experiment import load
-
     with _plain_errors():
+        from flows import presets
+        from rlhf_core.experiment import load
+
         return load(presets.find(file_or_preset), overrides or ())
 
 
@@ -100,10 +110,10 @@ def resume(
     as_json: AsJson = False,
 ) -> None:
     """Go on with an interrupted run; finished stages are not repeated."""
-    from tasks import tracking
-    from tasks.home import Home
-
     with _plain_errors():
+        from tasks import tracking
+        from tasks.home import Home
+
         place = Home(home)
         tracking.prepare(place)
         experiment = tracking.resumable(place, run_id)
@@ -126,7 +136,7 @@ def _play(experiment: "Experiment", home: Path | None, run_id: str | None, as_js
         with _way_back(home), display.watching(experiment, screen):
             result: dict[str, Any] = flow(experiment, run_id)
     if as_json:
-        typer.echo(json.dumps(result))
+        typer.echo(json.dumps(result, allow_nan=False))
         return
     Console().print(display.summary(result, experiment.name))
     typer.echo(f"run {result['run_id']}, kept in {place.path}")
@@ -151,9 +161,9 @@ def list_plugins(
     as_json: AsJson = False,
 ) -> None:
     """List presets and plug-ins with their fields, defaults and meaning."""
-    from flows import catalogue
-
     with _plain_errors():
+        from flows import catalogue
+
         content = catalogue.describe(family)
     if as_json:
         typer.echo(json.dumps(content))
@@ -164,7 +174,9 @@ def list_plugins(
 @app.command()
 def ui(
     home: HomeFolder = None,
-    port: Annotated[int, typer.Option(help="Port of the MLflow page; 0 takes a free one.")] = 0,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the MLflow page; 0 takes a free one.")
+    ] = 0,
 ) -> None:
     """Open the MLflow and Prefect pages on loopback; Ctrl-C closes them."""
     from flows import services

@@ -29,7 +29,7 @@ class _Rate(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text(f"{speed:,.0f} steps/s" if speed else "", style="cyan")
+        return Text(f"{speed:,.0f}/s" if speed else "", style="cyan")
 
 
 @contextmanager
@@ -40,34 +40,31 @@ def watching(experiment: Experiment, console: Console) -> Iterator[None]:
         return
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:,.0f}/{task.total:,.0f} steps"),
+        BarColumn(bar_width=12),
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
         _Rate(),
-        TextColumn("{task.fields[labels]}/{task.fields[budget]} labels"),
-        TextColumn("true return {task.fields[true_return]}"),
+        TextColumn("{task.fields[labels]} labels"),
+        TextColumn("return {task.fields[true_return]}"),
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console) as bar:
         total = experiment.first_steps + experiment.total_steps
-        budget = experiment.budget.labels
-        task = bar.add_task("starting", total=total, labels=0, budget=budget, true_return="-")
+        task = bar.add_task("starting", total=total, labels=0, true_return="-")
 
         def show(event: progress.Event) -> None:
             match event:
-                case progress.Opened(run_id, resumed):
-                    console.print(f"{'resumed' if resumed else 'started'} run {run_id}")
                 case progress.Stage(name, round):
-                    shown = f"round {round + 1}/{experiment.budget.rounds} {name}"
-                    bar.update(task, description=f"{shown:<22}")
+                    shown = f"{round + 1}/{experiment.budget.rounds} {name}"
+                    bar.update(task, description=f"{shown:<14}")
                 case progress.Steps(count):
                     bar.advance(task, count)
                 case progress.RoundDone(_, steps, labels, true_return):
                     shown = f"{true_return:.1f}"
                     bar.update(task, completed=steps, labels=labels, true_return=shown)
 
-        progress.listen(show)
-        yield
-        bar.update(task, description=f"{'done':<22}")
+        with progress.listening(show):
+            yield
+        bar.update(task, description=f"{'done':<14}")
 
 
 def summary(result: Mapping[str, Any], title: str) -> Table:

@@ -24,15 +24,17 @@ def connect(home: Home) -> None:
     embedded ones are used.
     """
     os.environ["RLHF_HOME"] = str(home.path)
-    home.folder("store")
+    home.store.remember("written", {})  # An unwritable store is refused before anything runs.
     given = os.environ.get("PREFECT_API_URL")
+    if given == os.environ.get("RLHF_EMBEDDED_PREFECT"):
+        given = None  # Set by an earlier call in this process, not by the user.
     if given:
         _check(given)
     url = given or embedded_server.request(home)
     os.environ["PREFECT_API_URL"] = url
-    os.environ.setdefault("DO_NOT_TRACK", "true")
     if not given:
         os.environ.update(embedded_server.environment(home))
+        os.environ["RLHF_EMBEDDED_PREFECT"] = url
     # Exceptions reach the user once, from the command; Prefect keeps its logs for its page.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     tracking.prepare(home)
@@ -65,45 +67,61 @@ def show_pages(home: Home, port: int, announce: Callable[[str, str], None]) -> N
         port: of the MLflow page; 0 takes a free one.
         announce: told the name and the address of each page once it answers.
     """
-    import httpx
-
     os.environ["RLHF_HOME"] = str(home.path)
+    # A process started in the background of a script ignores Ctrl-C unless told otherwise.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     given = os.environ.get("PREFECT_API_URL")
+    if given:
+        _check(given)
     prefect = given or embedded_server.request(home)
     tracking.prepare(home)
     mlflow = os.environ.get("MLFLOW_TRACKING_URI", "")
     process = None
-    if not mlflow.startswith("http"):
-        port = port or free_port()
-        mlflow = f"http://127.0.0.1:{port}"
-        process = _start_mlflow(home, port)
     try:
+        if not mlflow.startswith("http"):
+            port = _usable(port) if port else free_port()
+            mlflow = f"http://127.0.0.1:{port}"
+            process = _start_mlflow(home, port)
         if not given:
             embedded_server.wait(home, prefect)
         announce("Prefect", prefect.removesuffix("/api"))
-        deadline = time.monotonic() + START_SECONDS
-        while process is not None:
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise ServiceError(
-                    f"the MLflow page did not start on port {port}; see "
-                    f"{home.folder('mlflow') / 'server.log'}"
-                )
-            try:
-                if httpx.get(f"{mlflow}/health", timeout=ANSWER_SECONDS).status_code == 200:
-                    break
-            except httpx.HTTPError:
-                time.sleep(0.2)
-        announce("MLflow", f"{mlflow}/?workflowType=machine_learning#/experiments")
-        # A process started in the background of a script ignores Ctrl-C unless told otherwise.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        if process is not None:
+            _wait_for_mlflow(home, process, mlflow)
+        announce("MLflow", f"{mlflow}/#/experiments?workflowType=machine_learning")
         while process is None or process.poll() is None:
             time.sleep(0.5)
     except KeyboardInterrupt:
         pass
     finally:
-        if process is not None:
+        if process is not None and process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)
             process.wait()
+
+
+def _wait_for_mlflow(home: Home, process: "subprocess.Popen[bytes]", url: str) -> None:
+    import httpx
+
+    deadline = time.monotonic() + START_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            if httpx.get(f"{url}/health", timeout=ANSWER_SECONDS).status_code == 200:
+                return
+        except httpx.HTTPError:
+            time.sleep(0.2)
+    raise ServiceError(
+        f"the MLflow page did not start at {url}; see {home.folder('mlflow') / 'server.log'}"
+    )
+
+
+def _usable(port: int) -> int:
+    try:
+        with socket.create_server(("127.0.0.1", port)):
+            return port
+    except OSError as error:
+        raise ServiceError(
+            f"--port {port} cannot be used ({error}); choose another, or 0 for a free one"
+        ) from error
 
 
 def free_port() -> int:

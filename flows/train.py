@@ -8,6 +8,8 @@ from prefect.client.schemas.objects import FlowRun, State
 
 from flows.reconcile import close_abandoned
 from rlhf_core.experiment import Experiment
+from rlhf_core.store import Ref
+from rlhf_core.types import Metrics
 from tasks import lease, tracking
 from tasks.evaluation import evaluate
 from tasks.feedback import answer, ask
@@ -18,18 +20,12 @@ from tasks.rewards import fit
 from tasks.rollouts import collect
 from tasks.stage import Run, worked_seconds
 
-_began: dict[str, float] = {}
-
 
 def close(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Close the MLflow run as the flow run ended, with the reason where it did not finish."""
+    """Close the MLflow run of a flow run that did not finish, with the reason; let go of it."""
     home, flow_run_id = Home(), str(flow_run.id)
     run_id = tracking.find(home, flow_run_id)
-    if run_id is not None and state.is_completed():
-        seconds = time.perf_counter() - _began[flow_run_id] - worked_seconds(run_id)
-        tracking.log_closing(home, run_id, {"time/orchestration": seconds})
-        tracking.close_run(home, run_id, "FINISHED")
-    elif run_id is not None:
+    if run_id is not None and not state.is_completed():
         status: tracking.Status = "FAILED" if state.is_failed() else "KILLED"
         tracking.close_run(home, run_id, status, state.message or state.name)
     lease.release(home, flow_run_id)
@@ -56,7 +52,6 @@ def train(experiment: Experiment, run_id: str | None = None) -> dict[str, Any]:
     """
     began = time.perf_counter()
     flow_run_id = str(runtime.flow_run.id)
-    _began[flow_run_id] = began
     home = Home()
     close_abandoned(home)
     run_id = tracking.open_run(home, experiment, run_id, flow_run_id)
@@ -66,7 +61,8 @@ def train(experiment: Experiment, run_id: str | None = None) -> dict[str, Any]:
     policy, feedback, rollouts, rewards = (
         first[name] for name in ("policy", "feedback", "rollouts", "rewards")
     )
-    history: list[Any] = []
+    history: list[Metrics] = []
+    answers: list[Ref] = []
     for round in range(experiment.budget.rounds):
         asked = ask(run, round, feedback=feedback, rollouts=rollouts)
         answered = answer(run, round, request=asked["request"], rewards=rewards)
@@ -75,8 +71,11 @@ def train(experiment: Experiment, run_id: str | None = None) -> dict[str, Any]:
         improved = optimise(run, round, policy=policy, feedback=feedback)
         policy, rollouts, rewards = (improved[n] for n in ("policy", "rollouts", "rewards"))
         evaluated = evaluate(run, round, feedback=feedback, **improved.refs)
+        answers.append(answered["annotations"])
         history.append(track(run, round, [asked, answered, fitted, improved, evaluated], history))
-    publish(run, history, first, {"feedback": feedback, **improved.refs})
+    publish(run, history, first, answers, {"feedback": feedback, **improved.refs})
+    seconds = time.perf_counter() - began
+    tracking.finish_run(home, run_id, {"time/orchestration": seconds - worked_seconds(run_id)})
 
     final = history[-1]
     return {
@@ -88,10 +87,5 @@ def train(experiment: Experiment, run_id: str | None = None) -> dict[str, Any]:
         "env_steps": int(final["policy/steps"]),
         "true_return_mean": final["eval/true_return_mean"],
         "true_return_iqm": final["eval/true_return_iqm"],
-        "seconds": round_seconds(time.perf_counter() - began),
+        "seconds": float(f"{seconds:.1f}"),
     }
-
-
-def round_seconds(seconds: float) -> float:
-    """Seconds to a tenth."""
-    return float(f"{seconds:.1f}")

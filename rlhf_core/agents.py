@@ -49,7 +49,7 @@ class Agent:
         Args:
             env: what to act in, made by `GymEnv`.
             optimiser: how the policy is improved.
-            feedback: what is asked and learned; None trains on the environment's own reward.
+            feedback: what is asked and learned; None trains on the scaled true reward.
             annotator: who answers; a teacher that knows the true reward if None.
             seed: root of all randomness.
         """
@@ -79,6 +79,7 @@ class Agent:
             The agent itself.
         """
         experiment = self._experiment(Budget(env_steps=env_steps, labels=labels, rounds=rounds))
+        experiment.check()
         final = loop.run(experiment, lambda p: watch(p.policy.steps, p.metrics))
         self.policy = final.policy
         return self

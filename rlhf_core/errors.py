@@ -6,8 +6,8 @@ RlhfError
 │   └── UnknownKindError        no plug-in of that name in the family
 ├── ShapeError                  an array that does not have the documented axes
 ├── StoreError                  the artifact store cannot be read or written
-└── RunError                    a run that does not exist, is finished, or is still going on
-    └── ServiceError            a tracking or orchestration server that does not answer
+├── RunError                    a run that does not exist, is finished, or is still going on
+└── ServiceError                a tracking or orchestration server that does not answer
 
 A message says what was expected, what came, and what to do about it. Exit status 2 belongs to
 all of them; any other exception is a defect of ours.
@@ -42,7 +42,7 @@ class RunError(RlhfError):
     """A run that does not exist, is finished, or is still going on."""
 
 
-class ServiceError(RunError):
+class ServiceError(RlhfError):
     """A tracking or orchestration server that does not answer."""
 
 

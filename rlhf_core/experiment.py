@@ -78,6 +78,19 @@ class Experiment(Config):
             )
         return self
 
+    def check(self) -> None:
+        """Make the environment once, to see that it exists and that everything fits it.
+
+        Raises:
+            ConfigurationError: names the field, what was expected and what came.
+        """
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="gymnasium")
+            horizon = self.environment.horizon()
+        rounds = range(self.budget.rounds)
+        steps = [self.steps_of(round - 1) if round else self.first_steps for round in rounds]
+        self.feedback.check_fit([self.labels_of(round) for round in rounds], steps, horizon)
+
     @property
     def first_steps(self) -> int:
         """`budget.initial_steps`, rounded up to whole steps of all environment copies."""
@@ -146,9 +159,7 @@ def from_mapping(data: Mapping[str, Any], source: str = "experiment") -> Experim
     except ValidationError as error:
         raise ConfigurationError(f"{source}: {_explain(error, data)}") from None
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="gymnasium")
-            experiment.environment.spaces()
+        experiment.check()
     except ConfigurationError as error:
         raise type(error)(f"{source}: {error}") from error.__cause__
     return experiment

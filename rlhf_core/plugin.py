@@ -113,7 +113,13 @@ class Family(Generic[P]):
         for info in pkgutil.iter_modules(package.__path__):
             if info.name.startswith("_"):
                 continue
-            module = importlib.import_module(f"{self.package}.{info.name}")
+            try:
+                module = importlib.import_module(f"{self.package}.{info.name}")
+            except Exception as error:
+                raise ConfigurationError(
+                    f"plug-in file {self.package}.{info.name} cannot be loaded: "
+                    f"{type(error).__name__}: {error}"
+                ) from error
             for _, member in inspect.getmembers(module, inspect.isclass):
                 own = member.__module__ == module.__name__
                 if own and issubclass(member, self.base) and not inspect.isabstract(member):
@@ -163,7 +169,7 @@ class Family(Generic[P]):
         for name in unused:
             warnings.warn(
                 f"{self.package.rpartition('.')[2]}: field '{name}' is not used by kind "
-                f"'{data['kind']}' and was set aside",
+                f"'{data['kind']}'",
                 UnusedFieldWarning,
                 stacklevel=2,
             )

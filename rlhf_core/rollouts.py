@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import VectorEnv
 
+from rlhf_core.errors import ConfigurationError
 from rlhf_core.types import RolloutRewards, Rollouts, Trajectory, TrueRewards
 
 Act = Callable[[np.ndarray], np.ndarray]
@@ -46,6 +47,12 @@ class Recorder:
         """Step all copies once; returns (count,) which episodes ended."""
         before = self.observation
         after, rewards, terminated, truncated, info = self.environment.step(actions)
+        if not np.isfinite(rewards).all():
+            name = self.environment.spec.id if self.environment.spec else "the environment"
+            raise ConfigurationError(
+                f"environment.id: {name} paid {rewards[~np.isfinite(rewards)][0]} in step "
+                f"{len(self._rows) + 1} of a rollout; rewards must be finite numbers"
+            )
         done: np.ndarray = np.logical_or(terminated, truncated)
         final = after
         if done.any():

@@ -32,16 +32,23 @@ class Store:
 
     def __init__(self, root: str) -> None:
         self.root = root.rstrip("/")
-        self._files, self._base = fsspec.core.url_to_fs(self.root)
+        try:
+            self._files, self._base = fsspec.core.url_to_fs(self.root)
+        except (ImportError, ValueError) as error:
+            raise StoreError(f"store {self.root} cannot be opened: {error}") from error
 
     def put(self, value: Value) -> Ref:
         """Store a value and return its digest; storing it twice keeps one copy."""
         content = pack(value)
         ref = hashlib.sha256(content).hexdigest()
-        path = self._object_path(ref)
-        if not self._exists(path):
-            self._write(path, content)
+        if not self.holds(ref):
+            self._write(self._object_path(ref), content)
         return ref
+
+    def holds(self, ref: Ref) -> bool:
+        """Whether the value is there and undamaged."""
+        path = self._object_path(ref)
+        return self._exists(path) and hashlib.sha256(self._read(path)).hexdigest() == ref
 
     def get(self, ref: Ref, expected: type[ValueType]) -> ValueType:
         """Load a value. Raises `StoreError` when it is missing, damaged or of another type."""

@@ -39,7 +39,9 @@ class Value:
     """Every data type by its name: the store loads these and nothing else."""
 
     def __init_subclass__(cls) -> None:
-        Value.registry[cls.__name__] = cls
+        known = Value.registry.setdefault(cls.__name__, cls)
+        if known.__module__ != cls.__module__:
+            raise TypeError(f"{cls.__module__}.{cls.__name__}: {known.__module__} has that name")
 
     def __post_init__(self) -> None:
         for field in fields(self):  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ leaves a trace of whatever it had begun.
 import fcntl
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -24,6 +25,8 @@ class Abandoned:
     flow_run_id: str
     run_id: str | None
     """None when it died before it wrote down which run it was."""
+    taken_up: bool
+    """Somebody has resumed the run since."""
 
 
 def take(home: Home, flow_run_id: str, run_id: str | None) -> None:
@@ -37,16 +40,19 @@ def take(home: Home, flow_run_id: str, run_id: str | None) -> None:
             owner = _read(path)
             if run_id is not None and owner.get("run_id") == run_id and not _is_free(path):
                 raise RunError(f"run {run_id} is still going on in process {owner.get('pid')}")
-        handle = _held.get(flow_run_id)
-        if handle is None:
+        if flow_run_id not in _held:
             handle = _held[flow_run_id] = _path(home, flow_run_id).open("a+")
             fcntl.flock(handle, fcntl.LOCK_EX)
-        _write(handle, {"pid": os.getpid(), "run_id": run_id})
+        assign(flow_run_id, run_id)
 
 
-def assign(flow_run_id: str, run_id: str) -> None:
-    """Write down which run a held flow run is."""
-    _write(_held[flow_run_id], {"pid": os.getpid(), "run_id": run_id})
+def assign(flow_run_id: str, run_id: str | None) -> None:
+    """Write down which run a held flow run is, and which servers know of it."""
+    handle = _held[flow_run_id]
+    handle.seek(0)
+    handle.truncate()
+    json.dump({"pid": os.getpid(), "run_id": run_id, **_servers()}, handle)
+    handle.flush()
 
 
 def release(home: Home, flow_run_id: str) -> None:
@@ -57,20 +63,32 @@ def release(home: Home, flow_run_id: str) -> None:
             _path(home, flow_run_id).unlink(missing_ok=True)
 
 
-def abandoned(home: Home) -> list[Abandoned]:
-    """What dead processes left behind. It stays on record until `forget`."""
+def close_abandoned(home: Home, close: Callable[[Abandoned], None]) -> None:
+    """Let `close` close what dead processes left open, and strike it off the record.
+
+    Nobody can take up a run meanwhile. What other servers know of stays on record until a command
+    that speaks with these comes by.
+    """
     with home.locked("leases"):
-        return [
-            Abandoned(path.stem, _read(path).get("run_id"))
-            for path in _paths(home)
-            if path.stem not in _held and _is_free(path)
-        ]
+        owners = {path: _read(path) for path in _paths(home)}
+        free = {path for path in owners if path.stem not in _held and _is_free(path)}
+        alive = {owner.get("run_id") for path, owner in owners.items() if path not in free}
+        for path in sorted(free):
+            owner = owners[path]
+            if any(owner.get(name, server) != server for name, server in _servers().items()):
+                continue
+            run_id = owner.get("run_id")
+            close(Abandoned(path.stem, run_id, run_id is not None and run_id in alive))
+            path.unlink()
 
 
-def forget(home: Home, left: Abandoned) -> None:
-    """Strike an abandoned flow run off the record: its runs are closed."""
-    with home.locked("leases"):
-        _path(home, left.flow_run_id).unlink(missing_ok=True)
+def _servers() -> dict[str, str | None]:
+    """The servers that this process speaks with; embedded ones belong to the home."""
+    embedded = os.environ.get("PREFECT_API_URL") == os.environ.get("RLHF_EMBEDDED_PREFECT")
+    return {
+        "tracking": os.environ.get("MLFLOW_TRACKING_URI"),
+        "prefect": None if embedded else os.environ.get("PREFECT_API_URL"),
+    }
 
 
 def _is_free(path: Path) -> bool:
@@ -87,13 +105,6 @@ def _read(path: Path) -> dict[str, Any]:
     # A process killed while it wrote its lease leaves half of it.
     owner: dict[str, Any] = json.loads(content) if content.endswith("}") else {}
     return owner
-
-
-def _write(handle: IO[str], owner: dict[str, Any]) -> None:
-    handle.seek(0)
-    handle.truncate()
-    handle.write(json.dumps(owner))
-    handle.flush()
 
 
 def _paths(home: Home) -> list[Path]:

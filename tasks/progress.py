@@ -1,6 +1,7 @@
 """What a run tells whoever watches it in this process."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -43,9 +44,14 @@ Listener = Callable[[Event], None]
 _listeners: list[Listener] = []
 
 
-def listen(listener: Listener) -> None:
-    """Be told of everything from now on."""
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Be told of everything inside the block."""
     _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
 
 
 def tell(event: Event) -> None:

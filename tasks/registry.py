@@ -19,7 +19,10 @@ from tasks.home import Home
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
-REQUIREMENTS = ("mlflow", "torch", "stable-baselines3", "gymnasium", "pydantic", "safetensors")
+REQUIREMENTS = (
+    "mlflow", "torch", "stable-baselines3", "gymnasium", "numpy", "pydantic", "safetensors",
+    "jaxtyping", "fsspec",
+)  # fmt: skip
 """What the model needs where it is served, besides its own copy of `rlhf_core`."""
 
 
@@ -68,7 +71,7 @@ def register(
                 python_model=str(Path(__file__).with_name("policy_model.py")),
                 artifacts={"weights": str(weights), "config": str(config)},
                 code_paths=[str(Path(rlhf_core.__file__).parent)],
-                pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
+                pip_requirements=[f"{name}=={_public_version(name)}" for name in REQUIREMENTS],
                 signature=_signature(experiment),
             )
         client.log_model_artifacts(model.model_id, str(place))
@@ -95,6 +98,11 @@ def register(
         tags={"seed": str(experiment.seed)},
         model_id=model.model_id,
     )
+
+
+def _public_version(name: str) -> str:
+    """Without a local part such as `+cpu`, which no index has."""
+    return version(name).partition("+")[0]
 
 
 def _signature(experiment: Experiment) -> "ModelSignature":

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from prefect import task
@@ -17,7 +18,15 @@ from rlhf_core.feedback import FeedbackState
 from rlhf_core.optimisers import PolicyState
 from rlhf_core.rewards.model import EnsembleState
 from rlhf_core.store import Ref, pack
-from rlhf_core.types import Metrics, Preferences, RolloutRewards, Rollouts
+from rlhf_core.threads import limited
+from rlhf_core.types import (
+    Annotations,
+    Choice,
+    Metrics,
+    Preferences,
+    RolloutRewards,
+    Rollouts,
+)
 from tasks import progress, registry, tracking
 from tasks.home import Home
 from tasks.stage import Outcome, Run, Work
@@ -49,24 +58,37 @@ def track(run: Run, round: int, outcomes: Sequence[Outcome], before: Sequence[Me
 
 
 @task(name="publish", cache_policy=NO_CACHE)
-def publish(run: Run, history: Sequence[Metrics], first: Outcome, last: Mapping[str, Ref]) -> None:
+def publish(
+    run: Run,
+    history: Sequence[Metrics],
+    first: Outcome,
+    answers: Sequence[Ref],
+    last: Mapping[str, Ref],
+) -> None:
     """Log plots, film, labels, reward and policy of a finished run. Repeating it adds nothing.
 
     Args:
         run: the run.
         history: the metrics of each round.
         first: what `collect` gave.
+        answers: references of each round's annotations.
         last: references of the last round's feedback, policy, rollouts and rewards.
     """
     home, work = Home(run.home), Work(run, len(history))
     progress.tell(progress.Stage("publish", len(history) - 1))
     feedback = work.load(last["feedback"], FeedbackState)
     policy = work.load(last["policy"], PolicyState)
-    files = work.time(_pictures, work, history, feedback, policy, last)
-    if feedback.preferences is not None:
+    with limited(run.experiment.threads):
+        files = work.time(_pictures, work, history, feedback, policy, last)
+    if feedback.preferences is not None and len(feedback.preferences):
         files["labels/labels.csv"] = _labels_table(feedback.preferences)
-        files["labels/feedback.safetensors"] = pack(feedback)
-        tracking.log_labels(home, run.run_id, last["feedback"], _profile(feedback.preferences))
+        evidence = replace(feedback, ensemble=None)
+        files["labels/evidence.safetensors"] = pack(evidence)
+        digest = work.store.put(evidence)
+        tracking.log_labels(home, run.run_id, digest, _profile(feedback.preferences))
+        files["labels/judgements.csv"] = _judgements_table(
+            [work.load(ref, Annotations) for ref in answers]
+        )
     if feedback.ensemble is not None:
         files |= _reward_files(run.experiment, feedback.ensemble)
     tracking.log_files(home, run.run_id, files)
@@ -124,7 +146,10 @@ def _pictures(
 
 
 def _labels_table(preferences: Preferences) -> bytes:
-    """One line a label: the positions of its segments in feedback.safetensors, and what it says."""
+    """One line a label: the positions of its segments in evidence.safetensors, and what it says.
+
+    It is what the fit was told; a control that changes labels shows the changed ones.
+    """
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["left_segment", "right_segment", "probability_right", "weight"])
@@ -132,6 +157,19 @@ def _labels_table(preferences: Preferences) -> bytes:
     table.writerows(
         zip(*(c.tolist() for c in (*columns, preferences.target, preferences.weight)), strict=True)
     )
+    return text.getvalue().encode()
+
+
+def _judgements_table(rounds: Sequence[Annotations]) -> bytes:
+    """One line a judgement, as it was given."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["round", "query", "worker", "choice", "seconds", "cost"])
+    for index, given in enumerate(rounds):
+        names = [Choice(choice).name.lower() for choice in given.choice]
+        columns = (given.query.tolist(), given.worker.tolist(), names)
+        prices = (given.seconds.tolist(), given.cost.tolist())
+        table.writerows((index, *row) for row in zip(*columns, *prices, strict=True))
     return text.getvalue().encode()
 
 

@@ -91,7 +91,8 @@ def stage(body: Body) -> Callable[..., Outcome]:
 
     A stage is known by its run, name, round, input references and configuration. What it gave is
     written down under that key when it is done, in one atomic move; asked again, in this process
-    or after a kill in a new one, it answers from there. (Prefect's own result files are not
+    or after a kill in a new one, it answers from there, as long as the results are still there
+    undamaged. (Prefect's own result files are not
     written atomically, so a kill could leave half of one.)
     """
     name = body.__name__

@@ -6,22 +6,23 @@ thread, and `mlflow.start_run` marks whatever it opened as finished when it leav
 
 import logging
 import os
-import sqlite3
 import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from rlhf_core.errors import RunError, ServiceError, StoreError
+from rlhf_core.errors import RunError, ServiceError
 from rlhf_core.experiment import Experiment, from_mapping, to_yaml
-from rlhf_core.types import Metrics
+from rlhf_core.types import Metrics, Value
 from tasks import lease, progress
 from tasks.home import Home
 
 # Migrations are not what a person who starts a run wants to read about. MLflow looks at this when
 # it is imported, which happens inside the functions below.
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+os.environ.setdefault("DO_NOT_TRACK", "true")
 logging.getLogger("alembic").setLevel(logging.WARNING)
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 PROJECT_TAG = "rlhf.project"
 FLOW_TAG = "rlhf.flow_run_id"
+CONFIGURATION_TAG = "rlhf.configuration"
+"""Digest of the experiment in the store: what a resume reads."""
 REASON_TAG = "rlhf.reason"
 CONFIGURATION = "experiment.yaml"
 Status = Literal["FINISHED", "FAILED", "KILLED"]
@@ -47,30 +50,40 @@ def address(home: Home) -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or database(home)
 
 
+@dataclass(frozen=True, eq=False)
+class Configuration(Value):
+    """An experiment as the store keeps it."""
+
+    text: str
+
+
 def prepare(home: Home) -> None:
     """Make the tracking store ready: once, under a lock, before anything runs in parallel.
 
     Raises:
-        ServiceError: the tracking server does not answer.
-        StoreError: the embedded store cannot be written.
+        ServiceError: the tracking server or database does not answer.
+        StoreError: the home cannot be written.
     """
     uri = address(home)
     if uri.startswith(("http://", "https://")):
         _check_server(uri)
         return
-    if os.environ.get("MLFLOW_TRACKING_URI"):
-        return
     with home.locked("mlflow"):
         from mlflow.exceptions import MlflowException
+        from mlflow.utils.uri import get_uri_scheme
+        from sqlalchemy import create_engine
         from sqlalchemy.exc import SQLAlchemyError
 
         try:
+            # MLflow itself would try for minutes to reach a database that is not there.
+            if "sql" in get_uri_scheme(uri):
+                with create_engine(uri).connect() as connection:
+                    if uri.startswith("sqlite"):
+                        # Readers and a writer do not wait for each other; kept in the file.
+                        connection.exec_driver_sql("PRAGMA journal_mode=WAL")
             client(home).search_experiments(max_results=1)
-            with sqlite3.connect(home.folder("mlflow") / "mlflow.db") as connection:
-                # Readers and a writer do not wait for each other; kept in the file.
-                connection.execute("PRAGMA journal_mode=WAL")
-        except (MlflowException, SQLAlchemyError, sqlite3.Error) as error:
-            raise StoreError(f"tracking store {uri} cannot be used: {error}") from error
+        except (MlflowException, SQLAlchemyError, ImportError) as error:
+            raise ServiceError(f"tracking store {uri} cannot be used: {error}") from error
 
 
 def _check_server(uri: str) -> None:
@@ -123,9 +136,11 @@ def open_run(home: Home, experiment: Experiment, run_id: str | None, flow_run_id
 
 def _create(mlflow: "MlflowClient", home: Home, experiment: Experiment, flow_run_id: str) -> str:
     """A new run. Its tags come with it in one transaction: a kill leaves no run without them."""
+    configuration = home.store.put(Configuration(to_yaml(experiment)))
     tags = {
         PROJECT_TAG: "rlhf-flows",
         FLOW_TAG: flow_run_id,
+        CONFIGURATION_TAG: configuration,
         "strategy": experiment.feedback.kind,
         "optimiser": experiment.optimiser.kind,
         "annotator": experiment.annotator.kind,
@@ -193,8 +208,13 @@ def resumable(home: Home, run_id: str) -> Experiment:
 
     try:
         run: MlflowRun = client(home).get_run(run_id)
-    except MlflowException:
-        raise RunError(f"run {run_id} is not known to {address(home)}") from None
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise ServiceError(f"tracking store {address(home)}: {error}") from error
+        known = os.environ.get("MLFLOW_TRACKING_URI") or f"the home {home.path}; try --home"
+        raise RunError(f"run '{run_id}' is not known to {known}") from None
+    if run.info.lifecycle_stage == "deleted":
+        raise RunError(f"run {run_id} is deleted; restore it in MLflow first")
     if run.data.tags.get(PROJECT_TAG) != "rlhf-flows":
         raise RunError(f"run {run_id} was not made by rlhf train")
     if run.info.status == "FINISHED":
@@ -205,17 +225,10 @@ def resumable(home: Home, run_id: str) -> Experiment:
 def configuration(home: Home, run_id: str) -> Experiment:
     """The experiment that a run was started with."""
     import yaml
-    from mlflow.exceptions import MlflowException
 
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            path = client(home).download_artifacts(run_id, CONFIGURATION, folder)
-        except (MlflowException, OSError) as error:
-            raise RunError(
-                f"run {run_id} has no {CONFIGURATION}, it was killed before it began; start a new "
-                "one with rlhf train"
-            ) from error
-        return from_mapping(yaml.safe_load(Path(path).read_text()), f"run {run_id}")
+    digest = client(home).get_run(run_id).data.tags[CONFIGURATION_TAG]
+    text = home.store.get(digest, Configuration).text
+    return from_mapping(yaml.safe_load(text), f"run {run_id}")
 
 
 def log_metrics(home: Home, run_id: str, metrics: Metrics, step: int, at_ms: int) -> None:
@@ -227,10 +240,11 @@ def log_metrics(home: Home, run_id: str, metrics: Metrics, step: int, at_ms: int
     )
 
 
-def log_closing(home: Home, run_id: str, metrics: Metrics) -> None:
-    """Metrics of the run as a whole, at its last step."""
-    at = int(client(home).get_run(run_id).data.metrics.get("policy/steps", 0))
+def finish_run(home: Home, run_id: str, metrics: Metrics) -> None:
+    """Log metrics of the run as a whole at its last step, and close it."""
+    at = int(client(home).get_run(run_id).data.metrics["policy/steps"])
     log_metrics(home, run_id, metrics, at, time.time_ns() // 1_000_000)
+    close_run(home, run_id, "FINISHED")
 
 
 def log_labels(home: Home, run_id: str, digest: str, profile: Mapping[str, Any]) -> None:
@@ -275,7 +289,7 @@ def close_abandoned(home: Home, left: lease.Abandoned) -> None:
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        return  # The user deleted it, or it is tracked elsewhere.
+        return  # The user deleted it.
     if running:
         reason = f"the process ended without closing the run; go on: rlhf resume {run_id}"
         close_run(home, run_id, "KILLED", reason)

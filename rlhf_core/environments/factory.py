@@ -1,5 +1,6 @@
 """From a configuration to environments: single, vectorised, seeded, checked."""
 
+import sys
 import warnings
 from typing import Any, NamedTuple
 
@@ -7,7 +8,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from rlhf_core.environments.fixed_horizon import FixedHorizon
 from rlhf_core.environments.spaces import (
@@ -40,6 +41,17 @@ class Environment(Config):
     """Let every episode last this many steps (absorbing state), so that reward cannot leak."""
     options: dict[str, bool | int | float | str | None] = Field(default_factory=dict)
     """Arguments for the environment's own constructor, such as `{g: 9.81}`."""
+
+    @model_validator(mode="after")
+    def _horizon_comes_first(self) -> "Environment":
+        if self.time_limit and self.fixed_horizon and self.time_limit <= self.fixed_horizon:
+            raise ValueError(
+                f"time_limit: expected none, or more than fixed_horizon ({self.fixed_horizon}), "
+                f"actual: {self.time_limit}; a limit is no end of the task"
+            )
+        if "render_mode" in self.options:
+            raise ValueError("options: render_mode is set by whoever films the policy")
+        return self
 
     def make(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
         """One environment with its wrappers. Nested observations are flattened."""
@@ -105,6 +117,13 @@ class Environment(Config):
             return Spaces(env.observation_space, env.action_space)
         finally:
             env.close()
+
+    def horizon(self) -> int:
+        """Steps after which an episode ends at the latest."""
+        env = self.make()
+        limit = env.spec.max_episode_steps if env.spec else None
+        env.close()
+        return self.fixed_horizon or limit or sys.maxsize
 
     def can_render(self) -> bool:
         """Whether frames can be drawn (`rgb_array`) with what is installed."""

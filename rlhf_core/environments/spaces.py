@@ -52,6 +52,8 @@ def check_action_space(space: spaces.Space[Any], environment: str) -> None:
     elif isinstance(space, spaces.MultiBinary):
         if len(space.shape) != 1:
             reason = f"MultiBinary of {len(space.shape)} dimensions"
+        elif not isinstance(space.n, int):
+            reason = f"MultiBinary({space.n!r}) instead of MultiBinary({space.shape[0]})"
     else:
         reason = type(space).__name__
     if reason is not None:
@@ -67,7 +69,12 @@ def needs_flattening(space: spaces.Space[Any]) -> bool:
         return bool(space.start != 0)
     if isinstance(space, spaces.MultiDiscrete):
         return space.nvec.ndim != 1 or bool(space.start.any())
-    return isinstance(space, (spaces.Dict, spaces.Tuple))
+    # Stable-Baselines3 turns the axes of images round by itself, and only while it trains.
+    return isinstance(space, (spaces.Dict, spaces.Tuple)) or _is_image(space)
+
+
+def _is_image(space: spaces.Space[Any]) -> bool:
+    return isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) == 3
 
 
 def encode(

@@ -1,11 +1,15 @@
 """A short film of a policy."""
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
+from typing import Any
 
+import gymnasium
 import numpy as np
+from PIL import Image
 
 from rlhf_core.environments.factory import Environment
 from rlhf_core.rollouts import Act
@@ -32,7 +36,7 @@ def _without_a_screen() -> Iterator[None]:
 def film(
     environment: Environment, act: Act, seed: int, steps: int = 200, every: int = 2
 ) -> bytes | None:
-    """One episode as an animated GIF, or None where the environment cannot draw itself.
+    """One episode as an animated GIF, or None where the environment cannot draw itself here.
 
     Args:
         environment: what to act in.
@@ -43,23 +47,19 @@ def film(
     """
     if not environment.can_render():
         return None
-    from PIL import Image
-
     env = environment.make(render_mode="rgb_array")
-    frames = []
-    observation, _ = env.reset(seed=seed)
-    with _without_a_screen():
-        for step in range(steps):
-            if step % every == 0:
-                image = Image.fromarray(np.asarray(env.render(), dtype=np.uint8))
-                frames.append(image.resize((WIDTH, round(image.height * WIDTH / image.width))))
-            observation, _, terminated, truncated, _ = env.step(
-                act(np.asarray(observation)[None])[0]
-            )
-            if terminated or truncated:
-                break
+    try:
+        with _without_a_screen():
+            frames = _play(env, act, seed, steps, every)
+    except Exception:
+        # Which drawing library is missing, and how it says so, is the environment's affair.
+        logging.getLogger(__name__).warning(
+            "no film: %s cannot draw", environment.id, exc_info=True
+        )
+        return None
+    finally:
+        env.close()
     frames_per_second = float(env.metadata.get("render_fps") or 30) / every
-    env.close()
     # One palette for all frames: finding one for each takes most of the time. It is found on a
     # few of them side by side, so that what appears later keeps its colour.
     few = frames[:: -(-len(frames) // 8)]
@@ -79,3 +79,19 @@ def film(
         optimize=False,
     )
     return buffer.getvalue()
+
+
+def _play(
+    env: gymnasium.Env[Any, Any], act: Act, seed: int, steps: int, every: int
+) -> list[Image.Image]:
+    """Every so many steps of an episode, a frame."""
+    frames = []
+    observation, _ = env.reset(seed=seed)
+    for step in range(steps):
+        if step % every == 0:
+            image = Image.fromarray(np.asarray(env.render(), dtype=np.uint8))
+            frames.append(image.resize((WIDTH, round(image.height * WIDTH / image.width))))
+        observation, _, terminated, truncated, _ = env.step(act(np.asarray(observation)[None])[0])
+        if terminated or truncated:
+            break
+    return frames

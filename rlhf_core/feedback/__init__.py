@@ -5,6 +5,7 @@ a synthetic teacher, days for people. State goes in and comes out; nothing is ke
 """
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -19,7 +20,10 @@ from rlhf_core.types import Annotations, Metrics, Preferences, Request, Rollouts
 
 @dataclass(frozen=True, eq=False)
 class FeedbackState(Value):
-    """Everything learned so far: the evidence, and the reward fitted to it."""
+    """Everything learned so far: the evidence, and the reward fitted to it.
+
+    A strategy that keeps more derives its own state from this one.
+    """
 
     segments: Segments | None = None
     """All segments that were ever compared."""
@@ -36,6 +40,16 @@ class FeedbackStrategy(Plugin):
     def initial(self) -> FeedbackState:
         """The state before anything was asked."""
         return FeedbackState()
+
+    @abstractmethod
+    def check_fit(self, labels: Sequence[int], steps: Sequence[int], horizon: int) -> None:
+        """Raise `ConfigurationError` where the strategy cannot work.
+
+        Args:
+            labels: judgements asked for in each round.
+            steps: environment steps of the rollouts that each round asks about.
+            horizon: steps after which an episode ends at the latest.
+        """
 
     @abstractmethod
     def ask(

@@ -1,6 +1,7 @@
 """What all strategies that learn from comparisons of two segments share."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from pydantic import PositiveInt
 from rlhf_core.aggregation import AnyAggregator
 from rlhf_core.aggregation.majority import Majority
 from rlhf_core.environments.factory import Spaces
+from rlhf_core.errors import ConfigurationError
 from rlhf_core.feedback import FeedbackState, FeedbackStrategy
 from rlhf_core.feedback._nothing import ask_nothing, reference_count
 from rlhf_core.queries import AnyQuerySelector
@@ -18,7 +20,6 @@ from rlhf_core.rewards.model import RewardModel
 from rlhf_core.segments import sample_segments
 from rlhf_core.types import (
     Annotations,
-    Choice,
     Metrics,
     Preferences,
     Queries,
@@ -44,6 +45,24 @@ class Comparisons(FeedbackStrategy):
     def labels(self, preferences: Preferences, rng: np.random.Generator) -> Preferences:
         """What the fit is told, given what the annotators said."""
 
+    def check_fit(self, labels: Sequence[int], steps: Sequence[int], horizon: int) -> None:
+        """Refuse no labels, more labels than pairs, and segments longer than any episode."""
+        if sum(labels) == 0:
+            raise ConfigurationError(
+                f"budget.labels: expected at least 1 for feedback kind '{self.kind}', actual: 0"
+            )
+        if self.segment_steps > horizon:
+            raise ConfigurationError(
+                f"feedback.segment_steps: expected at most {horizon}, the longest that an episode "
+                f"can be, actual: {self.segment_steps}"
+            )
+        for round, (wanted, seen) in enumerate(zip(labels, steps, strict=True)):
+            if wanted > seen // 2:
+                raise ConfigurationError(
+                    f"budget.labels: expected at most {seen // 2} in round {round + 1}, whose "
+                    f"pairs are cut from {seen} steps, actual: {wanted}"
+                )
+
     def ask(
         self,
         state: FeedbackState,
@@ -59,7 +78,8 @@ class Comparisons(FeedbackStrategy):
             return ask_nothing(rollouts, self.segment_steps, rng)
         steps, model = self.segment_steps, self.reward_model
         reference = sample_segments(rollouts, reference_count(steps), steps, rng)
-        drawn = self.queries.candidates(labels)
+        # More candidates than there are clips would be the same clips again.
+        drawn = max(labels, min(self.queries.candidates(labels), rollouts.steps // 2))
         segments = sample_segments(rollouts, 2 * drawn, steps, rng)
         candidates = Queries(np.arange(2 * drawn).reshape(-1, 2))
         # Before the first fit the random ensemble stands in: its disagreement is as good as any.
@@ -83,22 +103,21 @@ class Comparisons(FeedbackStrategy):
         from rlhf_core.rewards.network import restore
 
         model = self.reward_model
-        new = self.labels(self.aggregation.aggregate(request.queries, annotations), rng)
-        segments, preferences = request.segments, new
-        if state.segments is not None and state.preferences is not None:
-            moved = replace(new, pair=new.pair + len(state.segments))
-            segments = concatenate(state.segments, request.segments)
-            preferences = concatenate(state.preferences, moved)
+        segments, preferences = state.segments, state.preferences
+        if len(request.queries):
+            new = self.labels(self.aggregation.aggregate(request.queries, annotations), rng)
+            if segments is None or preferences is None:
+                segments, preferences = request.segments, new
+            else:
+                moved = replace(new, pair=new.pair + len(segments))
+                segments = concatenate(segments, request.segments)
+                preferences = concatenate(preferences, moved)
         ensemble = restore(state.ensemble, model, spaces, request.reference, rng)
         metrics: Metrics = {}
-        if len(preferences):
+        if segments is not None and preferences is not None and len(preferences):
             ensemble, metrics = fit_preferences(ensemble, model, segments, preferences, rng)
         ensemble = ensemble.normalised_on(request.reference)
-        skipped = float((annotations.choice == Choice.SKIP).sum())
-        return (
-            FeedbackState(segments, preferences, ensemble.state),
-            {**metrics, "feedback/skipped": skipped},
-        )
+        return FeedbackState(segments, preferences, ensemble.state), metrics
 
     def reward(self, state: FeedbackState, spaces: Spaces) -> Reward:
         """The normalised mean of the ensemble."""

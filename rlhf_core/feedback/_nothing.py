@@ -1,5 +1,7 @@
 """What all strategies that ask nothing share."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from rlhf_core.environments.factory import Spaces
@@ -24,6 +26,9 @@ def ask_nothing(rollouts: Rollouts, steps: int, rng: np.random.Generator) -> Req
 
 class Silent(FeedbackStrategy):
     """A control that asks nobody anything."""
+
+    def check_fit(self, labels: Sequence[int], steps: Sequence[int], horizon: int) -> None:
+        """It always can."""
 
     def ask(
         self,

@@ -21,6 +21,8 @@ from rlhf_core.rollouts import Act, Record, Recorder, join, trajectories
 from rlhf_core.seeding import isolated
 
 Weights = dict[str, np.ndarray]
+TRUE_SCALE = "true_reward_scale"
+"""Key among what the optimiser remembers: the scale of the true-reward control."""
 
 
 def make_policy(spaces: Spaces, hidden: tuple[int, ...], learning_rate: float) -> ActorCriticPolicy:
@@ -113,14 +115,20 @@ class Relabel(BaseCallback):
     time limit cut the episode off; so does this, in one batch.
     """
 
-    def __init__(self, reward: Reward, environment: RecordingVecEnv, report: Report) -> None:
+    def __init__(
+        self,
+        reward: Reward,
+        environment: RecordingVecEnv,
+        report: Report,
+        true_scale: float | None,
+    ) -> None:
         super().__init__()
         self.reward = reward
         self.environment = environment
         self.records: list[Record] = []
         self.proxies: list[np.ndarray] = []
         self._report = report
-        self._true_scale: float | None = None
+        self.true_scale = true_scale
 
     def _on_step(self) -> bool:
         return True
@@ -148,11 +156,11 @@ class Relabel(BaseCallback):
 
     def _labels(self, record: Record) -> np.ndarray:
         if isinstance(self.reward, EnvironmentReward):
-            # Learned rewards come on a scale of 1; give the control the same, for each stage. Not
-            # shifted, since that would change what an episode's end is worth.
-            if self._true_scale is None:
-                self._true_scale = float(np.sqrt(np.square(record.rewards).mean())) or 1.0
-            return (record.rewards / self._true_scale).astype(np.float32)
+            # Learned rewards come on a scale of 1; the control gets the same, once and for all on
+            # the first rollout that pays. Not shifted: that would change what an end is worth.
+            if self.true_scale is None:
+                self.true_scale = float(np.sqrt(np.square(record.rewards).mean())) or None
+            return (record.rewards / (self.true_scale or 1.0)).astype(np.float32)
 
         def flat(array: np.ndarray) -> np.ndarray:
             return array.reshape(-1, *array.shape[2:])
@@ -183,7 +191,8 @@ def learn(
         "MlpPolicy", vector, policy_kwargs={"net_arch": net_arch}, device="cpu", **arguments
     )
     restore(model.policy, state)
-    relabel = Relabel(reward, vector, report)
+    scale = state.optimiser.get(TRUE_SCALE)
+    relabel = Relabel(reward, vector, report, None if scale is None else float(scale))
     model.learn(steps, callback=relabel)
     vector.close()
     record = join(relabel.records)
@@ -196,6 +205,8 @@ def learn(
         "policy/value_explained_variance": float(logged["train/explained_variance"]),
     }
     parameters, memory = weights(model.policy)
+    if relabel.true_scale is not None:
+        memory[TRUE_SCALE] = np.array(relabel.true_scale)
     return Optimised(
         PolicyState(parameters, memory, state.steps + record.rewards.size),
         rollouts,

@@ -33,7 +33,7 @@ class RewardModel(Config):
     """Labels a gradient step."""
     patience: PositiveInt = 10
     """Epochs without a better held-out loss after which a member stops."""
-    heldout_folds: PositiveInt = 5
+    heldout_folds: int = Field(5, ge=2)
     """Member m is never shown the labels of fold m; they stop its fit and measure accuracy."""
 
 

@@ -13,7 +13,11 @@ from rlhf_core.store import pack
 from rlhf_core.types import Choice, RolloutRewards, Rollouts
 from tests.core.examples import HERE, played, request, tiny
 
-NEXT = {"kind": "preference", "reward_model": {"inputs": ["next_observation"], "hidden": []}}
+NEXT = {
+    "kind": "preference",
+    "segment_steps": 5,
+    "reward_model": {"inputs": ["next_observation"], "hidden": []},
+}
 """A reward model that looks at the next observation alone, and is linear in it."""
 
 
@@ -68,7 +72,7 @@ def test_without_a_strict_answer_there_is_no_agreement() -> None:
 
 
 def test_the_first_rollouts_take_the_first_steps() -> None:
-    experiment = tiny(budget={"env_steps": 80, "initial_steps": 15, "rounds": 2})
+    experiment = tiny(budget={"env_steps": 80, "initial_steps": 15, "rounds": 2, "labels": 4})
     rollouts, rewards = stages.collect(experiment, stages.start(experiment))
     assert rollouts.steps == experiment.first_steps == 16
     for found, paid in zip(rollouts.trajectories, rewards.rewards, strict=True):

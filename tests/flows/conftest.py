@@ -2,11 +2,10 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,7 +98,7 @@ def run_ids(home: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home whose Prefect server stays up for the whole session."""
     from flows import embedded_server
     from tasks.home import Home
@@ -108,9 +107,7 @@ def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     home = Home(path)
     url = embedded_server.request(home)
     embedded_server.wait(home, url)
-    yield path
-    entry = json.loads((path / "prefect" / "server.json").read_text())
-    os.kill(entry["pid"], signal.SIGTERM)
+    return path
 
 
 @pytest.fixture

@@ -104,4 +104,4 @@ def test_a_prefect_server_that_does_not_answer_is_refused(rlhf: Command) -> None
 
 def test_an_unknown_run_cannot_be_resumed(shared_home: Path) -> None:
     line = refused("resume", "0123456789abcdef", "--home", str(shared_home))
-    assert "run 0123456789abcdef is not known to" in line
+    assert "run '0123456789abcdef' is not known to" in line

@@ -28,8 +28,11 @@ def test_list_names_every_plugin_with_fields_defaults_and_meaning() -> None:
     content = json.loads(CliRunner().invoke(app, ["list", "--json"]).stdout)
     assert content["presets"] == presets.names()
     assert set(content["plugins"]) == set(catalogue.FAMILIES)
+    assert content["experiment"]["budget.labels"]["default"] == 200
+    assert all(field["meaning"] for field in content["experiment"].values())
     field = content["plugins"]["queries"]["disagreement"]["fields"]["oversample"]
     assert field == {
+        "required": False,
         "default": 10,
         "meaning": "Candidate pairs drawn for each pair that is asked.",
     }
@@ -43,7 +46,12 @@ def test_list_can_be_read_by_a_person() -> None:
     shown = CliRunner().invoke(app, ["list", "queries"]).stdout
     assert "kind disagreement" in shown
     assert "oversample" in shown
-    assert "preference" not in shown.split("queries: kind uniform")[1]
+    assert "experiment" not in shown
+
+
+def test_list_cuts_no_name_short_in_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    assert "reward_model.learning_rate" in CliRunner().invoke(app, ["list"]).stdout
 
 
 @pytest.mark.parametrize("preset", presets.names())
@@ -60,7 +68,10 @@ def test_one_line_swaps_the_strategy_and_what_it_leaves_unused_is_said(tmp_path:
     done = CliRunner().invoke(app, ["check", str(path)])
     assert done.exit_code == 0
     assert "ok: tiny: true_reward on Pendulum-v1" in done.stdout
-    assert "note: feedback: field 'segment_steps' is not used by kind 'true_reward'" in done.stderr
+    assert (
+        "note: set aside: feedback: field 'segment_steps' is not used by kind 'true_reward'"
+        in done.stderr
+    )
 
 
 def test_set_overrides_any_field(tmp_path: Path) -> None:
