@@ -64,7 +64,7 @@ def jobs(arguments: argparse.Namespace, done: list[dict[str, Any]]) -> Iterator[
     """What is still to be run, seeds first, so that every strategy has some soon."""
     overrides = tuple(arguments.set)
     finished = {(r["strategy"], r["seed"]) for r in done if r["overrides"] == list(overrides)}
-    for seed in range(arguments.seeds):
+    for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
         for strategy in arguments.strategies:
             if (strategy, seed) not in finished:
                 yield arguments.preset, strategy, seed, overrides
@@ -126,6 +126,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("preset")
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--strategies", nargs="+", default=list(STRATEGIES))
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE")
