@@ -25,6 +25,7 @@ from rlhf_core.feedback import FeedbackStrategy
 from rlhf_core.feedback.true_reward import TrueReward
 from rlhf_core.optimisers import Optimiser, PolicyState
 from rlhf_core.optimisers.ppo import PPO
+from rlhf_core.rollouts import Act
 from rlhf_core.store import pack, unpack
 from rlhf_core.threads import limited
 from rlhf_core.types import Evaluation, Metrics
@@ -59,6 +60,7 @@ class Agent:
         self.annotator = annotator or Synthetic()
         self.seed = seed
         self.policy: PolicyState | None = None
+        self._acting: tuple[PolicyState, Act] | None = None
 
     def learn(
         self,
@@ -93,8 +95,12 @@ class Agent:
 
     def act(self, observation: np.ndarray) -> np.ndarray | np.generic:
         """The policy's most likely action for one observation."""
-        act = self.optimiser.act(self._trained(), self.env.spaces(), deterministic=True)
-        action: np.ndarray | np.generic = act(np.asarray(observation)[None])[0]
+        policy = self._trained()
+        if self._acting is None or self._acting[0] is not policy:
+            # Building the network takes a hundred times longer than asking it.
+            act = self.optimiser.act(policy, self.env.spaces(), deterministic=True)
+            self._acting = policy, act
+        action: np.ndarray | np.generic = self._acting[1](np.asarray(observation)[None])[0]
         return action
 
     def save(self, path: str | Path) -> None:

@@ -95,7 +95,11 @@ def register(
         experiment.name,
         model.artifact_location,
         run_id,
-        tags={"seed": str(experiment.seed)},
+        tags={
+            "strategy": experiment.feedback.kind,
+            "seed": str(experiment.seed),
+            "true_return_iqm": f"{metrics['eval/true_return_iqm']:.1f}",
+        },
         model_id=model.model_id,
     )
 
