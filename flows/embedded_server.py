@@ -65,6 +65,17 @@ def request(home: Home) -> str:
     raise ServiceError(f"the embedded Prefect server does not leave; see {folder / 'server.log'}")
 
 
+def leave() -> None:
+    """Be a user no longer, and see the servers that this process started out.
+
+    The end of the process does the same without waiting.
+    """
+    while _users:
+        _users.pop().close()
+    while _started:
+        _started.pop().wait()
+
+
 def wait(home: Home, url: str) -> None:
     """Return when the server answers.
 

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,7 @@ def run_ids(home: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A home whose Prefect server stays up for the whole session."""
     from flows import embedded_server
     from tasks.home import Home
@@ -107,7 +107,8 @@ def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = Home(path)
     url = embedded_server.request(home)
     embedded_server.wait(home, url)
-    return path
+    yield path
+    embedded_server.leave()
 
 
 @pytest.fixture
