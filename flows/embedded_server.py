@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from rlhf_core.errors import ServiceError
-from tasks.home import Home
+from tasks.home import Home, try_lock
 
 START_SECONDS = 120.0
 """A first start migrates the database; on a busy machine that takes a while."""
@@ -98,15 +98,7 @@ def wait(home: Home, url: str) -> None:
 def _is_served(folder: Path) -> bool:
     """Whether a server lives, starting up or ready."""
     with (folder / "serving.lock").open("a") as handle:
-        return not _try_lock(handle)
-
-
-def _try_lock(handle: IO[str]) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        return not try_lock(handle)
 
 
 def _spawn(home: Home, folder: Path) -> None:
@@ -160,7 +152,7 @@ def _unused(home: Home) -> Iterator[bool]:
         home.locked("prefect-server"),
         (home.folder("prefect") / "users.lock").open("a") as handle,
     ):
-        yield _try_lock(handle)
+        yield try_lock(handle)
 
 
 def _leave_when_unused(home: Home, server: _Stoppable) -> None:

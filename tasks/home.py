@@ -5,9 +5,19 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from rlhf_core.errors import StoreError
 from rlhf_core.store import Store
+
+
+def try_lock(handle: IO[str]) -> bool:
+    """Take the lock of an open file, unless somebody holds it; closing the file lets go."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 class Home:

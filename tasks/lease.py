@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from rlhf_core.errors import RunError
-from tasks.home import Home
+from tasks.home import Home, try_lock
 
 _held: dict[str, IO[str]] = {}
 
@@ -93,11 +93,7 @@ def _servers() -> dict[str, str | None]:
 
 def _is_free(path: Path) -> bool:
     with path.open("r+") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+        return try_lock(handle)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rlhf_core
+from rlhf_core.environments.factory import Spaces
 from rlhf_core.environments.spaces import describe
 from rlhf_core.experiment import Experiment
 from rlhf_core.optimisers import PolicyState
@@ -72,7 +73,7 @@ def register(
                 artifacts={"weights": str(weights), "config": str(config)},
                 code_paths=[str(Path(rlhf_core.__file__).parent)],
                 pip_requirements=[f"{name}=={_public_version(name)}" for name in REQUIREMENTS],
-                signature=_signature(experiment),
+                signature=_signature(spaces),
             )
         client.log_model_artifacts(model.model_id, str(place))
     client.finalize_logged_model(model.model_id, "READY")
@@ -109,12 +110,10 @@ def _public_version(name: str) -> str:
     return version(name).partition("+")[0]
 
 
-def _signature(experiment: Experiment) -> "ModelSignature":
+def _signature(spaces: Spaces) -> "ModelSignature":
     import numpy as np
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
-
-    spaces = experiment.environment.spaces()
 
     def batch_of(shape: tuple[int, ...] | None, dtype: Any) -> Schema:
         return Schema([TensorSpec(dtype, (-1, *(shape or ())))])
