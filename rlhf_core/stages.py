@@ -19,15 +19,8 @@ from rlhf_core.optimisers import Optimised, PolicyState, Report
 from rlhf_core.rewards import EnvironmentReward
 from rlhf_core.rollouts import collect as record
 from rlhf_core.segments import sample_segments, true_rewards
-from rlhf_core.types import (
-    Annotations,
-    Choice,
-    Evaluation,
-    Metrics,
-    Request,
-    RolloutRewards,
-    Rollouts,
-)
+from rlhf_core.evidence import Annotations, Choice, Request
+from rlhf_core.types import Evaluation, Metrics, RolloutRewards, Rollouts
 
 DIAGNOSTIC_STEPS = 2048
 """Steps on which the learned reward is compared with the true one."""
@@ -80,7 +73,7 @@ def answer(
         "feedback/skipped": float((annotations.choice == Choice.SKIP).sum()),
         "feedback/cost": float(annotations.cost.sum()),
     }
-    returns = paid.values.sum(axis=1)[request.queries.pair[annotations.query]]
+    returns = paid.values.sum(axis=1)[request.queries.items[annotations.query]]
     better = np.sign(returns[:, 1] - returns[:, 0])
     strict = (annotations.choice < Choice.EQUAL) & (better != 0)
     if strict.any():

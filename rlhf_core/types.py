@@ -12,8 +12,7 @@ Axis letters, the same everywhere:
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from enum import IntEnum
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
@@ -21,15 +20,6 @@ from jaxtyping import Bool, Float, Int, Shaped
 from rlhf_core.errors import ShapeError
 
 Metrics = Mapping[str, float]
-
-
-class Choice(IntEnum):
-    """What a worker can say of a pair."""
-
-    LEFT = 0
-    RIGHT = 1
-    EQUAL = 2
-    SKIP = 3
 
 
 class Value:
@@ -109,6 +99,18 @@ class TrueRewards(Value):
 
 
 @dataclass(frozen=True, eq=False)
+class Truth(Value):
+    """All that an annotator who knows the true reward may look at in one round."""
+
+    segments: Float[np.ndarray, "S L"]
+    """True rewards of the segments that are asked about, 0 where padded."""
+    reference: Float[np.ndarray, "Q K"]
+    """True rewards of the request's reference segments, 0 where padded."""
+    episodes: Float[np.ndarray, " E"]
+    """True returns of the episodes that ended in these rollouts, oldest first."""
+
+
+@dataclass(frozen=True, eq=False)
 class Rollouts(Value):
     """The trajectories of one stage. Their true rewards travel apart, in the same order."""
 
@@ -179,88 +181,6 @@ class Segments(Value):
 
 
 @dataclass(frozen=True, eq=False)
-class Queries(Value):
-    """Pairs of segments to be compared."""
-
-    pair: Int[np.ndarray, "N 2"]
-    """Positions in `Segments`: left, right."""
-
-    def __len__(self) -> int:
-        return len(self.pair)
-
-    def _check(self) -> None:
-        expect_shape(self, "pair", (len(self.pair), 2))
-
-
-@dataclass(frozen=True, eq=False)
-class Request(Value):
-    """What a feedback strategy asks in one round. With no queries it asks nothing."""
-
-    segments: Segments
-    """The segments that the queries speak of."""
-    queries: Queries
-    reference: Segments
-    """An unlabelled sample of what the policy does now; reward scales are set on it."""
-
-    def _check(self) -> None:
-        if len(self.queries):
-            top = int(self.queries.pair.max())
-            expect(
-                int(self.queries.pair.min()) >= 0 and top < len(self.segments),
-                self,
-                f"pairs that point into the {len(self.segments)} segments",
-                top,
-            )
-
-
-@dataclass(frozen=True, eq=False)
-class Annotations(Value):
-    """Who answered which query, how, how long it took (s) and what it cost."""
-
-    query: Int[np.ndarray, " R"]
-    worker: Int[np.ndarray, " R"]
-    choice: Int[np.ndarray, " R"]
-    seconds: Float[np.ndarray, " R"]
-    cost: Float[np.ndarray, " R"]
-
-    def __len__(self) -> int:
-        return len(self.query)
-
-    def _check(self) -> None:
-        for name in ("worker", "choice", "seconds", "cost"):
-            expect_shape(self, name, (len(self.query),))
-        known = np.isin(self.choice, list(Choice))
-        expect(
-            bool(known.all()),
-            self,
-            f"choices among {[c.value for c in Choice]}",
-            self.choice[~known][:5],
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class Preferences(Value):
-    """Soft labels on pairs, ready for the reward fit."""
-
-    pair: Int[np.ndarray, "N 2"]
-    target: Float[np.ndarray, " N"]
-    """P(right preferred), in [0, 1]; 0.5 is a tie."""
-    weight: Float[np.ndarray, " N"]
-    """How much the label counts, >= 0."""
-
-    def __len__(self) -> int:
-        return len(self.pair)
-
-    def _check(self) -> None:
-        expect_shape(self, "pair", (len(self.pair), 2))
-        expect_shape(self, "target", (len(self.pair),))
-        expect_shape(self, "weight", (len(self.pair),))
-        in_range = bool(((self.target >= 0) & (self.target <= 1)).all())
-        expect(in_range, self, "targets in [0, 1]", self.target)
-        expect(bool((self.weight >= 0).all()), self, "weights >= 0", self.weight)
-
-
-@dataclass(frozen=True, eq=False)
 class Evaluation(Value):
     """True returns and lengths of evaluation episodes."""
 
@@ -273,15 +193,3 @@ class Evaluation(Value):
         expect_shape(self, "lengths", (len(self.returns),))
         if self.succeeded is not None:
             expect_shape(self, "succeeded", (len(self.returns),))
-
-
-V = TypeVar("V", Segments, Annotations, Preferences)
-
-
-def concatenate(first: V, second: V) -> V:
-    """Join two values of one type along their first axis."""
-    columns: list[Any] = [
-        np.concatenate([getattr(first, field.name), getattr(second, field.name)])
-        for field in fields(first)
-    ]
-    return type(first)(*columns)

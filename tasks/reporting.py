@@ -19,14 +19,8 @@ from rlhf_core.optimisers import PolicyState
 from rlhf_core.rewards.model import EnsembleState
 from rlhf_core.store import Ref, pack
 from rlhf_core.threads import limited
-from rlhf_core.types import (
-    Annotations,
-    Choice,
-    Metrics,
-    Preferences,
-    RolloutRewards,
-    Rollouts,
-)
+from rlhf_core.evidence import Annotations, Choice, Preferences
+from rlhf_core.types import Metrics, RolloutRewards, Rollouts
 from tasks import progress, registry, tracking
 from tasks.home import Home
 from tasks.stage import Outcome, Run, Work

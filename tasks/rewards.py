@@ -3,7 +3,8 @@
 from rlhf_core import stages
 from rlhf_core.feedback import FeedbackState
 from rlhf_core.store import Ref
-from rlhf_core.types import Annotations, Metrics, Request
+from rlhf_core.evidence import Annotations, Request
+from rlhf_core.types import Metrics
 from tasks.stage import Work, stage
 
 

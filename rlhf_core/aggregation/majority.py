@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 
 from rlhf_core.aggregation import Aggregator
-from rlhf_core.types import Annotations, Choice, Preferences, Queries
+from rlhf_core.evidence import Annotations, Choice, Preferences, Queries
 
 VOTE = np.array([0.0, 1.0, 0.5, 0.0])
 """A choice as a vote for the right side; a skip is left out by its weight."""
@@ -24,7 +24,7 @@ class Majority(Aggregator):
         right = np.bincount(asked, VOTE[annotations.choice[valid]], minlength=len(queries))
         answered = votes > 0
         return Preferences(
-            pair=queries.pair[answered],
+            pair=queries.items[answered],
             target=right[answered] / votes[answered],
             weight=np.ones(int(answered.sum())),
         )

@@ -1,12 +1,30 @@
-"""Who answers: synthetic teachers here; people and crowds are further kinds."""
+"""Who answers: teachers that know the true reward, a simulated crowd, an expert who demonstrates."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
 import numpy as np
 
+from rlhf_core.environments.factory import Environment
+from rlhf_core.evidence import Answers, Request
+from rlhf_core.optimisers import Optimiser
 from rlhf_core.plugin import Family, Plugin
-from rlhf_core.types import Annotations, Request, TrueRewards
+from rlhf_core.types import Truth, Value
+
+
+@dataclass(frozen=True, eq=False)
+class AnnotatorState(Value):
+    """What annotators carry from round to round: how tired they are, who was dismissed.
+
+    An annotator that keeps more derives its own state from this one.
+    """
+
+    judgements: int = 0
+    """Judgements given so far."""
+    memory: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """Anything else as arrays."""
 
 
 class Annotator(Plugin):
@@ -15,14 +33,27 @@ class Annotator(Plugin):
     family: ClassVar[str] = "rlhf_core.annotators"
 
     @abstractmethod
-    def answer(
-        self, request: Request, rewards: TrueRewards, rng: np.random.Generator
-    ) -> Annotations:
-        """Judge every query of a request.
+    def prepare(
+        self, environment: Environment, optimiser: Optimiser, rng: np.random.Generator
+    ) -> AnnotatorState:
+        """The state before the first question: workers drawn, an expert trained.
 
         Args:
+            environment: what the policy will act in.
+            optimiser: how the run improves its policy; an expert may learn the same way.
+            rng: the source of randomness.
+        """
+
+    @abstractmethod
+    def answer(
+        self, state: AnnotatorState, request: Request, truth: Truth, rng: np.random.Generator
+    ) -> tuple[AnnotatorState, Answers]:
+        """Judge every question of a request.
+
+        Args:
+            state: what the annotator carries.
             request: what is asked.
-            rewards: true rewards (S, L) of `request.segments`, 0 where padded.
+            truth: true rewards of the same clips.
             rng: the source of the annotator's noise.
         """
 

@@ -7,7 +7,8 @@ import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 
 from rlhf_core.annotators import Annotator
-from rlhf_core.types import Annotations, Choice, Request, TrueRewards
+from rlhf_core.evidence import Annotations, Choice, Request
+from rlhf_core.types import TrueRewards
 
 PRESETS: dict[str, dict[str, Any]] = {
     "oracle": {},
@@ -53,7 +54,7 @@ class Synthetic(Annotator):
         self, request: Request, rewards: TrueRewards, rng: np.random.Generator
     ) -> Annotations:
         """One judgement a query, by worker 0."""
-        pair = request.queries.pair
+        pair = request.queries.items
         choice = self._choose(self._returns(request, rewards)[pair], rng)
         count = len(pair)
         return Annotations(

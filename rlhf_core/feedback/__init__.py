@@ -15,7 +15,8 @@ from rlhf_core.environments.factory import Spaces
 from rlhf_core.plugin import Family, Plugin
 from rlhf_core.rewards import Reward
 from rlhf_core.rewards.model import EnsembleState
-from rlhf_core.types import Annotations, Metrics, Preferences, Request, Rollouts, Segments, Value
+from rlhf_core.evidence import Annotations, Preferences, Request
+from rlhf_core.types import Metrics, Rollouts, Segments, Value
 
 
 @dataclass(frozen=True, eq=False)

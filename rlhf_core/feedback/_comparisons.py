@@ -18,15 +18,8 @@ from rlhf_core.queries.disagreement import Disagreement
 from rlhf_core.rewards import Reward
 from rlhf_core.rewards.model import RewardModel
 from rlhf_core.segments import sample_segments
-from rlhf_core.types import (
-    Annotations,
-    Metrics,
-    Preferences,
-    Queries,
-    Request,
-    Rollouts,
-    concatenate,
-)
+from rlhf_core.evidence import Annotations, Preferences, Queries, Request, concatenate
+from rlhf_core.types import Metrics, Rollouts
 
 
 class Comparisons(FeedbackStrategy):

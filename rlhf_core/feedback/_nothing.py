@@ -7,7 +7,8 @@ import numpy as np
 from rlhf_core.environments.factory import Spaces
 from rlhf_core.feedback import FeedbackState, FeedbackStrategy
 from rlhf_core.segments import sample_segments
-from rlhf_core.types import Queries, Request, Rollouts
+from rlhf_core.evidence import Queries, Request
+from rlhf_core.types import Rollouts
 
 REFERENCE_STEPS = 4096
 """Steps of the policy's own data on which a reward's scale is set."""

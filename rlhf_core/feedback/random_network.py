@@ -10,7 +10,8 @@ from rlhf_core.feedback import FeedbackState
 from rlhf_core.feedback._nothing import Silent
 from rlhf_core.rewards import Reward
 from rlhf_core.rewards.model import RewardModel
-from rlhf_core.types import Annotations, Metrics, Request
+from rlhf_core.evidence import Annotations, Request
+from rlhf_core.types import Metrics
 
 
 class RandomNetwork(Silent):

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from rlhf_core.feedback._comparisons import Comparisons
-from rlhf_core.types import Preferences
+from rlhf_core.evidence import Preferences
 
 
 class SignFlipped(Comparisons):

@@ -8,7 +8,8 @@ from rlhf_core.environments.factory import Spaces
 from rlhf_core.feedback import FeedbackState
 from rlhf_core.feedback._nothing import Silent
 from rlhf_core.rewards import EnvironmentReward, Reward
-from rlhf_core.types import Annotations, Metrics, Request
+from rlhf_core.evidence import Annotations, Request
+from rlhf_core.types import Metrics
 
 
 class TrueReward(Silent):

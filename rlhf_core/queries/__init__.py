@@ -1,4 +1,4 @@
-"""Which pairs of segments to ask about."""
+"""Which segments to ask about."""
 
 from abc import abstractmethod
 from typing import Annotated, ClassVar
@@ -6,18 +6,22 @@ from typing import Annotated, ClassVar
 import numpy as np
 from jaxtyping import Float
 
+from rlhf_core.evidence import Queries
 from rlhf_core.plugin import Family, Plugin
-from rlhf_core.types import Queries, Segments
+from rlhf_core.types import Segments
 
 
 class QuerySelector(Plugin):
-    """Chooses pairs out of candidates that were drawn at random from the policy's rollouts."""
+    """Chooses questions out of candidates that were drawn at random from the policy's rollouts.
+
+    A candidate is about K segments: one to be rated, a pair to be compared, a group to be ranked.
+    """
 
     family: ClassVar[str] = "rlhf_core.queries"
 
     @abstractmethod
     def candidates(self, count: int) -> int:
-        """How many candidate pairs to draw when `count` are wanted, at least `count`."""
+        """How many candidates to draw when `count` are wanted, at least `count`."""
 
     @abstractmethod
     def select(
@@ -28,10 +32,10 @@ class QuerySelector(Plugin):
         count: int,
         rng: np.random.Generator,
     ) -> Queries:
-        """Choose `count` of the candidate pairs.
+        """Choose `count` of the candidates.
 
         Args:
-            candidates: pairs of positions in `segments`.
+            candidates: positions in `segments`, (C, K).
             segments: the segments.
             returns: raw return of each segment under each member of the reward ensemble.
             count: N, at most `len(candidates)`.

@@ -7,7 +7,8 @@ from jaxtyping import Float
 from pydantic import PositiveInt
 
 from rlhf_core.queries import QuerySelector
-from rlhf_core.types import Queries, Segments
+from rlhf_core.evidence import Queries
+from rlhf_core.types import Segments
 
 
 class Disagreement(QuerySelector):
@@ -35,8 +36,8 @@ class Disagreement(QuerySelector):
         rng: np.random.Generator,
     ) -> Queries:
         """The `count` pairs of highest score, in random order."""
-        left, right = returns[:, candidates.pair[:, 0]], returns[:, candidates.pair[:, 1]]
+        left, right = returns[:, candidates.items[:, 0]], returns[:, candidates.items[:, 1]]
         # tanh is the logistic function without its overflow.
         preference = 0.5 + 0.5 * np.tanh((right - left) / 2)
         chosen = np.argsort(-preference.var(axis=0), kind="stable")[:count]
-        return Queries(candidates.pair[rng.permutation(chosen)])
+        return Queries(candidates.items[rng.permutation(chosen)])

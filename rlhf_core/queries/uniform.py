@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Float
 
 from rlhf_core.queries import QuerySelector
-from rlhf_core.types import Queries, Segments
+from rlhf_core.evidence import Queries
+from rlhf_core.types import Segments
 
 
 class Uniform(QuerySelector):
@@ -28,4 +29,4 @@ class Uniform(QuerySelector):
     ) -> Queries:
         """A random subset."""
         chosen = rng.choice(len(candidates), size=count, replace=False)
-        return Queries(candidates.pair[chosen])
+        return Queries(candidates.items[chosen])

@@ -9,7 +9,8 @@ from torch import Tensor
 from rlhf_core.rewards.likelihoods import bradley_terry
 from rlhf_core.rewards.model import RewardModel
 from rlhf_core.rewards.network import RewardEnsemble, forward
-from rlhf_core.types import Metrics, Preferences, Segments
+from rlhf_core.evidence import Preferences
+from rlhf_core.types import Metrics, Segments
 
 
 def fit_preferences(

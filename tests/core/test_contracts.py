@@ -17,7 +17,8 @@ from rlhf_core.queries import QUERIES, QuerySelector
 from rlhf_core.rewards import EnvironmentReward
 from rlhf_core.segments import true_rewards
 from rlhf_core.store import pack
-from rlhf_core.types import Choice, Queries, TrueRewards
+from rlhf_core.evidence import Choice, Queries
+from rlhf_core.types import TrueRewards
 from tests.core.examples import HERE, LINE, annotations, played, request, segments
 
 FAMILIES: list[Family[Any]] = [FEEDBACK, QUERIES, ANNOTATORS, AGGREGATION, OPTIMISERS]
@@ -99,7 +100,7 @@ def test_a_selector_chooses_candidates_and_each_once(selector: QuerySelector, co
         selector.select(candidates, clips, returns, count, draws(2)).pair for _ in range(2)
     )
     assert chosen.shape == (count, 2)
-    assert {tuple(p) for p in chosen.tolist()} <= {tuple(p) for p in candidates.pair.tolist()}
+    assert {tuple(p) for p in chosen.tolist()} <= {tuple(p) for p in candidates.items.tolist()}
     assert len({tuple(p) for p in chosen.tolist()}) == count
     np.testing.assert_array_equal(chosen, again)
 

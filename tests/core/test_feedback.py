@@ -19,7 +19,7 @@ from rlhf_core.feedback.sign_flipped import SignFlipped
 from rlhf_core.feedback.true_reward import TrueReward
 from rlhf_core.rewards import EnvironmentReward
 from rlhf_core.segments import true_rewards
-from rlhf_core.types import Choice, Preferences, Request
+from rlhf_core.evidence import Choice, Preferences, Request
 from tests.core.examples import LINE, annotations, played
 
 SETTINGS: dict[str, Any] = {
@@ -72,7 +72,7 @@ def test_a_request_asks_for_as_many_pairs_as_there_are_labels(strategy: Comparis
     assert len(request.queries) == 5
     assert request.segments.steps == 3
     # Only segments that are asked about travel to the annotator, each once.
-    assert sorted(np.unique(request.queries.pair)) == list(range(len(request.segments)))
+    assert sorted(np.unique(request.queries.items)) == list(range(len(request.segments)))
     assert len(request.reference) == reference_count(3)
 
 
@@ -102,7 +102,7 @@ def test_every_answer_is_kept_and_speaks_of_its_own_segments() -> None:
     assert len(state.preferences) == 5
     for pair, request, query in [(0, first, 0), (2, first, 2), (3, second, 0), (4, second, 1)]:
         kept = state.segments.observations[state.preferences.pair[pair]]
-        asked = request.segments.observations[request.queries.pair[query]]
+        asked = request.segments.observations[request.queries.items[query]]
         np.testing.assert_array_equal(kept, asked)
 
 
@@ -112,7 +112,7 @@ def test_a_skipped_query_teaches_nothing() -> None:
     answers = annotations([0, 1, 2], [Choice.SKIP, Choice.LEFT, Choice.SKIP])
     state, _ = strategy.tell(strategy.initial(), request, answers, LINE, rng)
     assert state.preferences is not None
-    np.testing.assert_array_equal(state.preferences.pair, request.queries.pair[1:2])
+    np.testing.assert_array_equal(state.preferences.pair, request.queries.items[1:2])
 
 
 def test_answers_that_are_all_skipped_leave_the_reward_unfitted() -> None:

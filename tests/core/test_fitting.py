@@ -12,7 +12,8 @@ from rlhf_core.environments.factory import Spaces
 from rlhf_core.rewards.fitting import fit_preferences
 from rlhf_core.rewards.model import RewardModel
 from rlhf_core.rewards.network import RewardEnsemble, initial, transitions
-from rlhf_core.types import Metrics, Preferences, Segments
+from rlhf_core.evidence import Preferences
+from rlhf_core.types import Metrics, Segments
 from tests.core.examples import LINE, segments
 
 STEPS = 5

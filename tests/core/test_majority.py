@@ -3,7 +3,7 @@
 import numpy as np
 
 from rlhf_core.aggregation.majority import Majority
-from rlhf_core.types import Annotations, Choice, Preferences, Queries
+from rlhf_core.evidence import Annotations, Choice, Preferences, Queries
 from tests.core.examples import annotations
 
 QUERIES = Queries(np.array([[0, 1], [2, 3], [4, 5], [6, 7]]))
@@ -20,7 +20,7 @@ def test_the_target_is_the_share_of_votes_for_the_right_side() -> None:
     )
     np.testing.assert_allclose(result.target, [2 / 3, 3 / 4, 0, 1 / 2])
     np.testing.assert_array_equal(result.weight, [1, 1, 1, 1])
-    np.testing.assert_array_equal(result.pair, QUERIES.pair)
+    np.testing.assert_array_equal(result.pair, QUERIES.items)
 
 
 def test_a_skip_is_no_vote() -> None:

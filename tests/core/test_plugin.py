@@ -18,7 +18,8 @@ from rlhf_core.plugin import Config, Family, closest, nearest
 from rlhf_core.queries import QUERIES, AnyQuerySelector, QuerySelector
 from rlhf_core.queries.disagreement import Disagreement
 from rlhf_core.queries.uniform import Uniform
-from rlhf_core.types import Queries, Segments
+from rlhf_core.evidence import Queries
+from rlhf_core.types import Segments
 
 SELECTOR: TypeAdapter[Any] = TypeAdapter(AnyQuerySelector)
 ANNOTATOR: TypeAdapter[Any] = TypeAdapter(AnyAnnotator)
@@ -51,7 +52,7 @@ class First(QuerySelector):
         count: int,
         rng: np.random.Generator,
     ) -> Queries:
-        return Queries(candidates.pair[self.skip : self.skip + count])
+        return Queries(candidates.items[self.skip : self.skip + count])
 
 
 class Twin(First):

@@ -5,7 +5,7 @@ import pytest
 
 from rlhf_core.queries.disagreement import Disagreement
 from rlhf_core.queries.uniform import Uniform
-from rlhf_core.types import Queries
+from rlhf_core.evidence import Queries
 from tests.core.examples import segments
 
 CLIPS = segments(np.zeros((6, 2)))
@@ -31,7 +31,7 @@ def asked(count: int, returns: np.ndarray = RETURNS, seed: int = 0) -> list[list
 def test_disagreement_asks_where_the_predicted_preferences_vary_most() -> None:
     assert asked(1) == [[2, 3]]
     assert sorted(asked(2)) == [[2, 3], [4, 5]]
-    assert sorted(asked(3)) == PAIRS.pair.tolist()
+    assert sorted(asked(3)) == PAIRS.items.tolist()
 
 
 def test_disagreement_is_about_preferences_and_not_about_returns() -> None:
@@ -66,6 +66,6 @@ def test_uniform_asks_each_pair_equally_often_and_never_twice(count: int) -> Non
     for _ in range(3000):
         chosen = Uniform().select(PAIRS, CLIPS, RETURNS, count, rng).pair
         assert len({tuple(pair) for pair in chosen.tolist()}) == count
-        times += np.isin(PAIRS.pair[:, 0], chosen[:, 0])
+        times += np.isin(PAIRS.items[:, 0], chosen[:, 0])
     # Each of 3 pairs is asked with probability count / 3, standard error at most 26.
     assert np.abs(times - 1000 * count).max() < 110

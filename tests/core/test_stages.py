@@ -10,7 +10,8 @@ from rlhf_core.loop import advance, begin
 from rlhf_core.rewards.model import EnsembleState
 from rlhf_core.seeding import generator
 from rlhf_core.store import pack
-from rlhf_core.types import Choice, RolloutRewards, Rollouts
+from rlhf_core.evidence import Choice
+from rlhf_core.types import RolloutRewards, Rollouts
 from tests.core.examples import HERE, played, request, tiny
 
 NEXT = {

@@ -21,16 +21,8 @@ from rlhf_core.feedback import FeedbackState
 from rlhf_core.optimisers import PolicyState
 from rlhf_core.rewards.model import EnsembleState
 from rlhf_core.store import Store, pack, unpack
-from rlhf_core.types import (
-    Choice,
-    Evaluation,
-    Preferences,
-    Queries,
-    Rollouts,
-    Segments,
-    TrueRewards,
-    Value,
-)
+from rlhf_core.evidence import Choice, Preferences, Queries
+from rlhf_core.types import Evaluation, Rollouts, Segments, TrueRewards, Value
 from tests.core.examples import annotations, played, request, segments, trajectory
 
 ENSEMBLE = EnsembleState(

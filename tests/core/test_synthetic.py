@@ -6,7 +6,8 @@ from pydantic import ValidationError
 from scipy.stats import binom
 
 from rlhf_core.annotators.synthetic import PRESETS, Synthetic
-from rlhf_core.types import Annotations, Choice, Request, TrueRewards
+from rlhf_core.evidence import Annotations, Choice, Request
+from rlhf_core.types import TrueRewards
 from tests.core.examples import request
 
 PAIRS = 8000

@@ -9,19 +9,8 @@ import pytest
 
 from rlhf_core.errors import ShapeError
 from rlhf_core.rewards.model import EnsembleState
-from rlhf_core.types import (
-    Annotations,
-    Choice,
-    Evaluation,
-    Preferences,
-    Queries,
-    Request,
-    Rollouts,
-    Segments,
-    Trajectory,
-    Value,
-    concatenate,
-)
+from rlhf_core.evidence import Annotations, Choice, Preferences, Queries, Request, concatenate
+from rlhf_core.types import Evaluation, Rollouts, Segments, Trajectory, Value
 from tests.core.examples import annotations, played, segments, trajectory
 
 
@@ -29,7 +18,7 @@ def test_arrays_of_a_value_are_read_only() -> None:
     mine = np.zeros((2, 2), dtype=np.int64)
     queries = Queries(mine)
     with pytest.raises(ValueError, match="read-only"):
-        queries.pair[0, 0] = 1
+        queries.items[0, 0] = 1
     mine[0, 1] = 7  # the caller's own array stays his
 
 
