@@ -8,17 +8,35 @@ from prefect.client.schemas.objects import FlowRun, State
 
 from flows.reconcile import close_abandoned
 from rlhf_core.experiment import Experiment
+from rlhf_core.guard import Verdict
 from rlhf_core.store import Ref
 from rlhf_core.types import Metrics
 from tasks import lease, tracking
 from tasks.evaluation import evaluate
-from tasks.feedback import answer, ask
+from tasks.feedback import answer, ask, prepare
 from tasks.home import Home
-from tasks.policies import optimise
+from tasks.policies import optimise, roll_back
 from tasks.reporting import publish, track
 from tasks.rewards import fit
 from tasks.rollouts import collect
-from tasks.stage import Run, worked_seconds
+from tasks.stage import Outcome, Run, merged, worked_seconds
+
+
+def learn(
+    run: Run, round: int, now: dict[str, Ref], answers: list[Ref], alarmed: bool = False
+) -> list[Outcome]:
+    """Ask, be answered, fit: brings the references in `now` up to date."""
+    rollouts, rewards = now["rollouts"], now["rewards"]
+    asked = ask(run, round, feedback=now["feedback"], rollouts=rollouts, alarmed=alarmed)
+    answered = answer(
+        run, round, annotator=now["annotator"], rollouts=rollouts, rewards=rewards,
+        alarmed=alarmed, **asked.refs,
+    )  # fmt: skip
+    given = answered["answers"]
+    fitted = fit(run, round, feedback=now["feedback"], answers=given, alarmed=alarmed, **asked.refs)
+    now |= {"annotator": answered["annotator"], **fitted.refs}
+    answers.append(given)
+    return [asked, answered, fitted]
 
 
 def close(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
@@ -58,22 +76,29 @@ def train(experiment: Experiment, run_id: str | None = None) -> dict[str, Any]:
     run = Run(run_id, experiment, str(home.path))
 
     first = collect(run, 0)
-    policy, feedback, rollouts, rewards = (
-        first[name] for name in ("policy", "feedback", "rollouts", "rewards")
-    )
+    now = {**first.refs, **prepare(run, 0).refs}
+    start = {"first": now["rollouts"], "first_rewards": now["rewards"]}
+    trusted = now["policy"]
     history: list[Metrics] = []
     answers: list[Ref] = []
     for round in range(experiment.budget.rounds):
-        asked = ask(run, round, feedback=feedback, rollouts=rollouts)
-        answered = answer(run, round, request=asked["request"], rewards=rewards)
-        fitted = fit(run, round, feedback=feedback, request=asked["request"], **answered.refs)
-        feedback = fitted["feedback"]
-        improved = optimise(run, round, policy=policy, feedback=feedback)
-        policy, rollouts, rewards = (improved[n] for n in ("policy", "rollouts", "rewards"))
-        evaluated = evaluate(run, round, feedback=feedback, **improved.refs)
-        answers.append(answered["annotations"])
-        history.append(track(run, round, [asked, answered, fitted, improved, evaluated], history))
-    publish(run, history, first, answers, {"feedback": feedback, **improved.refs})
+        done = learn(run, round, now, answers)
+        verdict = experiment.guard.judge(history, merged(done))
+        if verdict is Verdict.ASK_MORE:
+            done += learn(run, round, now, answers, alarmed=True)
+        if verdict in (Verdict.ROLL_BACK, Verdict.STOP):
+            done.append(roll_back(run, round, policy=now["policy"], trusted=trusted))
+            now |= done[-1].refs
+        if verdict is not Verdict.STOP:
+            trusted = now["policy"]
+            done.append(optimise(run, round, policy=trusted, feedback=now["feedback"]))
+            now |= done[-1].refs
+        seen = {name: now[name] for name in ("policy", "feedback", "rollouts", "rewards")}
+        done.append(evaluate(run, round, **seen, **start))
+        history.append(track(run, round, done, history, verdict))
+        if verdict is Verdict.STOP:
+            break
+    publish(run, history, first, answers, now | start)
     seconds = time.perf_counter() - began
     tracking.finish_run(home, run_id, {"time/orchestration": seconds - worked_seconds(run_id)})
 

@@ -11,7 +11,7 @@ from enum import IntEnum
 from typing import Any, TypeVar
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from rlhf_core.types import Segments, Value, expect, expect_shape
 
@@ -67,11 +67,19 @@ class Request(Value):
     """How many places of a ranking are to be named: 1 is best of K, K - 1 the whole order."""
     ratings: Int[np.ndarray, "N 2"] | None = None
     """One clip each: its position, and the step after which it is rated (`WHOLE`: the clip)."""
+    audit: Bool[np.ndarray, " S"] | None = None
+    """Segments that were drawn at random, whatever the selector would have liked to know."""
 
     @property
     def labels(self) -> int:
         """What the questions count as: one a pair, one a named place, one a rating."""
         ranked = len(self.rankings) * self.places if self.rankings is not None else 0
+        return len(self.queries) + ranked + (0 if self.ratings is None else len(self.ratings))
+
+    @property
+    def questions(self) -> int:
+        """How many questions there are."""
+        ranked = 0 if self.rankings is None else len(self.rankings)
         return len(self.queries) + ranked + (0 if self.ratings is None else len(self.ratings))
 
     def _check(self) -> None:
@@ -196,6 +204,19 @@ class Answers(Value):
         return self.comparisons, self.rankings, self.ratings
 
     @property
+    def labels(self) -> int:
+        """Questions that somebody answered, a ranking counted by its named places."""
+        said = self.comparisons.query[self.comparisons.choice != Choice.SKIP]
+        group = np.sort(self.rankings.items, axis=1)
+        _, first = np.unique(group, axis=0, return_index=True)
+        rated = np.stack([self.ratings.segment, self.ratings.step], axis=1)
+        return (
+            len(np.unique(said))
+            + int(self.rankings.places[first].sum())
+            + len(np.unique(rated, axis=0))
+        )
+
+    @property
     def cost(self) -> float:
         """Price of all judgements together."""
         return float(sum(form.cost.sum() for form in self.forms))
@@ -260,7 +281,7 @@ class Workers(Value):
             expect_shape(self, name, (len(self.worker),))
 
 
-V = TypeVar("V", Segments, Queries, Annotations, Ratings, Preferences)
+V = TypeVar("V", Segments, Queries, Annotations, Rankings, Ratings, Preferences)
 
 
 def concatenate(first: V, second: V) -> V:
@@ -270,3 +291,9 @@ def concatenate(first: V, second: V) -> V:
         for field in fields(first)
     ]
     return type(first)(*columns)
+
+
+def where(value: V, chosen: Bool[np.ndarray, " N"]) -> V:
+    """The rows of a value that are chosen."""
+    columns: list[Any] = [getattr(value, field.name)[chosen] for field in fields(value)]
+    return type(value)(*columns)

@@ -6,18 +6,38 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import yaml
-from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from rlhf_core.annotators import AnyAnnotator
 from rlhf_core.annotators.synthetic import Synthetic
 from rlhf_core.environments.factory import Environment
 from rlhf_core.errors import ConfigurationError
-from rlhf_core.feedback import AnyFeedbackStrategy
+from rlhf_core.feedback import AnyFeedbackStrategy, FeedbackState
 from rlhf_core.feedback.preference import Preference
+from rlhf_core.guard import Guard
 from rlhf_core.optimisers import AnyOptimiser
 from rlhf_core.optimisers.ppo import PPO
 from rlhf_core.plugin import Config
+
+
+class Stability(Config):
+    """What counts as a reward that further labels no longer change."""
+
+    rounds: PositiveInt = 2
+    """Rounds in a row in which both hold."""
+    accuracy: float = Field(0.03, ge=0, le=1)
+    """Held-out accuracy moved by this at the most."""
+    ranking: float = Field(0.95, ge=-1, le=1)
+    """Spearman correlation of clips' returns before and after the fit is at least this."""
 
 
 class Budget(Config):
@@ -26,11 +46,16 @@ class Budget(Config):
     env_steps: PositiveInt = 131072
     """Environment steps, those of the first rollouts included and those of evaluation not."""
     labels: NonNegativeInt = 200
-    """Judgements that annotators are asked for, over all rounds."""
+    """Labels that are asked for at the most, over all rounds: one a pair, a rating or a named place
+    of a ranking, however many workers judge it."""
+    money: NonNegativeFloat | None = None
+    """What labels may cost at the most, over all rounds, in the annotator's unit."""
     rounds: PositiveInt = 10
     """Rounds of ask, fit, optimise and evaluate."""
     label_schedule: Literal["constant", "hyperbolic"] = "hyperbolic"
     """How labels are spread: evenly, or round r (from 0) in proportion to 1 / (1 + r)."""
+    until_stable: Stability | None = None
+    """When to ask no more, though labels are left; null asks for all of them."""
     initial_steps: PositiveInt = 6400
     """Steps of the untrained policy that the first questions are taken from."""
 
@@ -42,6 +67,8 @@ class EvaluationSettings(Config):
     """E, episodes at the end of every round, each from a seed of its own."""
     deterministic: bool = True
     """Take the policy's most likely action."""
+    discount: float = Field(0.97, ge=0, lt=1)
+    """Discount of the values by which the STARC distance takes shaping out of a reward."""
 
 
 class Experiment(Config):
@@ -59,6 +86,8 @@ class Experiment(Config):
     """How the policy is improved."""
     budget: Budget = Budget()
     """What may be spent."""
+    guard: Guard = Guard()
+    """What is done when the policy games the learned reward."""
     evaluation: EvaluationSettings = EvaluationSettings()
     """How the policy is measured."""
     seed: NonNegativeInt = 0
@@ -109,13 +138,60 @@ class Experiment(Config):
         return sum(self.steps_of(round) for round in range(self.budget.rounds))
 
     def labels_of(self, round: int) -> int:
-        """Judgements asked for in a round."""
+        """Labels planned for a round."""
+        return self._planned(round + 1) - self._planned(round)
+
+    def labels_due(self, round: int, state: FeedbackState, alarmed: bool = False) -> int:
+        """Labels to ask for now.
+
+        What was planned up to this round and not yet asked; after an alarm the reserve, or half
+        of what is left where that is more. Never more than the labels and the money that are left,
+        and nothing once the reward is stable.
+        """
+        left = self.budget.labels - state.asked
+        if alarmed:
+            due = max(self._reserve, -(-left // 2))
+        else:
+            stable = self.budget.until_stable
+            if stable is not None and _is_stable(state.trace, stable):
+                return 0
+            due = self._planned(round + 1) - state.asked
+        due = max(0, min(due, left))
+        if self.budget.money is not None:
+            price = self.annotator.label_price()
+            spent = state.evidence.cost if state.evidence is not None else 0.0
+            if price > 0:
+                # Prices are decimal fractions: what fits exactly must not be lost to rounding.
+                due = min(due, max(0, int((self.budget.money - spent) / price + 1e-9)))
+        return due
+
+    @property
+    def _reserve(self) -> int:
+        """Labels that are kept back for an alarm."""
+        asks_more = self.guard.reaction == "ask_more"
+        return int(self.budget.labels * self.guard.reserve) if asks_more else 0
+
+    def _planned(self, rounds: int) -> int:
+        """Labels asked for in the first so many rounds together."""
+        if rounds == self.budget.rounds:
+            return self.budget.labels
+        labels = self.budget.labels - self._reserve
         if self.budget.label_schedule == "constant":
-            return _share(self.budget.labels, round, self.budget.rounds)
+            return labels * rounds // self.budget.rounds
         weights = [Fraction(1, 1 + index) for index in range(self.budget.rounds)]
         # Exact arithmetic: the parts must add up to the budget.
-        before, after = (sum(weights[:end]) / sum(weights) for end in (round, round + 1))
-        return int(self.budget.labels * after) - int(self.budget.labels * before)
+        return int(labels * (sum(weights[:rounds]) / sum(weights)))
+
+
+def _is_stable(trace: np.ndarray, wanted: Stability) -> bool:
+    """Whether accuracy and ranking stood still in the last rounds."""
+    if len(trace) <= wanted.rounds:
+        return False
+    moved = np.abs(np.diff(trace[:, 0]))[-wanted.rounds :]
+    # A round without a measurement (NaN) is no sign of stability.
+    return bool(
+        (moved <= wanted.accuracy).all() and (trace[-wanted.rounds :, 1] >= wanted.ranking).all()
+    )
 
 
 def _share(total: int, index: int, parts: int) -> int:

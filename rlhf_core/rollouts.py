@@ -108,6 +108,12 @@ def trajectories(record: Record, policy_version: int) -> tuple[Rollouts, Rollout
     return Rollouts(tuple(found)), RolloutRewards(tuple(paid))
 
 
+def finished_returns(rollouts: Rollouts, rewards: RolloutRewards, horizon: int) -> np.ndarray:
+    """True returns (E,) of the episodes that came to their end, not cut off with the rollout."""
+    pairs = zip(rollouts.trajectories, rewards.rewards, strict=True)
+    return np.array([r.values.sum() for t, r in pairs if t.terminated or len(t) >= horizon])
+
+
 def collect(
     environment: VectorEnv[Any, Any, Any], act: Act, steps: int, seeds: list[int]
 ) -> tuple[Rollouts, RolloutRewards]:

@@ -5,25 +5,42 @@ process, now or after a resume. `rlhf_core.loop` chains them in one process; the
 as Prefect tasks.
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from rlhf_core import seeding
+from rlhf_core.annotators import AnnotatorState
 from rlhf_core.environments.factory import episode_seeds
+from rlhf_core.environments.spaces import encode
+from rlhf_core.evaluation.agreement import agreement
+from rlhf_core.evaluation.distance import starc_distance
 from rlhf_core.evaluation.returns import evaluate as play
 from rlhf_core.evaluation.statistics import interquartile_mean, pearson, spearman
+from rlhf_core.evidence import Answers, Choice, Request
 from rlhf_core.experiment import Experiment
 from rlhf_core.feedback import FeedbackState
 from rlhf_core.optimisers import Optimised, PolicyState, Report
-from rlhf_core.rewards import EnvironmentReward
+from rlhf_core.rewards import EnvironmentReward, RewardFunction
 from rlhf_core.rollouts import collect as record
+from rlhf_core.rollouts import finished_returns
 from rlhf_core.segments import sample_segments, true_rewards
-from rlhf_core.evidence import Annotations, Choice, Request
-from rlhf_core.types import Evaluation, Metrics, RolloutRewards, Rollouts
+from rlhf_core.types import Evaluation, Metrics, RolloutRewards, Rollouts, Segments, Truth
 
 DIAGNOSTIC_STEPS = 2048
 """Steps on which the learned reward is compared with the true one."""
+
+
+COUNTS = (
+    "feedback/queries",
+    "feedback/labels",
+    "feedback/judgements",
+    "feedback/skipped",
+    "feedback/cost",
+    "feedback/seconds",
+)
+"""Metrics that add up."""
 
 
 class Comparison(NamedTuple):
@@ -53,33 +70,69 @@ def collect(experiment: Experiment, policy: PolicyState) -> tuple[Rollouts, Roll
         environment.close()
 
 
-def ask(experiment: Experiment, round: int, feedback: FeedbackState, rollouts: Rollouts) -> Request:
-    """What to ask in this round."""
-    rng = seeding.generator(experiment.seed, round, "ask")
-    labels, spaces = experiment.labels_of(round), experiment.environment.spaces()
-    return experiment.feedback.ask(feedback, rollouts, labels, spaces, rng)
+def prepare(experiment: Experiment) -> AnnotatorState:
+    """The annotators before the first question."""
+    rng = seeding.generator(experiment.seed, 0, "prepare")
+    return experiment.annotator.prepare(experiment.environment, experiment.optimiser, rng)
+
+
+def ask(
+    experiment: Experiment,
+    round: int,
+    feedback: FeedbackState,
+    rollouts: Rollouts,
+    alarmed: bool = False,
+) -> Request:
+    """What to ask in this round; asked once more where the guard is alarmed."""
+    rng = seeding.generator(experiment.seed, round, "ask", int(alarmed))
+    labels = experiment.labels_due(round, feedback, alarmed)
+    return experiment.feedback.ask(feedback, rollouts, labels, experiment.environment.spaces(), rng)
 
 
 def answer(
-    experiment: Experiment, round: int, request: Request, rewards: RolloutRewards
-) -> tuple[Annotations, Metrics]:
-    """What the annotator says, and what it cost."""
-    rng = seeding.generator(experiment.seed, round, "answer")
-    paid = true_rewards(rewards, request.segments)
-    annotations = experiment.annotator.answer(request, paid, rng)
+    experiment: Experiment,
+    round: int,
+    annotator: AnnotatorState,
+    request: Request,
+    rollouts: Rollouts,
+    rewards: RolloutRewards,
+    alarmed: bool = False,
+) -> tuple[AnnotatorState, Answers, Metrics]:
+    """What the annotators say, and what it cost."""
+    rng = seeding.generator(experiment.seed, round, "answer", int(alarmed))
+    truth = Truth(
+        segments=true_rewards(rewards, request.segments).values,
+        reference=true_rewards(rewards, request.reference).values,
+        episodes=finished_returns(rollouts, rewards, experiment.environment.horizon()),
+    )
+    state, answers = experiment.annotator.answer(annotator, request, truth, rng)
+    said = agreement(request, answers, truth)
+    state = replace(state, right=state.right + said.right, judged=state.judged + said.judged)
     metrics = {
-        "feedback/queries": float(len(request.queries)),
-        "feedback/labels": float((annotations.choice != Choice.SKIP).sum()),
-        "feedback/skipped": float((annotations.choice == Choice.SKIP).sum()),
-        "feedback/cost": float(annotations.cost.sum()),
+        "feedback/queries": float(request.questions),
+        "feedback/labels": float(answers.labels),
+        "feedback/judgements": float(sum(len(form) for form in answers.forms)),
+        "feedback/skipped": float((answers.comparisons.choice == Choice.SKIP).sum()),
+        "feedback/cost": answers.cost,
+        "feedback/seconds": float(sum(form.seconds.sum() for form in answers.forms)),
     }
-    returns = paid.values.sum(axis=1)[request.queries.items[annotations.query]]
-    better = np.sign(returns[:, 1] - returns[:, 0])
-    strict = (annotations.choice < Choice.EQUAL) & (better != 0)
-    if strict.any():
-        right = np.where(annotations.choice == Choice.RIGHT, 1, -1)
-        metrics["feedback/agreement"] = float((right == better)[strict].mean())
-    return annotations, metrics
+    if said.judged:
+        metrics["feedback/agreement"] = said.right / said.judged
+    if state.judged:
+        metrics["reward/accuracy_ceiling"] = state.right / state.judged
+    return state, answers, metrics
+
+
+def both(first: Metrics, second: Metrics) -> dict[str, float]:
+    """Metrics of two parts of a round: counts and seconds add up, of the rest the later ones stand.
+
+    Of a round that asked twice the accuracy on fresh clips is that of the first time: the second
+    batch was asked because of it.
+    """
+    shared = first.keys() & second.keys()
+    sums = {n: first[n] + second[n] for n in shared if n in COUNTS or n.startswith("time/")}
+    kept = {n: first[n] for n in ("reward/fresh_accuracy", "reward/fresh_pairs") if n in first}
+    return {**first, **second, **sums, **kept}
 
 
 def fit(
@@ -87,12 +140,18 @@ def fit(
     round: int,
     feedback: FeedbackState,
     request: Request,
-    annotations: Annotations,
+    answers: Answers,
+    alarmed: bool = False,
 ) -> tuple[FeedbackState, Metrics]:
     """The reward after this round's answers."""
-    rng = seeding.generator(experiment.seed, round, "fit")
+    rng = seeding.generator(experiment.seed, round, "fit", int(alarmed))
     spaces = experiment.environment.spaces()
-    return experiment.feedback.tell(feedback, request, annotations, spaces, rng)
+    return experiment.feedback.tell(feedback, request, answers, spaces, rng)
+
+
+def roll_back(policy: PolicyState, trusted: PolicyState) -> PolicyState:
+    """The policy of before, with the steps that were spent in between."""
+    return replace(trusted, steps=policy.steps)
 
 
 def optimise(
@@ -144,16 +203,45 @@ def compare_rewards(
     feedback: FeedbackState,
     rollouts: Rollouts,
     rewards: RolloutRewards,
+    first: Rollouts,
+    first_rewards: RolloutRewards,
 ) -> tuple[Comparison | None, Metrics]:
-    """How well the learned reward follows the true one on what the policy does now.
+    """How well the learned reward follows the true one, on what the policy does now and off it.
 
-    Nothing is returned for the true-reward control; a correlation is left out where one side
-    never varies.
+    Off-policy is what the untrained policy did, the same steps in every round. Nothing is returned
+    for the true-reward control; a number is left out where one side never varies.
     """
     reward = experiment.feedback.reward(feedback, experiment.environment.spaces())
     if isinstance(reward, EnvironmentReward):
         return None, {}
     rng = seeding.generator(experiment.seed, round, "compare")
+    _, learned, true = _both_rewards(reward, rollouts, rewards, rng)
+    rng = seeding.generator(experiment.seed, 0, "compare off-policy")
+    then, off_learned, off_true = _both_rewards(reward, first, first_rewards, rng)
+    space = experiment.environment.spaces().observation
+    found = {
+        "proxy/true_correlation": pearson(learned, true),
+        "proxy/true_rank_correlation": spearman(learned, true),
+        "proxy/off_policy_correlation": pearson(off_learned, off_true),
+        "proxy/off_policy_rank_correlation": spearman(off_learned, off_true),
+        "reward/starc_distance": starc_distance(
+            off_learned,
+            off_true,
+            encode(space, then.observations[:, 0]),
+            encode(space, then.observations[:, 1]),
+            then.terminated[:, 0],
+            experiment.evaluation.discount,
+            rng,
+        ),
+    }
+    metrics = {name: value for name, value in found.items() if value is not None}
+    return Comparison(learned, true), metrics
+
+
+def _both_rewards(
+    reward: RewardFunction, rollouts: Rollouts, rewards: RolloutRewards, rng: np.random.Generator
+) -> tuple[Segments, np.ndarray, np.ndarray]:
+    """Single steps at random, and what learned and true reward pay for them."""
     count = min(DIAGNOSTIC_STEPS, rollouts.steps)
     steps = sample_segments(rollouts, count, 1, rng)
     learned = reward(
@@ -162,10 +250,4 @@ def compare_rewards(
         steps.observations[:, 1],
         steps.terminated[:, 0],
     )
-    true = true_rewards(rewards, steps).values[:, 0]
-    found = {
-        "proxy/true_correlation": pearson(learned, true),
-        "proxy/true_rank_correlation": spearman(learned, true),
-    }
-    metrics = {name: value for name, value in found.items() if value is not None}
-    return Comparison(learned, true), metrics
+    return steps, learned, true_rewards(rewards, steps).values[:, 0]

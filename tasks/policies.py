@@ -24,3 +24,11 @@ def optimise(work: Work, policy: Ref, feedback: Ref) -> tuple[dict[str, Ref], Me
     )
     metrics = {**after.metrics, "policy/steps": float(after.state.steps)}
     return work.save(metrics, policy=after.state, rollouts=after.rollouts, rewards=after.rewards)
+
+
+@stage
+def roll_back(work: Work, policy: Ref, trusted: Ref) -> tuple[dict[str, Ref], Metrics]:
+    """Go back to the policy before the last round; what it has cost since stays counted."""
+    now, before = work.load(policy, PolicyState), work.load(trusted, PolicyState)
+    back = work.time(stages.roll_back, now, before)
+    return work.save({"policy/steps": float(back.steps)}, policy=back)

@@ -1,34 +1,34 @@
 """Writing down a round, and at the end the whole run."""
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from rlhf_core import seeding, stages
 from rlhf_core.evaluation import plots, video
+from rlhf_core.evidence import Answers
 from rlhf_core.experiment import Experiment
 from rlhf_core.feedback import FeedbackState
+from rlhf_core.guard import Verdict
 from rlhf_core.optimisers import PolicyState
 from rlhf_core.rewards.model import EnsembleState
 from rlhf_core.store import Ref, pack
 from rlhf_core.threads import limited
-from rlhf_core.evidence import Annotations, Choice, Preferences
 from rlhf_core.types import Metrics, RolloutRewards, Rollouts
-from tasks import progress, registry, tracking
+from tasks import progress, registry, tables, tracking
 from tasks.home import Home
-from tasks.stage import Outcome, Run, Work
+from tasks.stage import Outcome, Run, Work, merged
 
 TOTALS = {
     "feedback/queries": "feedback/queries_total",
     "feedback/labels": "feedback/labels_total",
+    "feedback/judgements": "feedback/judgements_total",
     "feedback/cost": "feedback/cost_total",
+    "feedback/seconds": "feedback/seconds_total",
 }
 """What is counted a round, and the running total that it is logged as."""
 
@@ -37,15 +37,24 @@ TOTALS = {
     name="track", task_run_name="track {round}", cache_policy=NO_CACHE, retries=3,
     retry_delay_seconds=2,
 )  # fmt: skip
-def track(run: Run, round: int, outcomes: Sequence[Outcome], before: Sequence[Metrics]) -> Metrics:
+def track(
+    run: Run,
+    round: int,
+    outcomes: Sequence[Outcome],
+    before: Sequence[Metrics],
+    verdict: Verdict,
+) -> Metrics:
     """Log a round's metrics at its environment step; returns them with the running totals."""
-    metrics: dict[str, float] = {}
-    for outcome in outcomes:
-        metrics |= outcome.metrics
+    metrics = {**merged(outcomes), **verdict.metrics}
     for counted, total in TOTALS.items():
         metrics[total] = metrics.pop(counted) + (before[-1][total] if before else 0.0)
     step = int(metrics["policy/steps"])
-    tracking.log_metrics(Home(run.home), run.run_id, metrics, step, outcomes[-1].finished_ms)
+    home = Home(run.home)
+    tracking.log_metrics(home, run.run_id, metrics, step, outcomes[-1].finished_ms)
+    if verdict is not Verdict.FINE:
+        accuracy = metrics["reward/fresh_accuracy"]
+        said = f"round {round + 1}: {verdict}, accuracy on fresh clips fell to {accuracy:.2f}"
+        tracking.note_alarm(home, run.run_id, round, said)
     labels = int(metrics["feedback/labels_total"])
     progress.tell(progress.RoundDone(round, step, labels, metrics["eval/true_return_iqm"]))
     return metrics
@@ -66,7 +75,8 @@ def publish(
         history: the metrics of each round.
         first: what `collect` gave.
         answers: references of each round's annotations.
-        last: references of the last round's feedback, policy, rollouts and rewards.
+        last: references of the last round's feedback, policy, rollouts and rewards, and of the
+            first rollouts and rewards.
     """
     home, work = Home(run.home), Work(run, len(history))
     progress.tell(progress.Stage("publish", len(history) - 1))
@@ -74,14 +84,14 @@ def publish(
     policy = work.load(last["policy"], PolicyState)
     with limited(run.experiment.threads):
         files = work.time(_pictures, work, history, feedback, policy, last)
-    if feedback.preferences is not None and len(feedback.preferences):
-        files["labels/labels.csv"] = _labels_table(feedback.preferences)
+    if feedback.evidence is not None:
         evidence = replace(feedback, ensemble=None)
-        files["labels/evidence.safetensors"] = pack(evidence)
         digest = work.store.put(evidence)
-        tracking.log_labels(home, run.run_id, digest, _profile(feedback.preferences))
-        files["labels/judgements.csv"] = _judgements_table(
-            [work.load(ref, Annotations) for ref in answers]
+        tracking.log_labels(home, run.run_id, digest, tables.profile(feedback))
+        files["labels/evidence.safetensors"] = pack(evidence)
+        files |= tables.labels(feedback)
+        files["labels/judgements.csv"] = tables.judgements(
+            [work.load(ref, Answers) for ref in answers]
         )
     if feedback.ensemble is not None:
         files |= _reward_files(run.experiment, feedback.ensemble)
@@ -122,57 +132,29 @@ def _pictures(
             experiment.name,
         )
     }
-    rollouts = work.load(last["rollouts"], Rollouts)
-    rewards = work.load(last["rewards"], RolloutRewards)
+    rollouts = [work.load(last[name], Rollouts) for name in ("rollouts", "first")]
+    rewards = [work.load(last[name], RolloutRewards) for name in ("rewards", "first_rewards")]
     comparison, _ = stages.compare_rewards(
-        experiment, len(history) - 1, feedback, rollouts, rewards
+        experiment, len(history) - 1, feedback, rollouts[0], rewards[0], rollouts[1], rewards[1]
     )
     if comparison is not None:
         files["plots/reward_diagnostic.png"] = plots.reward_against_truth(
             comparison.learned, comparison.true, "reward on the newest rollouts"
         )
+    files["plots/proxy_and_true.png"] = plots.proxy_and_true(
+        [int(m["policy/steps"]) for m in history],
+        [m["proxy/gain"] for m in history],
+        [m["eval/true_return_iqm"] for m in history],
+        [m["guard/alarm"] > 0 for m in history],
+    )
+    if any("reward/heldout_accuracy" in m for m in history):
+        files["plots/reward_quality.png"] = plots.reward_quality(history)
     rng = seeding.generator(experiment.seed, 0, "film")
     act = experiment.optimiser.act(policy, experiment.environment.spaces(), True)
     film = video.film(experiment.environment, act, seeding.integer(rng))
     if film is not None:
         files["video/policy.gif"] = film
     return files
-
-
-def _labels_table(preferences: Preferences) -> bytes:
-    """One line a label: the positions of its segments in evidence.safetensors, and what it says.
-
-    It is what the fit was told; a control that changes labels shows the changed ones.
-    """
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["left_segment", "right_segment", "probability_right", "weight"])
-    columns = (preferences.pair[:, 0], preferences.pair[:, 1])
-    table.writerows(
-        zip(*(c.tolist() for c in (*columns, preferences.target, preferences.weight)), strict=True)
-    )
-    return text.getvalue().encode()
-
-
-def _judgements_table(rounds: Sequence[Annotations]) -> bytes:
-    """One line a judgement, as it was given."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["round", "query", "worker", "choice", "seconds", "cost"])
-    for index, given in enumerate(rounds):
-        names = [Choice(choice).name.lower() for choice in given.choice]
-        columns = (given.query.tolist(), given.worker.tolist(), names)
-        prices = (given.seconds.tolist(), given.cost.tolist())
-        table.writerows((index, *row) for row in zip(*columns, *prices, strict=True))
-    return text.getvalue().encode()
-
-
-def _profile(preferences: Preferences) -> dict[str, float]:
-    return {
-        "labels": len(preferences),
-        "ties": int((preferences.target == 0.5).sum()),
-        "right_preferred": float(np.mean(preferences.target > 0.5)),
-    }
 
 
 def _reward_files(experiment: Experiment, ensemble: EnsembleState) -> dict[str, bytes]:

@@ -4,13 +4,15 @@ import hashlib
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import reduce
 from typing import Any, TypeVar
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from rlhf_core import stages
 from rlhf_core.experiment import Experiment
 from rlhf_core.store import Ref, Store, ValueType
 from rlhf_core.threads import limited
@@ -46,6 +48,11 @@ class Outcome:
 
     def __getitem__(self, name: str) -> Ref:
         return self.refs[name]
+
+
+def merged(outcomes: Sequence[Outcome]) -> dict[str, float]:
+    """The metrics of several stages of one round as one."""
+    return reduce(stages.both, (outcome.metrics for outcome in outcomes), dict[str, float]())
 
 
 class Work:
@@ -97,7 +104,7 @@ def stage(body: Body) -> Callable[..., Outcome]:
     """
     name = body.__name__
 
-    def once(run: Run, round: int, **refs: Ref) -> Outcome:
+    def once(run: Run, round: int, **refs: Ref | bool) -> Outcome:
         work = Work(run, round)
         key = _key(run, name, round, refs)
         known = work.store.recall(key)
@@ -120,7 +127,7 @@ def stage(body: Body) -> Callable[..., Outcome]:
     )(once)
 
 
-def _key(run: Run, name: str, round: int, refs: Mapping[str, Ref]) -> str:
+def _key(run: Run, name: str, round: int, refs: Mapping[str, Ref | bool]) -> str:
     configuration = run.experiment.model_dump(mode="json")
     content = json.dumps([name, round, dict(refs), configuration], sort_keys=True)
     digest = hashlib.sha256(content.encode()).hexdigest()

@@ -34,6 +34,7 @@ FLOW_TAG = "rlhf.flow_run_id"
 CONFIGURATION_TAG = "rlhf.configuration"
 """Digest of the experiment in the store: what a resume reads."""
 REASON_TAG = "rlhf.reason"
+GUARD_TAG = "rlhf.guard"
 CONFIGURATION = "experiment.yaml"
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 ANSWER_SECONDS = 5.0
@@ -257,6 +258,11 @@ def log_labels(home: Home, run_id: str, digest: str, profile: Mapping[str, Any])
     dataset = Dataset("labels", digest[:8], "rlhf-store", source, profile=json.dumps(profile))
     tags = [InputTag("mlflow.data.context", "reward fit"), InputTag("sha256", digest)]
     client(home).log_inputs(run_id, [DatasetInput(dataset, tags)])
+
+
+def note_alarm(home: Home, run_id: str, round: int, text: str) -> None:
+    """What the guard saw in a round and did about it, one tag a round."""
+    client(home).set_tag(run_id, f"{GUARD_TAG}.{round + 1:04d}", text)
 
 
 def log_files(home: Home, run_id: str, files: Mapping[str, bytes]) -> None:

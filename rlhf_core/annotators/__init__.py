@@ -23,6 +23,10 @@ class AnnotatorState(Value):
 
     judgements: int = 0
     """Judgements given so far."""
+    right: float = 0.0
+    """Answers so far that put clips in the true order, kept by those who know it."""
+    judged: float = 0.0
+    """Answers so far that put clips in an order at all."""
     memory: Mapping[str, np.ndarray] = field(default_factory=dict)
     """Anything else as arrays."""
 
@@ -43,6 +47,10 @@ class Annotator(Plugin):
             optimiser: how the run improves its policy; an expert may learn the same way.
             rng: the source of randomness.
         """
+
+    @abstractmethod
+    def label_price(self) -> float:
+        """The most that one label may cost, all judgements of it together."""
 
     @abstractmethod
     def answer(

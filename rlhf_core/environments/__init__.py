@@ -1,6 +1,7 @@
 """Environments: any Gymnasium id, batched, seeded and checked."""
 
 from rlhf_core.environments.factory import Environment
+from rlhf_core.environments.fixed_horizon import HorizonForm
 
 
 def GymEnv(  # noqa: N802 - reads as the constructor that it is
@@ -8,6 +9,8 @@ def GymEnv(  # noqa: N802 - reads as the constructor that it is
     count: int = 32,
     time_limit: int | None = None,
     fixed_horizon: int | None = None,
+    horizon_form: HorizonForm = "absorbing",
+    observation_bound: float | None = None,
     **options: bool | int | float | str | None,
 ) -> Environment:
     """An environment by its Gymnasium id, such as `CartPole-v1` or `my_module:MyEnv-v0`.
@@ -16,7 +19,9 @@ def GymEnv(  # noqa: N802 - reads as the constructor that it is
         id: Gymnasium id.
         count: copies stepped together as one batch.
         time_limit: steps after which an episode is cut off; None keeps the environment's own.
-        fixed_horizon: let every episode last this many steps (absorbing state).
+        fixed_horizon: let every episode last this many steps.
+        horizon_form: what comes after an early end: an absorbing state, or its own dynamics.
+        observation_bound: clip observations to [-bound, bound], in the environment's own units.
         options: arguments for the environment's own constructor, such as `g=9.81`.
 
     Raises:
@@ -24,7 +29,13 @@ def GymEnv(  # noqa: N802 - reads as the constructor that it is
         UnsupportedSpaceError: its spaces are not ones that the loop learns on.
     """
     environment = Environment(
-        id=id, count=count, time_limit=time_limit, fixed_horizon=fixed_horizon, options=options
+        id=id,
+        count=count,
+        time_limit=time_limit,
+        fixed_horizon=fixed_horizon,
+        horizon_form=horizon_form,
+        observation_bound=observation_bound,
+        options=options,
     )
     environment.spaces()
     return environment

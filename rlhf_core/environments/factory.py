@@ -8,9 +8,10 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from rlhf_core.environments.fixed_horizon import FixedHorizon
+from rlhf_core.environments.bounded import bounded
+from rlhf_core.environments.fixed_horizon import EvolvingHorizon, FixedHorizon, HorizonForm
 from rlhf_core.environments.spaces import (
     check_action_space,
     check_observation_space,
@@ -38,7 +39,14 @@ class Environment(Config):
     """Steps after which an episode is cut off (truncated); None keeps the environment's own, or
     the fixed horizon. An environment without one needs it."""
     fixed_horizon: PositiveInt | None = None
-    """Let every episode last this many steps (absorbing state), so that reward cannot leak."""
+    """Let every episode last this many steps, so that reward cannot leak through its end."""
+    horizon_form: HorizonForm = "absorbing"
+    """What comes after an early end, until the fixed horizon. absorbing: the last observation,
+    flagged, with a true reward of 0. evolving: the state goes on by its own dynamics, with a true
+    reward of 0 wherever the environment would have ended (the form of seals/CartPole-v0)."""
+    observation_bound: PositiveFloat | None = None
+    """Observations are clipped to [-bound, bound], every number in the environment's own unit
+    for it (metres, radians, ...); None leaves them as they are."""
     options: dict[str, bool | int | float | str | None] = Field(default_factory=dict)
     """Arguments for the environment's own constructor, such as `{g: 9.81}`."""
 
@@ -48,6 +56,11 @@ class Environment(Config):
             raise ValueError(
                 f"time_limit: expected none, or more than fixed_horizon ({self.fixed_horizon}), "
                 f"actual: {self.time_limit}; a limit is no end of the task"
+            )
+        if self.fixed_horizon is None and self.horizon_form != "absorbing":
+            raise ValueError(
+                f"horizon_form: '{self.horizon_form}' says how an episode goes on to a fixed "
+                "horizon, and there is none; set fixed_horizon too"
             )
         if "render_mode" in self.options:
             raise ValueError("options: render_mode is set by whoever films the policy")
@@ -65,7 +78,12 @@ class Environment(Config):
         check_action_space(env.action_space, self.id)
         if needs_flattening(env.observation_space):
             env = gymnasium.wrappers.FlattenObservation(env)
-        if self.fixed_horizon is not None:
+        if self.fixed_horizon is not None and self.horizon_form == "evolving":
+            env = EvolvingHorizon(env, self.fixed_horizon)
+        if self.observation_bound is not None:
+            env = bounded(env, self.observation_bound)
+        if self.fixed_horizon is not None and self.horizon_form == "absorbing":
+            # After the bound: the flag of the absorbing state is no observation to be clipped.
             env = FixedHorizon(env, self.fixed_horizon)
         return env
 

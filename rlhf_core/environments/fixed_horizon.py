@@ -1,19 +1,26 @@
 """Episodes of one length, so that the end of an episode says nothing about reward.
 
 In CartPole, MountainCar or Acrobot the episode ends at failure or at success, and a constant
-reward already teaches the task: the reward leaks through termination. In the absorbing form an
-episode that ends early goes on to the limit with the last observation repeated, a flag raised
-and a true reward of 0, so that only the reward itself can teach (Kostrikov et al. 2019,
-https://arxiv.org/abs/1809.02925, section 4.2; seals, https://github.com/HumanCompatibleAI/seals).
+reward already teaches the task: the reward leaks through termination. In both forms here an
+episode that would end early goes on to the limit, never announces that it terminated, and pays
+nothing where it would have ended, so that only the reward itself can teach:
+
+- absorbing: the last observation is repeated, with a flag raised and a true reward of 0
+  (Kostrikov et al. 2019, https://arxiv.org/abs/1809.02925, section 4.2);
+- evolving: the state keeps moving by the environment's own dynamics, as in seals/CartPole-v0
+  (https://github.com/HumanCompatibleAI/seals). Nothing marks the failure, and the numbers may
+  leave every bound.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from rlhf_core.errors import UnsupportedSpaceError
+from rlhf_core.errors import ConfigurationError, UnsupportedSpaceError
+
+HorizonForm = Literal["absorbing", "evolving"]
 
 
 class FixedHorizon(gymnasium.Wrapper[np.ndarray, Any, np.ndarray, Any]):
@@ -68,3 +75,65 @@ class FixedHorizon(gymnasium.Wrapper[np.ndarray, Any, np.ndarray, Any]):
 
     def _flagged(self, observation: np.ndarray, absorbed: bool | int) -> np.ndarray:
         return np.append(observation, absorbed).astype(self.observation_space.dtype)
+
+
+class EvolvingHorizon(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Let every episode last `steps` steps; after an early end the state goes on moving.
+
+    For tasks that end in failure, or at a goal, and can be stepped beyond it: classic control and
+    MuJoCo. A state that has recovered is paid for again.
+
+    ==================  ======================================================================
+    observation         the environment's; a Box of floats is declared unbounded, because the
+                        numbers leave the bounds that hold until the episode's end
+    action              the environment's; it acts after the end as it did before
+    reward              the environment's; 0 for every step into a state that the environment
+                        calls terminal (the first such step included, whatever it pays there)
+    end                 never terminated; truncated after `steps` steps
+    ==================  ======================================================================
+    """
+
+    def __init__(self, env: gymnasium.Env[Any, Any], steps: int) -> None:
+        super().__init__(env)
+        box = env.observation_space
+        if isinstance(box, spaces.Box) and np.issubdtype(box.dtype, np.floating):
+            self.observation_space = spaces.Box(-np.inf, np.inf, box.shape, dtype=box.dtype.type)
+        self.steps = steps
+        self._taken = 0
+        self._ended = False
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Start an episode."""
+        self._taken, self._ended = 0, False
+        return self.env.reset(seed=seed, options=options)
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """One step, by the environment's own dynamics from the first to the last."""
+        self._taken += 1
+        try:
+            observation, paid, terminated, truncated, info = self.env.step(action)
+        except Exception as error:
+            if not self._ended:
+                raise
+            name = self.spec.id if self.spec else str(self.unwrapped)
+            raise ConfigurationError(
+                f"environment.horizon_form: '{name}' cannot be stepped after its own end "
+                f"({type(error).__name__}: {error}); use the absorbing form"
+            ) from error
+        if terminated or truncated:
+            self._ended = True
+            _forget_the_end(self.unwrapped)
+        reward = 0.0 if terminated else float(paid)
+        return observation, reward, False, self._taken >= self.steps, info
+
+
+def _forget_the_end(env: gymnasium.Env[Any, Any]) -> None:
+    """Let Gymnasium's CartPole pay for the state that it is in.
+
+    It counts the steps since its first end, pays 0 for ever after and warns; its dynamics do not
+    depend on the count. Other environments judge each state by itself and have no such counter.
+    """
+    if "steps_beyond_terminated" in vars(env):
+        vars(env)["steps_beyond_terminated"] = None

@@ -69,12 +69,26 @@ def needs_flattening(space: spaces.Space[Any]) -> bool:
         return bool(space.start != 0)
     if isinstance(space, spaces.MultiDiscrete):
         return space.nvec.ndim != 1 or bool(space.start.any())
-    # Stable-Baselines3 turns the axes of images round by itself, and only while it trains.
-    return isinstance(space, (spaces.Dict, spaces.Tuple)) or _is_image(space)
+    return isinstance(space, (spaces.Dict, spaces.Tuple))
 
 
-def _is_image(space: spaces.Space[Any]) -> bool:
+def is_image(space: spaces.Space[Any]) -> bool:
+    """Whether observations are pictures: bytes with three axes, the channels first or last."""
     return isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) == 3
+
+
+def channel_axis(space: spaces.Space[Any]) -> int:
+    """The axis of an image's channels: the shorter one of the first and the last."""
+    shape = space.shape or ()
+    return 0 if shape[0] < shape[-1] else 2
+
+
+def flat(space: spaces.Space[Any]) -> spaces.Space[Any]:
+    """The space as a network of dense layers reads it: images as one row of bytes.
+
+    Stable-Baselines3 turns the axes of images round by itself, and only while it trains.
+    """
+    return spaces.flatten_space(space) if is_image(space) else space
 
 
 def encode(

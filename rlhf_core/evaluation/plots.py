@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rlhf_core.types import Metrics
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -36,6 +38,66 @@ def reward_against_truth(learned: np.ndarray, true: np.ndarray, title: str) -> b
     axes.scatter(true, learned, s=6, alpha=0.35, color="tab:blue", linewidths=0)
     axes.set(xlabel="true reward", ylabel="learned reward", title=title)
     axes.grid(alpha=0.3)
+    return _png(figure)
+
+
+def proxy_and_true(
+    steps: Sequence[int], gains: Sequence[float], returns: Sequence[float], alarms: Sequence[bool]
+) -> bytes:
+    """What the policy gained by the learned reward and by the true one, on one axis from 0 to 1.
+
+    The proxy is the sum of each round's gain in the reward that was optimised in it, since every
+    fit sets the reward's zero anew. Where the lines part, the reward is being gamed.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 3.6), dpi=110, layout="constrained")
+    axes = figure.subplots()
+    for values, label, colour in (
+        (np.cumsum(gains), "proxy return (sum of gains)", "tab:orange"),
+        (np.asarray(returns), "true return (IQM)", "tab:blue"),
+    ):
+        span = np.ptp(values)
+        axes.plot(steps, (values - values.min()) / (span or 1.0), "o-", color=colour, label=label)
+    for step, alarm in zip(steps, alarms, strict=True):
+        if alarm:
+            axes.axvline(step, color="tab:red", linestyle=":", label="alarm")
+    axes.set(xlabel="environment steps", ylabel="share of the run's range")
+    axes.legend(frameon=False)
+    axes.grid(alpha=0.3)
+    return _png(figure)
+
+
+def reward_quality(history: Sequence[Metrics]) -> bytes:
+    """Accuracy on held-out labels under its ceiling, calibration, correlations and distance."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.6, 3.6), dpi=110, layout="constrained")
+    labels, truth = figure.subplots(1, 2, sharex=True)
+    shown = {
+        labels: {
+            "reward/accuracy_ceiling": "ceiling: the answers' own accuracy",
+            "reward/heldout_accuracy": "accuracy on held-out labels",
+            "reward/fresh_accuracy": "accuracy on fresh clips, before the fit",
+            "reward/calibration_error": "calibration error",
+        },
+        truth: {
+            "proxy/true_correlation": "Pearson, on-policy",
+            "proxy/true_rank_correlation": "Spearman, on-policy",
+            "proxy/off_policy_correlation": "Pearson, off-policy",
+            "reward/starc_distance": "STARC distance, off-policy",
+        },
+    }
+    for axes, lines in shown.items():
+        for name, label in lines.items():
+            found = [(m["policy/steps"], m[name]) for m in history if name in m]
+            if found:
+                axes.plot(*zip(*found, strict=True), "o-", markersize=4, label=label)
+        axes.set(xlabel="environment steps")
+        axes.legend(frameon=False, fontsize=8)
+        axes.grid(alpha=0.3)
+    labels.set(title="learned reward and the labels", ylim=(-0.05, 1.05))
+    truth.set(title="learned reward and the truth", ylim=(-1.05, 1.05))
     return _png(figure)
 
 

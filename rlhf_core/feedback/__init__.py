@@ -6,17 +6,43 @@ a synthetic teacher, days for people. State goes in and comes out; nothing is ke
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
 import numpy as np
+from jaxtyping import Float
 
 from rlhf_core.environments.factory import Spaces
+from rlhf_core.evidence import (
+    Annotations,
+    Answers,
+    Preferences,
+    Queries,
+    Rankings,
+    Ratings,
+    Request,
+    Workers,
+)
 from rlhf_core.plugin import Family, Plugin
 from rlhf_core.rewards import Reward
 from rlhf_core.rewards.model import EnsembleState
-from rlhf_core.evidence import Annotations, Preferences, Request
 from rlhf_core.types import Metrics, Rollouts, Segments, Value
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence(Value):
+    """Every judgement of a run so far. Positions point into `segments`, of queries into `queries`."""
+
+    segments: Segments
+    queries: Queries
+    comparisons: Annotations
+    rankings: Rankings
+    ratings: Ratings
+
+    @property
+    def cost(self) -> float:
+        """What all judgements cost."""
+        return float(sum(f.cost.sum() for f in (self.comparisons, self.rankings, self.ratings)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,11 +52,18 @@ class FeedbackState(Value):
     A strategy that keeps more derives its own state from this one.
     """
 
-    segments: Segments | None = None
-    """All segments that were ever compared."""
+    evidence: Evidence | None = None
+    """None before the first answer."""
     preferences: Preferences | None = None
-    """All labels, in the order in which they came."""
+    """The labels that the last fit was told, made of the comparisons; positions as in `evidence`."""
+    workers: Workers | None = None
+    """What the aggregation thinks of those who answered."""
     ensemble: EnsembleState | None = None
+    asked: int = 0
+    """Labels asked for so far, answered or not."""
+    trace: Float[np.ndarray, "round 2"] = field(default_factory=lambda: np.empty((0, 2)))
+    """Held-out accuracy after each round, and Spearman correlation of clips' returns before and
+    after its fit; NaN where there was none."""
 
 
 class FeedbackStrategy(Plugin):
@@ -47,7 +80,7 @@ class FeedbackStrategy(Plugin):
         """Raise `ConfigurationError` where the strategy cannot work.
 
         Args:
-            labels: judgements asked for in each round.
+            labels: labels asked for in each round.
             steps: environment steps of the rollouts that each round asks about.
             horizon: steps after which an episode ends at the latest.
         """
@@ -61,14 +94,14 @@ class FeedbackStrategy(Plugin):
         spaces: Spaces,
         rng: np.random.Generator,
     ) -> Request:
-        """Choose what to ask about the policy's own rollouts, for at most `labels` judgements."""
+        """Choose what to ask about the policy's own rollouts, worth at most `labels` labels."""
 
     @abstractmethod
     def tell(
         self,
         state: FeedbackState,
         request: Request,
-        annotations: Annotations,
+        answers: Answers,
         spaces: Spaces,
         rng: np.random.Generator,
     ) -> tuple[FeedbackState, Metrics]:

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from rlhf_core.environments.factory import Spaces
+from rlhf_core.evidence import Request, no_queries
 from rlhf_core.feedback import FeedbackState, FeedbackStrategy
 from rlhf_core.segments import sample_segments
-from rlhf_core.evidence import Queries, Request
-from rlhf_core.types import Rollouts
+from rlhf_core.types import Rollouts, Segments
 
 REFERENCE_STEPS = 4096
 """Steps of the policy's own data on which a reward's scale is set."""
@@ -19,10 +19,9 @@ def reference_count(steps: int) -> int:
     return max(1, REFERENCE_STEPS // steps)
 
 
-def ask_nothing(rollouts: Rollouts, steps: int, rng: np.random.Generator) -> Request:
-    """A request with a reference sample and no query."""
-    reference = sample_segments(rollouts, reference_count(steps), steps, rng)
-    return Request(reference, Queries(np.empty((0, 2), dtype=np.int64)), reference)
+def ask_nothing(reference: Segments) -> Request:
+    """A request with a reference sample and no question."""
+    return Request(reference, no_queries(), reference)
 
 
 class Silent(FeedbackStrategy):
@@ -40,4 +39,4 @@ class Silent(FeedbackStrategy):
         rng: np.random.Generator,
     ) -> Request:
         """Nothing; the request carries the reference sample alone."""
-        return ask_nothing(rollouts, 1, rng)
+        return ask_nothing(sample_segments(rollouts, reference_count(1), 1, rng))

@@ -7,10 +7,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 from rlhf_core.environments.factory import Spaces
+from rlhf_core.evidence import Answers, Request
 from rlhf_core.feedback import FeedbackState
 from rlhf_core.feedback._nothing import Silent
 from rlhf_core.rewards import Reward
-from rlhf_core.evidence import Annotations, Request
 from rlhf_core.types import Metrics
 
 
@@ -42,7 +42,7 @@ class Constant(Silent):
         self,
         state: FeedbackState,
         request: Request,
-        annotations: Annotations,
+        answers: Answers,
         spaces: Spaces,
         rng: np.random.Generator,
     ) -> tuple[FeedbackState, Metrics]:

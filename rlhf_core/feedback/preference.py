@@ -1,18 +1,31 @@
 """Learning from preferences."""
 
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 
-from rlhf_core.feedback._comparisons import Comparisons
-from rlhf_core.evidence import Preferences
+from rlhf_core.feedback._forms import Form
+from rlhf_core.feedback._learning import Information, RewardLearning
+from rlhf_core.rewards.model import Labels
 
 
-class Preference(Comparisons):
-    """Learn a reward from comparisons of two segments (https://arxiv.org/abs/1706.03741)."""
+class Preference(RewardLearning):
+    """Learn a reward from comparisons or rankings of clips (https://arxiv.org/abs/1706.03741)."""
 
     kind: Literal["preference"] = "preference"
+    form: Literal[Form.COMPARISON, Form.RANKING, Form.BEST_OF] = Form.COMPARISON
+    """comparison: which of two is better; ranking: put `group_size` clips in order; best_of: name
+    the best of them. A ranking of K counts as K - 1 labels, the places that are named."""
 
-    def labels(self, preferences: Preferences, rng: np.random.Generator) -> Preferences:
+    def forms(self) -> Sequence[Form]:
+        """The one that was chosen."""
+        return (self.form,)
+
+    def split(self, labels: int, information: Information) -> Mapping[Form, int]:
+        """All labels are of that form."""
+        return {self.form: labels}
+
+    def told(self, labels: Labels, rng: np.random.Generator) -> Labels:
         """Exactly what the annotators said."""
-        return preferences
+        return labels

@@ -6,11 +6,11 @@ from typing import Literal
 import numpy as np
 
 from rlhf_core.environments.factory import Spaces
+from rlhf_core.evidence import Answers, Request
 from rlhf_core.feedback import FeedbackState
 from rlhf_core.feedback._nothing import Silent
 from rlhf_core.rewards import Reward
 from rlhf_core.rewards.model import RewardModel
-from rlhf_core.evidence import Annotations, Request
 from rlhf_core.types import Metrics
 
 
@@ -25,7 +25,7 @@ class RandomNetwork(Silent):
         self,
         state: FeedbackState,
         request: Request,
-        annotations: Annotations,
+        answers: Answers,
         spaces: Spaces,
         rng: np.random.Generator,
     ) -> tuple[FeedbackState, Metrics]:
@@ -40,4 +40,4 @@ class RandomNetwork(Silent):
         from rlhf_core.rewards.network import RewardEnsemble
 
         assert state.ensemble is not None, "reward() comes after tell()"
-        return RewardEnsemble(state.ensemble, spaces, self.reward_model.inputs)
+        return RewardEnsemble(state.ensemble, spaces, self.reward_model)

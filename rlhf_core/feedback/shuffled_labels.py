@@ -1,19 +1,38 @@
 """Null control: labels that say nothing."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
-from rlhf_core.feedback._comparisons import Comparisons
-from rlhf_core.evidence import Preferences
+from rlhf_core.evidence import NOBODY
+from rlhf_core.feedback._forms import Form
+from rlhf_core.feedback._learning import Information, RewardLearning
+from rlhf_core.rewards.model import Labels
 
 
-class ShuffledLabels(Comparisons):
-    """Null control: the same questions, with the answers dealt out to the wrong pairs."""
+class ShuffledLabels(RewardLearning):
+    """Null control: the same questions, with the answers dealt out to the wrong clips."""
 
     kind: Literal["shuffled_labels"] = "shuffled_labels"
 
-    def labels(self, preferences: Preferences, rng: np.random.Generator) -> Preferences:
-        """The targets in random order."""
-        return replace(preferences, target=preferences.target[rng.permutation(len(preferences))])
+    def forms(self) -> Sequence[Form]:
+        """Comparisons."""
+        return (Form.COMPARISON,)
+
+    def split(self, labels: int, information: Information) -> Mapping[Form, int]:
+        """All labels are comparisons."""
+        return {Form.COMPARISON: labels}
+
+    def told(self, labels: Labels, rng: np.random.Generator) -> Labels:
+        """Targets and ratings in random order, groups in any order; dealt anew in every fit."""
+        preferences, rankings, ratings = labels.preferences, labels.rankings, labels.ratings
+        keys = np.where(rankings.items == NOBODY, np.inf, rng.random(rankings.items.shape))
+        return labels._replace(
+            preferences=replace(preferences, target=rng.permutation(preferences.target)),
+            rankings=replace(
+                rankings, items=np.take_along_axis(rankings.items, keys.argsort(axis=1), axis=1)
+            ),
+            ratings=replace(ratings, value=rng.permutation(ratings.value)),
+        )

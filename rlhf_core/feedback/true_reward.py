@@ -5,10 +5,10 @@ from typing import Literal
 import numpy as np
 
 from rlhf_core.environments.factory import Spaces
+from rlhf_core.evidence import Answers, Request
 from rlhf_core.feedback import FeedbackState
 from rlhf_core.feedback._nothing import Silent
 from rlhf_core.rewards import EnvironmentReward, Reward
-from rlhf_core.evidence import Annotations, Request
 from rlhf_core.types import Metrics
 
 
@@ -21,7 +21,7 @@ class TrueReward(Silent):
         self,
         state: FeedbackState,
         request: Request,
-        annotations: Annotations,
+        answers: Answers,
         spaces: Spaces,
         rng: np.random.Generator,
     ) -> tuple[FeedbackState, Metrics]:

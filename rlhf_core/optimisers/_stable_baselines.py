@@ -15,6 +15,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from rlhf_core.environments.factory import Environment, Spaces, episode_seeds
+from rlhf_core.environments.spaces import flat
 from rlhf_core.optimisers import Optimised, PolicyState, Report
 from rlhf_core.rewards import EnvironmentReward, Reward
 from rlhf_core.rollouts import Act, Record, Recorder, join, trajectories
@@ -28,7 +29,7 @@ TRUE_SCALE = "true_reward_scale"
 def make_policy(spaces: Spaces, hidden: tuple[int, ...], learning_rate: float) -> ActorCriticPolicy:
     """An untrained actor-critic network for these spaces."""
     return ActorCriticPolicy(
-        spaces.observation,
+        flat(spaces.observation),
         spaces.action,
         lambda _: learning_rate,
         net_arch={"pi": list(hidden), "vf": list(hidden)},
@@ -72,7 +73,7 @@ class RecordingVecEnv(VecEnv):
         self.recorder = Recorder(environment.make_vector())
         vector = self.recorder.environment
         super().__init__(
-            environment.count, vector.single_observation_space, vector.single_action_space
+            environment.count, flat(vector.single_observation_space), vector.single_action_space
         )
         self._rng = rng
         self._nothing = np.zeros(self.num_envs, dtype=np.float32)
@@ -80,7 +81,11 @@ class RecordingVecEnv(VecEnv):
         self._actions = np.empty(0)
 
     def reset(self) -> np.ndarray:
-        return self.recorder.reset(episode_seeds(self._rng, self.num_envs))
+        return self.shown(self.recorder.reset(episode_seeds(self._rng, self.num_envs)))
+
+    def shown(self, observations: np.ndarray) -> np.ndarray:
+        """Observations as the policy reads them."""
+        return observations.reshape(len(observations), *(self.observation_space.shape or ()))
 
     def step_async(self, actions: np.ndarray) -> None:
         # MultiBinary actions leave the network as floats.
@@ -88,7 +93,7 @@ class RecordingVecEnv(VecEnv):
 
     def step_wait(self) -> VecEnvStepReturn:
         done = self.recorder.step(self._actions)
-        return self.recorder.observation, self._nothing, done, self._infos
+        return self.shown(self.recorder.observation), self._nothing, done, self._infos
 
     def close(self) -> None:
         self.recorder.environment.close()
@@ -143,7 +148,9 @@ class Relabel(BaseCallback):
         cut = record.truncated & ~record.terminated
         bootstrapped = labels.copy()
         if cut.any():
-            final, _ = model.policy.obs_to_tensor(record.next_observations[cut])
+            final, _ = model.policy.obs_to_tensor(
+                self.environment.shown(record.next_observations[cut])
+            )
             with torch.no_grad():
                 values = model.policy.predict_values(final)
             bootstrapped[cut] += model.gamma * values.cpu().numpy().ravel()
@@ -200,6 +207,7 @@ def learn(
     logged = model.logger.name_to_value
     metrics = {
         "proxy/return_mean": _return_mean(replace(record, rewards=np.concatenate(relabel.proxies))),
+        "proxy/gain": float(relabel.proxies[-1].mean() - relabel.proxies[0].mean()),
         "policy/entropy": -float(logged["train/entropy_loss"]),
         "policy/kl": float(logged["train/approx_kl"]),
         "policy/value_explained_variance": float(logged["train/explained_variance"]),
@@ -237,7 +245,8 @@ def act(
     rng = np.random.default_rng(seed)
 
     def choose(observations: np.ndarray) -> np.ndarray:
-        tensor, _ = policy.obs_to_tensor(observations)
+        shown = observations.reshape(len(observations), *(policy.observation_space.shape or ()))
+        tensor, _ = policy.obs_to_tensor(shown)
         with torch.no_grad():
             if deterministic:
                 actions = policy._predict(tensor, deterministic=True)

@@ -1,117 +1,331 @@
-"""Fitting the reward ensemble to preferences: all pairs and all members in one batch."""
+"""Fitting the reward ensemble to all evidence: every term and every member in one batch."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from rlhf_core.rewards.likelihoods import bradley_terry
-from rlhf_core.rewards.model import RewardModel
+from rlhf_core.rewards.likelihoods import contaminated
+from rlhf_core.rewards.model import Labels, Likelihoods, RewardModel
 from rlhf_core.rewards.network import RewardEnsemble, forward
-from rlhf_core.evidence import Preferences
+from rlhf_core.rewards.terms import Comparisons, Marks, Orders, Term
 from rlhf_core.types import Metrics, Segments
 
+HEADS_SPEED = 10.0
+"""Step size of the likelihoods' own parameters, relative to the network's."""
+CALIBRATION_BINS = 10
 
-def fit_preferences(
+
+def fit(
     ensemble: RewardEnsemble,
-    model: RewardModel,
     segments: Segments,
-    preferences: Preferences,
+    labels: Labels,
+    likelihoods: Likelihoods,
+    unlabelled: Segments,
     rng: np.random.Generator,
 ) -> tuple[RewardEnsemble, Metrics]:
-    """Maximise the Bradley-Terry likelihood, each member on its own part of the labels.
+    """Maximise the likelihood of all labels, each member on its own part of them.
 
-    Label i belongs to fold i mod `heldout_folds`, for ever. Member m never trains on fold
-    m mod `heldout_folds`: that fold tells when to stop it and how well it predicts. So every
-    label teaches most members, and held-out accuracy costs no label. A member keeps the weights
-    of its best epoch.
+    Label i of each form belongs to fold i mod `heldout_folds`, for ever. Member m never trains on
+    fold m mod `heldout_folds`: that fold tells when to stop it, which weight decay suits it and
+    how well it predicts. So every label teaches most members, and held-out accuracy costs no
+    label. A member keeps the weights of its best epoch.
 
     Args:
         ensemble: where to start from; the last round's, or a fresh one.
-        model: hyper-parameters.
-        segments: all segments that were ever compared.
-        preferences: all labels so far.
-        rng: minibatch order.
+        segments: all segments that were ever asked about.
+        labels: all labels so far.
+        likelihoods: how the labels are thought to come about.
+        unlabelled: what the policy does now, for pseudo-labels (Park et al. 2022,
+            https://arxiv.org/abs/2203.10050).
+        rng: minibatch order, crops, pseudo-pairs.
 
     Returns:
         The fitted ensemble and `reward/train_loss`, `reward/heldout_loss`,
-        `reward/heldout_accuracy` (ties left out; NaN-free: absent with no held-out label),
-        `reward/fit_epochs`.
+        `reward/heldout_accuracy` and `reward/calibration_error` (over ordered pairs; absent with
+        none held out), `reward/fit_epochs`, and `reward/mistake_rate` of a robust fit.
     """
-    features = torch.from_numpy(ensemble.segment_features(segments))
-    mask = torch.from_numpy(np.array(segments.mask, dtype=np.float32))
-    pair = torch.from_numpy(np.array(preferences.pair, dtype=np.int64))
-    target = torch.from_numpy(np.array(preferences.target, dtype=np.float32))
-    weight = torch.from_numpy(np.array(preferences.weight, dtype=np.float32))
+    terms = _terms(segments, labels, likelihoods, ensemble.model)
+    if not terms:
+        return ensemble, {}
+    trainer = _Trainer(ensemble, segments, terms, unlabelled, rng)
+    trainer.train()
+    return trainer.best(), trainer.metrics()
 
-    folds = model.heldout_folds
-    fold = torch.arange(len(pair)) % folds
-    held_out = fold == (torch.arange(model.members) % folds)[:, None]
-    trained = (~held_out).float() * weight
-    checked = held_out.float() * weight
 
-    tensors = {
-        name: torch.tensor(np.asarray(value), requires_grad=True)
-        for name, value in ensemble.state.parameters.items()
-    }
-    optimiser = torch.optim.AdamW(
-        tensors.values(), lr=model.learning_rate, weight_decay=model.weight_decay
-    )
+def ordered_right(
+    ensemble: RewardEnsemble, segments: Segments, labels: Labels, likelihoods: Likelihoods
+) -> tuple[int, int]:
+    """How many pairs that the labels put in order the ensemble's mean puts in the same, of all."""
+    right, pairs = 0, 0
+    rewards = torch.from_numpy(ensemble.segment_rewards(segments))
+    scale = torch.from_numpy(ensemble.state.member_scale)[:, None, None]
+    mean = (rewards / scale).mean(dim=0, keepdim=True)
+    for term in _terms(segments, labels, likelihoods, ensemble.model):
+        margins, _ = term.margins(_sums(mean[:, term.items], term.credit))
+        right += int((margins > 0).sum())
+        pairs += margins.shape[1]
+    return right, pairs
 
-    def logits(index: Tensor) -> tuple[Tensor, Tensor]:
-        """Predicted returns (M, N) of the left and the right segments of these pairs."""
-        sides = pair[index].T.reshape(-1)
-        flat = features[sides].reshape(-1, features.shape[-1])
-        rewards = forward(tensors, flat).reshape(model.members, len(sides), -1)
-        returns = (rewards * mask[sides]).sum(dim=2)
-        return returns[:, : len(index)], returns[:, len(index) :]
 
-    def losses(weights: Tensor) -> Tensor:
-        """Mean loss (M,) over the labels that these weights (M, N) count."""
-        loss = bradley_terry(*everything(), target) * weights
-        return loss.sum(dim=1) / weights.sum(dim=1).clamp(min=1e-9)
+def _terms(
+    segments: Segments, labels: Labels, likelihoods: Likelihoods, model: RewardModel
+) -> list[Term]:
+    terms: list[Term] = []
+    if len(labels.preferences):
+        terms.append(Comparisons(labels.preferences, likelihoods.ties, model.label_smoothing))
+    if len(labels.rankings):
+        terms.append(Orders(labels.rankings, labels.ranking_weight))
+    if len(labels.ratings):
+        terms.append(Marks(labels.ratings, labels.rating_weight, segments, likelihoods))
+    return terms
 
-    def everything() -> tuple[Tensor, Tensor]:
-        return logits(torch.arange(len(pair)))
 
-    # A member without held-out labels is judged on its own training labels.
-    judged = torch.where(checked.sum(dim=1, keepdim=True) > 0, checked, trained)
-    best = {name: tensor.detach().clone() for name, tensor in tensors.items()}
-    with torch.no_grad():
-        best_loss = losses(judged)
-    waited = torch.zeros(model.members)
-    epochs = 0
-    while epochs < model.epochs and bool((waited < model.patience).any()):
-        epochs += 1
-        for chunk in np.array_split(
-            rng.permutation(len(pair)), max(1, round(len(pair) / model.batch_size))
-        ):
-            index = torch.from_numpy(chunk)
-            weights = trained[:, index]
-            loss = bradley_terry(*logits(index), target[index]) * weights
-            optimiser.zero_grad()
-            (loss.sum(dim=1) / weights.sum(dim=1).clamp(min=1e-9)).sum().backward()
-            optimiser.step()
+def _sums(rewards: Tensor, credit: Tensor | None) -> Tensor:
+    """Scores (M, n, K) of rewards (M, n, K, L), each step counted by its credit."""
+    return rewards.sum(dim=3) if credit is None else (rewards * credit[:, None]).sum(dim=3)
+
+
+class _Trainer:
+    """One fit. Copies of the ensemble, one a weight decay, train side by side as more members."""
+
+    def __init__(
+        self,
+        ensemble: RewardEnsemble,
+        segments: Segments,
+        terms: Sequence[Term],
+        unlabelled: Segments,
+        rng: np.random.Generator,
+    ) -> None:
+        model = ensemble.model
+        self.ensemble, self.model, self.terms, self.rng = ensemble, model, terms, rng
+        decays = model.weight_decay
+        self.decays = decays if isinstance(decays, tuple) else (decays,)
+        self.count = model.members * len(self.decays)
+        self.decay = torch.tensor(self.decays).repeat_interleave(model.members)
+        self.features = torch.from_numpy(ensemble.segment_features(segments))
+        self.mask = torch.from_numpy(np.array(segments.mask, dtype=np.float32))
+        if model.pseudo_labels:
+            self.free_features = torch.from_numpy(ensemble.segment_features(unlabelled))
+            self.free_mask = torch.from_numpy(np.array(unlabelled.mask, dtype=np.float32))
+
+        fold = torch.arange(self.count) % model.members % model.heldout_folds
+        self.trained, self.judged = [], []
+        for term in terms:
+            held_out = torch.arange(len(term.items)) % model.heldout_folds == fold[:, None]
+            self.trained.append((~held_out).float() * term.weight)
+            self.judged.append(held_out.float() * term.weight)
+
+        def copies(array: np.ndarray) -> Tensor:
+            return torch.tensor(np.concatenate([array] * len(self.decays)), requires_grad=True)
+
+        state = ensemble.state
+        self.parameters = {name: copies(np.asarray(p)) for name, p in state.parameters.items()}
+        self.heads: dict[str, Tensor] = {}
+        for term in terms:
+            for name, fresh in term.heads(self.count).items():
+                kept = state.heads.get(name)
+                if kept is None or kept.shape[1:] != fresh.shape[1:]:
+                    self.heads[name] = fresh.clone().requires_grad_()
+                else:
+                    self.heads[name] = copies(np.asarray(kept))
+        self.mistake = torch.tensor(0.1)
+        self.epochs = 0
+
+    def scores(self, items: Tensor, credit: Tensor | None, crop: bool = False) -> Tensor:
+        """Scores (M, n, K) of segments at positions (n, K)."""
+        features, mask = self.features[items], self.mask[items]
+        if crop:
+            mask = mask * self._crop(items)
+        return _sums(self._rewards(features) * mask, credit)
+
+    def _rewards(self, features: Tensor) -> Tensor:
+        flat = features.reshape(-1, features.shape[-1])
+        rewards = forward(self.parameters, flat, self.ensemble.picture)
+        return rewards.reshape(self.count, *features.shape[:-1])
+
+    def _crop(self, items: Tensor) -> Tensor:
+        """Random windows (n, K, L), of one length for the segments of one observation."""
+        count, size = items.shape
+        steps = self.mask.shape[1]
+        shortest = max(1, round(self.model.temporal_crop * steps))
+        length = self.rng.integers(shortest, steps, size=(count, 1, 1), endpoint=True)
+        start = (self.rng.random((count, size, 1)) * (steps - length + 1)).astype(np.int64)
+        step = np.arange(steps)
+        return torch.from_numpy(((step >= start) & (step < start + length)).astype(np.float32))
+
+    def losses(self, term: Term, scores: Tensor, index: Tensor) -> Tensor:
+        """Loss (M, n) of observations, mistakes allowed for in a robust fit."""
+        loss = term.loss(scores, index, self.heads)
+        if self.model.robust:
+            loss = contaminated(loss, term.blind(loss, scores, index), self.mistake.expand(1, 1))
+        return loss
+
+    def whole(self, weights: Sequence[Tensor]) -> Tensor:
+        """Mean loss (M,) over everything that these weights (M, N) count."""
+        total, count = torch.zeros(self.count), torch.zeros(self.count)
+        for term, weight in zip(self.terms, weights, strict=True):
+            index = torch.arange(len(term.items))
+            loss = self.losses(term, self.scores(term.items, term.credit), index)
+            total += (loss * weight).sum(dim=1)
+            count += weight.sum(dim=1)
+        return total / count.clamp(min=1e-9)
+
+    def train(self) -> None:
+        """Epochs until every member has waited long enough for a better held-out loss."""
+        model = self.model
+        groups = [{"params": list(self.parameters.values()), "lr": model.learning_rate}]
+        if self.heads:
+            speed = model.learning_rate * HEADS_SPEED
+            groups.append({"params": list(self.heads.values()), "lr": speed})
+        optimiser = torch.optim.Adam(groups)
+        observations = sum(len(term.items) for term in self.terms)
+        batches = max(1, round(observations / model.batch_size))
+
+        # A member without held-out labels is judged on its own training labels.
+        unjudged = torch.stack([j.sum(dim=1) for j in self.judged]).sum(dim=0) == 0
+        self.judges = [
+            torch.where(unjudged[:, None], trained, judged)
+            for judged, trained in zip(self.judged, self.trained, strict=True)
+        ]
+        everything = {**self.parameters, **self.heads}
+        self.kept = {name: tensor.detach().clone() for name, tensor in everything.items()}
         with torch.no_grad():
-            now = losses(judged)
-        better = (now < best_loss) & (waited < model.patience)
-        best_loss = torch.where(better, now, best_loss)
-        waited = torch.where(better, torch.zeros_like(waited), waited + 1)
-        for name, tensor in tensors.items():
-            best[name] = torch.where(better[:, None, None], tensor.detach(), best[name])
+            self._estimate_mistakes()
+            best_loss = self.whole(self.judges)
+        waited = torch.zeros(self.count)
+        while self.epochs < model.epochs and bool((waited < model.patience).any()):
+            self.epochs += 1
+            orders = [
+                np.array_split(self.rng.permutation(len(term.items)), batches)
+                for term in self.terms
+            ]
+            for parts in zip(*orders, strict=True):
+                optimiser.zero_grad()
+                self._batch_loss([torch.from_numpy(part) for part in parts]).sum().backward()
+                optimiser.step()
+                with torch.no_grad():
+                    for tensor in self.parameters.values():
+                        shape = (-1, *[1] * (tensor.ndim - 1))
+                        tensor.mul_(1 - model.learning_rate * self.decay.reshape(shape))
+            with torch.no_grad():
+                self._estimate_mistakes()
+                now = self.whole(self.judges)
+            better = (now < best_loss) & (waited < model.patience)
+            best_loss = torch.where(better, now, best_loss)
+            waited = torch.where(better, torch.zeros_like(waited), waited + 1)
+            for name, tensor in everything.items():
+                choice = better.reshape(-1, *[1] * (tensor.ndim - 1))
+                self.kept[name] = torch.where(choice, tensor.detach(), self.kept[name])
+        for name, tensor in everything.items():
+            tensor.data.copy_(self.kept[name])
+        self._choose_decay(best_loss)
 
-    for name, tensor in tensors.items():
-        tensor.data.copy_(best[name])
-    with torch.no_grad():
-        metrics = {"reward/train_loss": float(losses(trained).mean())}
-        metrics["reward/fit_epochs"] = float(epochs)
-        left, right = everything()
-        strict = checked * (target != 0.5)
-        if bool(strict.sum() > 0):
-            correct = ((right > left) == (target > 0.5)).float()
-            accuracy = (correct * strict).sum() / strict.sum()
-            metrics["reward/heldout_loss"] = float(losses(judged).mean())
-            metrics["reward/heldout_accuracy"] = float(accuracy)
-    state = replace(ensemble.state, parameters={n: t.numpy().copy() for n, t in best.items()})
-    return replace(ensemble, state=state), metrics
+    def _batch_loss(self, parts: Sequence[Tensor]) -> Tensor:
+        """Mean loss (M,) over the labels of one minibatch, pseudo-labels included."""
+        total, count = torch.zeros(self.count), torch.zeros(self.count)
+        crop = self.model.temporal_crop < 1
+        for term, trained, index in zip(self.terms, self.trained, parts, strict=True):
+            if not len(index):
+                continue
+            credit = None if term.credit is None else term.credit[index]
+            # A rating of a moment loses its meaning when its steps are cut away.
+            scores = self.scores(term.items[index], credit, crop and term.credit is None)
+            weight = trained[:, index]
+            total = total + (self.losses(term, scores, index) * weight).sum(dim=1)
+            count = count + weight.sum(dim=1)
+        if self.model.pseudo_labels:
+            wanted = round(self.model.pseudo_labels * sum(len(index) for index in parts))
+            loss, weight = self._pseudo(max(1, wanted))
+            total, count = total + (loss * weight).sum(dim=1), count + weight.sum(dim=1)
+        return total / count.clamp(min=1e-9)
+
+    def _pseudo(self, count: int) -> tuple[Tensor, Tensor]:
+        """Loss and weight (M, n) of unlabelled pairs that a member is sure of already."""
+        pair = torch.from_numpy(self.rng.integers(len(self.free_mask), size=(count, 2)))
+        rewards = self._rewards(self.free_features[pair]) * self.free_mask[pair]
+        with torch.no_grad():
+            whole = rewards.sum(dim=3)
+            advantage = whole[:, :, 1] - whole[:, :, 0]
+            sure = torch.sigmoid(advantage.abs()) > self.model.pseudo_confidence
+        shown = (rewards * self._crop(pair)).sum(dim=3)
+        sign = torch.sign(advantage)
+        loss = torch.nn.functional.softplus(-sign * (shown[:, :, 1] - shown[:, :, 0]))
+        return loss, sure.float()
+
+    def _estimate_mistakes(self) -> None:
+        """One step of expectation-maximisation for the share of wrong answers.
+
+        Taken over labels that the member never trained on, all members together; the prior is
+        worth ten answers, one of them wrong.
+        """
+        if not self.model.robust:
+            return
+        wrong, count = torch.tensor(1.0), torch.tensor(10.0)
+        for term, weight in zip(self.terms, self.judges, strict=True):
+            index = torch.arange(len(term.items))
+            scores = self.scores(term.items, term.credit)
+            loss = term.loss(scores, index, self.heads)
+            other = term.blind(loss, scores, index)
+            odds = torch.log(self.mistake / (1 - self.mistake)) + loss - other
+            wrong = wrong + (torch.sigmoid(odds) * weight).sum()
+            count = count + weight.sum()
+        self.mistake = (wrong / count).clamp(0.01, 0.45)
+
+    def _choose_decay(self, loss: Tensor) -> None:
+        """Keep, for each member, the copy whose held-out labels like it best."""
+        members = self.model.members
+        best = loss.reshape(len(self.decays), members).argmin(dim=0)
+        rows = best * members + torch.arange(members)
+        self.parameters = {n: t.detach()[rows] for n, t in self.parameters.items()}
+        self.heads = {name: tensor.detach()[rows] for name, tensor in self.heads.items()}
+        self.trained = [weight[rows] for weight in self.trained]
+        self.judged = [weight[rows] for weight in self.judged]
+        self.judges = [weight[rows] for weight in self.judges]
+        self.count = members
+
+    def best(self) -> RewardEnsemble:
+        """The fitted ensemble."""
+        state = replace(
+            self.ensemble.state,
+            parameters={name: tensor.numpy().copy() for name, tensor in self.parameters.items()},
+            heads={name: tensor.numpy().copy() for name, tensor in self.heads.items()},
+        )
+        return replace(self.ensemble, state=state)
+
+    @torch.no_grad()
+    def metrics(self) -> Metrics:
+        """How well the kept weights explain labels, seen and unseen."""
+        found = {
+            "reward/train_loss": float(self.whole(self.trained).mean()),
+            "reward/fit_epochs": float(self.epochs),
+        }
+        if self.model.robust:
+            found["reward/mistake_rate"] = float(self.mistake)
+        correct, confidence, weights = [], [], []
+        for term, judged in zip(self.terms, self.judged, strict=True):
+            margins, observation = term.margins(self.scores(term.items, term.credit))
+            weight = judged[:, observation]
+            # Each form counts by its observations, however many pairs it puts in order.
+            share = judged.sum() / weight.sum().clamp(min=1e-9)
+            correct.append((margins > 0).float().ravel())
+            confidence.append(torch.sigmoid(margins.abs()).ravel())
+            weights.append((weight * share).ravel())
+        right, sure, weight = (torch.cat(parts) for parts in (correct, confidence, weights))
+        if float(weight.sum()) > 0:
+            found["reward/heldout_loss"] = float(self.whole(self.judges).mean())
+            found["reward/heldout_accuracy"] = float((right * weight).sum() / weight.sum())
+            found["reward/calibration_error"] = _calibration_error(right, sure, weight)
+        return found
+
+
+def _calibration_error(right: Tensor, sure: Tensor, weight: Tensor) -> float:
+    """Expected calibration error: |accuracy - confidence| over bins of confidence, weighted.
+
+    Naeini et al. 2015; confidence of the likelier order lies in [1/2, 1].
+    """
+    bins = ((sure - 0.5) * 2 * CALIBRATION_BINS).long().clamp(max=CALIBRATION_BINS - 1)
+    gap = torch.zeros(CALIBRATION_BINS).index_add(0, bins, weight * (right - sure))
+    return float(gap.abs().sum() / weight.sum())

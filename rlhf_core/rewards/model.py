@@ -1,13 +1,14 @@
 """The reward ensemble as data: its hyper-parameters, its weights, its scales. No torch here."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
+from rlhf_core.evidence import Preferences, Rankings, Ratings
 from rlhf_core.plugin import Config
 from rlhf_core.types import Value
 
@@ -19,14 +20,23 @@ class RewardModel(Config):
 
     hidden: tuple[PositiveInt, ...] = (64, 64)
     """Widths of the hidden layers."""
+    channels: tuple[PositiveInt, ...] = (16, 32)
+    """Channels of the convolutions (3 x 3, stride 2) that read image observations; with none, the
+    pixels go straight to the hidden layers."""
     members: PositiveInt = 3
     """M, networks in the ensemble; each holds out another part of the labels."""
     inputs: tuple[Input, ...] = Field(("observation", "action"), min_length=1)
-    """What the reward may look at."""
+    """What the reward may look at; [observation] or [next_observation] is a state-only reward."""
+    pessimism: NonNegativeFloat = 0.0
+    """Standard deviations of the ensemble that are taken off the reward: policies then stay where
+    the members agree."""
     learning_rate: PositiveFloat = 1e-3
     """Adam's step size."""
-    weight_decay: NonNegativeFloat = 1e-4
-    """Decoupled weight decay (AdamW)."""
+    weight_decay: (
+        NonNegativeFloat | Annotated[tuple[NonNegativeFloat, ...], Field(min_length=1)]
+    ) = 1e-4
+    """Decoupled weight decay; of several values each member keeps what its held-out labels like
+    best."""
     epochs: PositiveInt = 20
     """Passes over the labels in one fit, at the most."""
     batch_size: PositiveInt = 16
@@ -35,6 +45,40 @@ class RewardModel(Config):
     """Epochs without a better held-out loss after which a member stops."""
     heldout_folds: int = Field(5, ge=2)
     """Member m is never shown the labels of fold m; they stop its fit and measure accuracy."""
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """Share of each comparison's target that is replaced by 1/2."""
+    temporal_crop: float = Field(1.0, gt=0, le=1)
+    """Below 1: train on random sub-clips of at least this share of a clip's steps (SURF)."""
+    pseudo_labels: float = Field(0.0, ge=0)
+    """Unlabelled pairs for each labelled one that teach what a member is already sure of (SURF)."""
+    pseudo_confidence: float = Field(0.95, gt=0.5, lt=1)
+    """How sure a member must be of a pair before it is a pseudo-label."""
+    robust: bool = False
+    """Estimate which share of the answers is wrong, and let likely-wrong ones pull less."""
+
+
+class Likelihoods(Config):
+    """How each form of judgement is thought to come about."""
+
+    ties: Literal["half", "davidson", "drop"] = "half"
+    """A tie is half a vote for each side, an outcome of its own (Davidson), or left out."""
+    ratings: Literal["gaussian", "ordinal"] = "gaussian"
+    """A rating is a number with noise, or an ordered level."""
+    delay_steps: tuple[NonNegativeInt, NonNegativeInt] = (0, 0)
+    """A rating given after step t speaks of the steps from t minus the second to t minus the
+    first (TAMER's credit assignment, doi:10.1145/1597735.1597738); one of a whole clip of all."""
+
+
+class Labels(NamedTuple):
+    """What a reward is fitted to. Positions point into one set of segments."""
+
+    preferences: Preferences
+    rankings: Rankings
+    ranking_weight: np.ndarray
+    """(R,)"""
+    ratings: Ratings
+    rating_weight: np.ndarray
+    """(R,)"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,10 +86,17 @@ class EnsembleState(Value):
     """Weights of the ensemble and the scales around it."""
 
     parameters: Mapping[str, np.ndarray]
-    """`weight_i` (M, in, out) and `bias_i` (M, 1, out), layer by layer."""
+    """`conv_i` (M, out, in, 3, 3) and `conv_bias_i` (M, out), then `weight_i` (M, in, out) and
+    `bias_i` (M, 1, out), layer by layer."""
     input_mean: Float[np.ndarray, " features"]
     input_scale: Float[np.ndarray, " features"]
+    member_mean: Float[np.ndarray, " M"]
+    """Mean of each member's raw reward on what the policy did when the reward was fitted."""
+    member_scale: Float[np.ndarray, " M"]
+    """Its standard deviation there."""
     mean: float = 0.0
-    """Mean of the raw reward on what the policy did when the reward was fitted."""
+    """Mean of the combined reward there."""
     scale: float = 1.0
     """Its standard deviation there."""
+    heads: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """What the likelihoods learned beside the reward (M, ...): thresholds, scales, noise."""

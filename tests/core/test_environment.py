@@ -147,3 +147,39 @@ def test_a_fixed_horizon_beyond_the_environments_own_limit_is_not_absorbed_at_th
     steps = [env.step(env.action_space.sample()) for _ in range(8)]
     assert [observation[-1] for observation, *_ in steps] == [0] * 8
     assert [truncated for *_, truncated, _ in steps] == [False] * 7 + [True]
+
+
+def test_observations_are_clipped_to_a_bound() -> None:
+    environment = GymEnv(f"{HERE}:Corridor-v0", observation_bound=1.5)
+    assert environment.spaces().observation == spaces.Box(0, 1.5, (1,))
+    env = environment.make()
+    env.reset(seed=0)
+    np.testing.assert_array_equal([env.step(1)[0] for _ in range(3)], [[1], [1.5], [1.5]])
+
+
+def test_a_bound_keeps_the_numbers_type() -> None:
+    env = GymEnv(f"{HERE}:Shapes-v0", observation="dict", observation_bound=0.5).make()
+    assert env.observation_space.dtype == env.reset(seed=0)[0].dtype
+    assert env.observation_space.contains(env.step(0)[0])
+
+
+def test_a_bound_that_would_do_nothing_is_refused() -> None:
+    with pytest.raises(
+        ConfigurationError,
+        match=r"observation_bound: expected less than 8, .* actual: 8; it would do nothing",
+    ):
+        GymEnv("Pendulum-v1", observation_bound=8)
+
+
+@pytest.mark.parametrize("kind", ["bytes", "discrete", "multi_binary"])
+def test_a_bound_needs_floats(kind: str) -> None:
+    with pytest.raises(
+        UnsupportedSpaceError, match=r"observation_bound: expected Box observations of floats"
+    ):
+        GymEnv(f"{HERE}:Shapes-v0", observation=kind, observation_bound=0.5)
+
+
+@pytest.mark.parametrize("bound", [0, -1])
+def test_a_bound_is_above_0(bound: float) -> None:
+    with pytest.raises(ValueError, match="greater than 0"):
+        Environment(id="CartPole-v1", observation_bound=bound)

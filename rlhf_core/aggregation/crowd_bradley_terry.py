@@ -1,0 +1,153 @@
+"""Every clip has a score and every worker a way of answering."""
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+from pydantic import PositiveFloat, PositiveInt, model_validator
+
+from rlhf_core.aggregation import Aggregated, Aggregator
+from rlhf_core.aggregation._scores import difference, improve_scores, sigmoid
+from rlhf_core.aggregation._votes import RIGHT_SHARE, Votes, certainty, report, votes
+from rlhf_core.evidence import Annotations, Choice, Preferences, Queries
+
+SURE = 3.0
+"""Score difference that a gold pair is taken to have before any score is known."""
+
+
+class _Sides(NamedTuple):
+    """Judgements as choices of a side; "equal" is half a choice of each."""
+
+    query: Int[np.ndarray, " R"]
+    worker: Int[np.ndarray, " R"]
+    right: Float[np.ndarray, " R"]
+    """1 for the right side, 0 for the left."""
+    weight: Float[np.ndarray, " R"]
+
+
+class CrowdBradleyTerry(Aggregator):
+    """CrowdBT (Chen et al. 2013, https://doi.org/10.1145/2433396.2433420) with sides.
+
+        P(w says right) = honest_w sigma(d) + inverted_w sigma(-d) + right_w
+        d = score_right - score_left,    honest + inverted + left + right = 1
+
+    Scores of clips are shared by all their pairs and have a Gaussian prior; the four ways of
+    answering have a Dirichlet prior, fitted by expectation-maximisation. With left = right = 0
+    this is CrowdBT; the two catch people who always press the same key. Competence is honest +
+    (left + right) / 2. The signs of all scores and competences together are not told by the
+    answers: gold questions settle them, and without any the prior, which supposes more honest
+    answers than inverted ones. The target is sigma(d), or the expert's word.
+    """
+
+    kind: Literal["crowd_bradley_terry"] = "crowd_bradley_terry"
+    score_spread: PositiveFloat = 2.0
+    """Standard deviation of a score before anything was seen; d = 2 is 88 % agreement."""
+    honest: PositiveFloat = 4.0
+    """Honest answers that a worker is supposed to have given before the first one."""
+    inverted: PositiveFloat = 1.0
+    """Inverted answers before the first one; fewer than the honest ones."""
+    sided: PositiveFloat = 1.0
+    """Answers without looking before the first one, half of them left."""
+    expert_weight: PositiveFloat = 10.0
+    """Honest judgements that one word of the expert counts as."""
+    weighting: Literal["certainty", "uniform"] = "certainty"
+    """certainty: a label counts 1 - entropy of its target in bits, so that "nobody knows" is not
+    taken for "equal"; uniform: every label counts 1. The expert's word counts 1 always."""
+    iterations: PositiveInt = 300
+    """Rounds of expectation and maximisation at the most."""
+    tolerance: PositiveFloat = 1e-4
+    """Largest change of a target at which the rounds end."""
+
+    @model_validator(mode="after")
+    def _more_honest_than_inverted(self) -> "CrowdBradleyTerry":
+        if self.honest <= self.inverted:
+            raise ValueError(
+                f"honest: expected more than inverted ({self.inverted}), so that the sign of "
+                f"the scores is known, actual: {self.honest}"
+            )
+        return self
+
+    def aggregate(self, queries: Queries, annotations: Annotations) -> Aggregated:
+        """Targets are P(an honest worker would say right)."""
+        given = votes(queries, annotations)
+        answered, settled = given.answered, given.settled
+        items, place = np.unique(queries.items[answered], return_inverse=True)
+        pair = np.zeros_like(queries.items)
+        pair[answered] = place.reshape(-1, 2)
+        gap, ways = self._fit(given, pair, len(items))
+        target = np.where(settled, given.gold @ RIGHT_SHARE, sigmoid(gap))
+        weight = np.ones(len(queries))
+        if self.weighting == "certainty":
+            weight = np.where(settled, 1.0, certainty(np.stack([1 - target, target], axis=1)))
+        preferences = Preferences(queries.items[answered], target[answered], weight[answered])
+        competence = np.clip(ways[:, 0] + ways[:, 2:].sum(axis=1) / 2, 0, 1)
+        return Aggregated(preferences, report(given, target, competence))
+
+    def _fit(
+        self, given: Votes, pair: Int[np.ndarray, "N 2"], items: int
+    ) -> tuple[Float[np.ndarray, " N"], Float[np.ndarray, "W 4"]]:
+        """Score differences, and the ways of answering: honest, inverted, left, right."""
+        ahead = np.array([self.honest, self.inverted, self.sided / 2, self.sided / 2])
+        sides = _sides(given)
+        settled = given.settled
+        known = given.gold @ RIGHT_SHARE
+        people = len(given.workers)
+
+        # Gold questions alone tell first who answers how; who met none starts as the average.
+        gap = np.where(settled, SURE * (2 * known - 1), 0.0)
+        start = np.tile(ahead / ahead.sum(), (people, 1))
+        told = _count(sides, _ways_of(sides, gap, start), people, settled[sides.query])
+        pooled = ahead + told.sum(axis=0)
+        ways = _normalise(told + ahead.sum() * pooled / pooled.sum())
+
+        score = np.zeros(items)
+        weight_of_gold = self.expert_weight * settled
+        for _ in range(self.iterations):
+            share = _ways_of(sides, gap, ways)
+            ways = _normalise(ahead + _count(sides, share, people))
+            looked = sides.weight * (share[:, 0] + share[:, 1])
+            upward = sides.weight * np.where(sides.right == 1, share[:, 0], share[:, 1])
+            weight = np.bincount(sides.query, looked, len(pair)) + weight_of_gold
+            mass = np.bincount(sides.query, upward, len(pair)) + weight_of_gold * known
+            target = np.divide(mass, weight, out=np.full(len(pair), 0.5), where=weight > 0)
+            score = improve_scores(score, pair, target, weight, self.score_spread, steps=2)
+            before, gap = gap, difference(score, pair)
+            if np.abs(sigmoid(gap) - sigmoid(before)).max(initial=0) < self.tolerance:
+                break
+        return gap, ways
+
+
+def _sides(given: Votes) -> _Sides:
+    tied = given.choice == Choice.EQUAL
+    right = (given.choice == Choice.RIGHT).astype(np.float64)
+    return _Sides(
+        query=np.concatenate([given.query, given.query[tied]]),
+        worker=np.concatenate([given.worker, given.worker[tied]]),
+        right=np.concatenate([right, np.ones(int(tied.sum()))]),
+        weight=np.concatenate([np.where(tied, 0.5, 1.0), np.full(int(tied.sum()), 0.5)]),
+    )
+
+
+def _ways_of(
+    sides: _Sides, gap: Float[np.ndarray, " N"], ways: Float[np.ndarray, "W 4"]
+) -> Float[np.ndarray, "R 4"]:
+    """P(way | answer) of every judgement."""
+    honest = sigmoid(np.where(sides.right == 1, 1.0, -1.0) * gap[sides.query])
+    likely = np.stack([honest, 1 - honest, 1 - sides.right, sides.right], axis=1)
+    return _normalise(ways[sides.worker] * likely)
+
+
+def _count(
+    sides: _Sides,
+    share: Float[np.ndarray, "R 4"],
+    people: int,
+    which: np.ndarray | float = 1.0,
+) -> Float[np.ndarray, "W 4"]:
+    """Judgements of every worker by the way in which they were given."""
+    counts = np.zeros((people, share.shape[1]))
+    np.add.at(counts, sides.worker, share * (sides.weight * which)[:, None])
+    return counts
+
+
+def _normalise(mass: Float[np.ndarray, "X 4"]) -> Float[np.ndarray, "X 4"]:
+    return mass / mass.sum(axis=1, keepdims=True)

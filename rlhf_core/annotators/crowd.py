@@ -1,0 +1,353 @@
+"""A crowd of paid workers who err, tire and cheat, and a policy of whom to ask how often."""
+
+from dataclasses import replace
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+
+from rlhf_core.annotators import Annotator, AnnotatorState
+from rlhf_core.annotators._crowd_assignment import (
+    consensus,
+    dismissals,
+    pick_distinct,
+    pick_next,
+    spread_evenly,
+)
+from rlhf_core.annotators._crowd_workers import (
+    Crew,
+    compare,
+    draw_crew,
+    honesty,
+    on_scale,
+    progress,
+    rank,
+    rate,
+    standard,
+)
+from rlhf_core.environments.factory import Environment
+from rlhf_core.evidence import (
+    EXPERT,
+    Annotations,
+    Answers,
+    Choice,
+    Rankings,
+    Ratings,
+    Request,
+    answers,
+)
+from rlhf_core.optimisers import Optimiser
+from rlhf_core.types import Truth
+
+
+class _Log(NamedTuple):
+    """Judgements of pairs by workers in one round, in the order in which they were asked for."""
+
+    query: Int[np.ndarray, " R"]
+    worker: Int[np.ndarray, " R"]
+    right: Int[np.ndarray, " R"]
+    seconds: Float[np.ndarray, " R"]
+
+
+class Crowd(Annotator):
+    """W simulated workers (after Chen et al. 2013, https://doi.org/10.1145/2433396.2433420).
+
+        P(right) = (1 - bias) (eta sigma(beta d) + (1 - eta) sigma(-beta d))
+        eta      = 1/2 + (competence - 1/2) 2^(-tired / fatigue_judgements)
+
+    d is the difference of the true returns, right less left, in standard deviations of those of
+    the reference segments, so close pairs are hard whatever the scale of rewards. Spammers answer
+    at random, always press left, or invert. Rankings follow the same utilities with Gumbel noise
+    (Plackett-Luce), ratings a scale of each worker's own. With `gold`, an expert answers a share
+    of the questions, and workers are tried on those before all others. With `adaptive`, a pair is
+    asked once more only while it is unclear, and who fails gold is dismissed; rankings and
+    ratings then go to those who are left, `redundancy` times each. A ranking is paid by the
+    named place. Seconds of the whole of a round, workers side by side, stand in the state's
+    memory as `round_seconds`.
+    """
+
+    kind: Literal["crowd"] = "crowd"
+    workers: PositiveInt = 20
+    """W, how many people there are."""
+    competence: float = Field(0.9, gt=0, lt=1)
+    """Mean of eta, the probability of an honest answer; below 1/2 workers invert."""
+    competence_spread: NonNegativeFloat = 0.05
+    """Standard deviation of eta over workers; its distribution is a Beta."""
+    rationality: PositiveFloat | None = 4.0
+    """beta, per standard deviation of segment returns; None: an honest answer is always right."""
+    position_bias: float = Field(0.0, ge=0, le=1)
+    """Probability that a worker chooses the left side, or the order shown, without looking."""
+    fatigue_judgements: PositiveFloat | None = None
+    """Judgements after which half of the distance from chance is lost; None: nobody tires."""
+    recovery: float = Field(1.0, ge=0, le=1)
+    """Share of tiredness that is gone by the next round."""
+    random: float = Field(0.0, ge=0, le=1)
+    """Share of workers who answer at random."""
+    always_left: float = Field(0.0, ge=0, le=1)
+    """Share of workers who always choose the left side, the order shown and the lowest rating."""
+    adversarial: float = Field(0.0, ge=0, le=1)
+    """Share of workers whose eta is 1 - eta of a worker."""
+    seconds: NonNegativeFloat = 5.0
+    """Median time of a judgement (log-normal), in seconds."""
+    seconds_spread: NonNegativeFloat = 0.5
+    """Standard deviation of its natural logarithm."""
+    price: NonNegativeFloat = 0.05
+    """What a worker is paid for a judgement."""
+    expert_price: NonNegativeFloat = 1.0
+    """What the expert is paid for a judgement."""
+    redundancy: PositiveInt = 3
+    """Workers who judge each question; with `adaptive`, the most who may."""
+    gold: float = Field(0.0, ge=0, le=1)
+    """Share of the questions of a round that the expert answers too, rounded down."""
+    adaptive: bool = False
+    """Ask a pair again only while it is unclear; dismiss workers who fail gold questions."""
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+    """Posterior probability of a side at which a pair is clear, and of failing at which a worker
+    is dismissed."""
+    threshold: float = Field(0.55, ge=0, lt=1)
+    """Accuracy up to which a worker is not worth asking."""
+    rating_levels: int = Field(5, ge=2)
+    """Values that a rating can have, evenly from 0 to 1."""
+    rating_noise: NonNegativeFloat = 0.3
+    """Standard deviation of a rating, in those of segment returns."""
+    rating_spread: NonNegativeFloat = 0.2
+    """Standard deviation over workers of the log slope and of the shift of their scales."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Crowd":
+        cheats = self.random + self.always_left + self.adversarial
+        if cheats > 1 + 1e-9:
+            raise ValueError(
+                f"random + always_left + adversarial: expected shares of at most 1 together, "
+                f"actual: {cheats:g}"
+            )
+        widest = np.sqrt(self.competence * (1 - self.competence))
+        if self.competence_spread >= widest:
+            raise ValueError(
+                f"competence_spread: expected below sqrt(competence (1 - competence)) = "
+                f"{widest:.3g}, actual: {self.competence_spread:g}"
+            )
+        if self.redundancy > self.workers:
+            raise ValueError(
+                f"redundancy: expected at most workers ({self.workers}), since nobody judges a "
+                f"question twice, actual: {self.redundancy}"
+            )
+        return self
+
+    def prepare(
+        self, environment: Environment, optimiser: Optimiser, rng: np.random.Generator
+    ) -> AnnotatorState:
+        """Draw the workers."""
+        crew = draw_crew(
+            self.workers,
+            (self.random, self.always_left, self.adversarial),
+            self.competence,
+            self.competence_spread,
+            self.rating_spread,
+            rng,
+        )
+        return AnnotatorState(memory={**crew.memory(), "round_seconds": np.empty(0)})
+
+    def label_price(self) -> float:
+        """Every worker that may be asked, and the expert's part."""
+        return self.redundancy * self.price + self.gold * self.expert_price
+
+    def answer(
+        self, state: AnnotatorState, request: Request, truth: Truth, rng: np.random.Generator
+    ) -> tuple[AnnotatorState, Answers]:
+        """Pairs first, since they try the workers, then rankings, then ratings."""
+        crew = Crew.recall(state.memory)
+        crew = replace(crew, tired=crew.tired * (1 - self.recovery))
+        quality = standard(truth)
+        crew, comparisons, compared = self._compare(
+            crew, np.diff(quality[request.queries.items], axis=1)[:, 0], rng
+        )
+        crew, rankings, ranked = self._rank(crew, request, quality, rng)
+        crew, ratings, rated = self._rate(crew, request, truth, rng)
+        spent = np.append(state.memory["round_seconds"], compared + ranked + rated)
+        given = int(crew.judged.sum())
+        memory = {**crew.memory(), "round_seconds": spent}
+        return (
+            replace(state, judgements=given, memory=memory),
+            answers(comparisons, rankings, ratings),
+        )
+
+    def _compare(
+        self, crew: Crew, advantage: Float[np.ndarray, " N"], rng: np.random.Generator
+    ) -> tuple[Crew, Annotations, float]:
+        """Gold questions, then all others; the state, the judgements and the time they took."""
+        gold = self._gold(len(advantage), rng)
+        known = np.full(len(advantage), np.nan)
+        known[gold] = 0.5 + 0.5 * np.sign(advantage[gold])
+        told = self._times(len(gold), rng)
+        nothing = np.empty(0, dtype=np.int64)
+        log = _Log(nothing, nothing, nothing, np.empty(0))
+
+        place, worker = spread_evenly(
+            len(gold), self.redundancy, _active(crew), crew.gold_seen, rng
+        )
+        crew, log = self._ask(crew, log, gold[place], worker, advantage, rng)
+        latency = max(_slowest(log), told.sum())
+        if self.adaptive:
+            crew = self._try(crew, log, known)
+        others = np.flatnonzero(np.isnan(known))
+        if self.adaptive:
+            crew, log, waited = self._until_clear(crew, log, others, known, advantage, rng)
+        else:
+            place, worker = pick_distinct(len(others), self.redundancy, _active(crew), rng)
+            before = len(log.query)
+            crew, log = self._ask(crew, log, others[place], worker, advantage, rng)
+            waited = _slowest(log, before)
+        choice = (2 * known[gold]).astype(np.int64)  # 0, 1, 2: left, equal, right
+        choice = np.array([Choice.LEFT, Choice.EQUAL, Choice.RIGHT])[choice]
+        given = Annotations(
+            query=np.concatenate([gold, log.query]),
+            worker=np.concatenate([np.full(len(gold), EXPERT), log.worker]),
+            choice=np.concatenate([choice, np.where(log.right == 1, Choice.RIGHT, Choice.LEFT)]),
+            seconds=np.concatenate([told, log.seconds]),
+            cost=self._costs(len(gold), len(log.query)),
+        )
+        return crew, given, latency + waited
+
+    def _ask(
+        self,
+        crew: Crew,
+        log: _Log,
+        query: Int[np.ndarray, " R"],
+        worker: Int[np.ndarray, " R"],
+        advantage: Float[np.ndarray, " N"],
+        rng: np.random.Generator,
+    ) -> tuple[Crew, _Log]:
+        """Let workers judge pairs side by side."""
+        beta = 1e9 if self.rationality is None else self.rationality
+        honest = honesty(crew, worker, 1, self.fatigue_judgements)
+        seen = beta * advantage[query]
+        right = compare(crew.role[worker], honest, seen, self.position_bias, rng)
+        seconds = self._times(len(query), rng)
+        new = (query, worker, right, seconds)
+        both = (np.concatenate(pair) for pair in zip(log, new, strict=True))
+        return _worked(crew, worker), _Log(*both)
+
+    def _try(self, crew: Crew, log: _Log, known: Float[np.ndarray, " N"]) -> Crew:
+        """Count gold answers, and dismiss who fails; a gold question that ties tries nobody."""
+        strict = known[log.query] != 0.5
+        worker, passed = log.worker[strict], (log.right == known[log.query])[strict]
+        seen = crew.gold_seen + np.bincount(worker, minlength=self.workers)
+        right = crew.gold_right + np.bincount(worker[passed], minlength=self.workers)
+        gone = dismissals(crew.dismissed, right, seen, self.threshold, self.confidence)
+        return replace(crew, gold_seen=seen, gold_right=right, dismissed=gone)
+
+    def _until_clear(
+        self,
+        crew: Crew,
+        log: _Log,
+        others: Int[np.ndarray, " Q"],
+        known: Float[np.ndarray, " N"],
+        advantage: Float[np.ndarray, " N"],
+        rng: np.random.Generator,
+    ) -> tuple[Crew, _Log, float]:
+        """One judgement a wave for each pair that is not clear yet."""
+        active = _active(crew)
+        asked = np.zeros((len(others), len(active)), dtype=bool)
+        open_ = np.arange(len(others))
+        waited = 0.0
+        start = (crew.right, crew.wrong)
+        belief, (right, wrong) = consensus(log.query, log.worker, log.right, known, start)
+        for _ in range(min(self.redundancy, len(active))):
+            if not len(open_):
+                break
+            next_ = pick_next(asked[open_], right[active], wrong[active], self.threshold, rng)
+            asked[open_, next_] = True
+            before = len(log.query)
+            crew, log = self._ask(crew, log, others[open_], active[next_], advantage, rng)
+            waited += _slowest(log, before)
+            belief, (right, wrong) = consensus(log.query, log.worker, log.right, known, start)
+            side = belief[others[open_]]
+            open_ = open_[np.maximum(side, 1 - side) < self.confidence]
+        return replace(crew, right=right, wrong=wrong), log, waited
+
+    def _rank(
+        self,
+        crew: Crew,
+        request: Request,
+        quality: Float[np.ndarray, " S"],
+        rng: np.random.Generator,
+    ) -> tuple[Crew, Rankings | None, float]:
+        """Every group by `redundancy` workers, and a share of them by the expert."""
+        if request.rankings is None or not len(request.rankings):
+            return crew, None, 0.0
+        items, places = request.rankings.items, request.places
+        beta = 1e9 if self.rationality is None else self.rationality
+        gold = self._gold(len(items), rng)
+        group, worker = pick_distinct(len(items), self.redundancy, _active(crew), rng)
+        honest = honesty(crew, worker, places, self.fatigue_judgements)
+        felt = beta * quality[items[group]]
+        order = rank(crew.role[worker], honest, felt, self.position_bias, rng)
+        best = np.argsort(-quality[items[gold]], axis=1, kind="stable")
+        everyone = np.concatenate([np.full(len(gold), EXPERT), worker])
+        seconds = places * self._times(len(everyone), rng)
+        given = Rankings(
+            items=np.take_along_axis(
+                items[np.concatenate([gold, group])], np.concatenate([best, order]), axis=1
+            ),
+            places=np.full(len(everyone), places),
+            worker=everyone,
+            seconds=seconds,
+            cost=places * self._costs(len(gold), len(worker)),
+        )
+        return _worked(crew, worker, places), given, _longest(everyone, seconds)
+
+    def _rate(
+        self, crew: Crew, request: Request, truth: Truth, rng: np.random.Generator
+    ) -> tuple[Crew, Ratings | None, float]:
+        """Every clip by `redundancy` workers, and a share of them by the expert."""
+        if request.ratings is None or not len(request.ratings):
+            return crew, None, 0.0
+        quality = progress(truth, request.ratings)
+        gold = self._gold(len(quality), rng)
+        clip, worker = pick_distinct(len(quality), self.redundancy, _active(crew), rng)
+        honest = honesty(crew, worker, 1, self.fatigue_judgements)
+        levels = self.rating_levels
+        value = rate(crew, worker, honest, quality[clip], self.rating_noise, levels, rng)
+        everyone = np.concatenate([np.full(len(gold), EXPERT), worker])
+        seconds = self._times(len(everyone), rng)
+        asked = request.ratings[np.concatenate([gold, clip])]
+        given = Ratings(
+            segment=asked[:, 0],
+            step=asked[:, 1],
+            value=np.concatenate([on_scale(quality[gold], levels), value]),
+            worker=everyone,
+            seconds=seconds,
+            cost=self._costs(len(gold), len(worker)),
+        )
+        return _worked(crew, worker), given, _longest(everyone, seconds)
+
+    def _gold(self, count: int, rng: np.random.Generator) -> Int[np.ndarray, " G"]:
+        """Positions of the questions that the expert answers too."""
+        chosen: np.ndarray = rng.permutation(count)[: int(self.gold * count + 1e-9)]
+        return chosen
+
+    def _times(self, count: int, rng: np.random.Generator) -> Float[np.ndarray, " R"]:
+        return self.seconds * np.exp(self.seconds_spread * rng.normal(size=count))
+
+    def _costs(self, expert: int, others: int) -> Float[np.ndarray, " R"]:
+        return np.repeat([float(self.expert_price), float(self.price)], [expert, others])
+
+
+def _active(crew: Crew) -> Int[np.ndarray, " A"]:
+    return np.flatnonzero(~crew.dismissed)
+
+
+def _worked(crew: Crew, worker: Int[np.ndarray, " R"], effort: int = 1) -> Crew:
+    given = np.bincount(worker, minlength=len(crew.judged))
+    return replace(crew, judged=crew.judged + given, tired=crew.tired + effort * given)
+
+
+def _longest(worker: Int[np.ndarray, " R"], seconds: Float[np.ndarray, " R"]) -> float:
+    """Seconds until the last of the workers is done, each with one judgement after the other."""
+    return float(np.bincount(worker - EXPERT, seconds).max(initial=0))
+
+
+def _slowest(log: _Log, since: int = 0) -> float:
+    return _longest(log.worker[since:], log.seconds[since:])

@@ -1,0 +1,61 @@
+"""How far apart two rewards are, whatever their scale and shaping."""
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+FEATURES = 64
+RIDGE = 1e-3
+
+
+def starc_distance(
+    first: Float[np.ndarray, " B"],
+    second: Float[np.ndarray, " B"],
+    observation: Float[np.ndarray, "B features"],
+    next_observation: Float[np.ndarray, "B features"],
+    terminated: Bool[np.ndarray, " B"],
+    discount: float,
+    rng: np.random.Generator,
+) -> float | None:
+    """Distance of two rewards that is blind to scale and to potential shaping.
+
+        c(R)(s, a, s') = R(s, a, s') - V(s) + discount V(s')
+        d = || c(R_1) / ||c(R_1)||  -  c(R_2) / ||c(R_2)|| || / 2
+
+    V is the value of the policy that made the transitions under that reward, fitted by least
+    squares temporal differences on random Fourier features. 0: the same ordering of policies; 1:
+    the opposite one; unrelated rewards are near 0.71. It is the value-adjusted form of STARC
+    metrics (Skalse et al. 2023, https://arxiv.org/abs/2309.15257), on transitions of one policy.
+
+    Args:
+        first: one reward of each transition.
+        second: the other.
+        observation: s as numbers.
+        next_observation: s' as numbers.
+        terminated: whether s' ended the episode; it then has no value.
+        discount: in [0, 1).
+        rng: draws the features.
+
+    Returns:
+        The distance, or None where a canonical reward is 0 throughout.
+    """
+    mean, scale = observation.mean(axis=0), observation.std(axis=0)
+    scale = np.where(scale < 1e-6, 1.0, scale)
+    frequencies = rng.normal(size=(observation.shape[1], FEATURES)) / np.sqrt(observation.shape[1])
+    phase = rng.uniform(0, 2 * np.pi, FEATURES)
+
+    def basis(states: np.ndarray) -> np.ndarray:
+        z = np.clip((states - mean) / scale, -10, 10)
+        return np.concatenate([np.cos(z @ frequencies + phase), np.ones((len(z), 1))], axis=1)
+
+    here = basis(observation)
+    there = np.where(terminated[:, None], 0.0, basis(next_observation))
+    rewards = np.stack([first, second], axis=1).astype(np.float64)
+    step = here - discount * there
+    system = here.T @ step / len(here) + RIDGE * np.eye(here.shape[1])
+    weights = np.linalg.solve(system, here.T @ rewards / len(here))
+    canonical = rewards - step @ weights
+    norms = np.linalg.norm(canonical, axis=0)
+    if (norms < 1e-9 * np.sqrt(len(rewards))).any():
+        return None
+    apart = canonical[:, 0] / norms[0] - canonical[:, 1] / norms[1]
+    return float(np.linalg.norm(apart) / 2)
