@@ -20,14 +20,19 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).with_name("results")
-STRATEGIES = (
-    "true_reward",
-    "preference",
-    "shuffled_labels",
-    "random_network",
-    "constant",
-    "sign_flipped",
-)
+STRATEGIES: dict[str, tuple[str, ...]] = {
+    "true_reward": ("feedback.kind=true_reward",),
+    "preference": ("feedback.kind=preference",),
+    "rankings": ("feedback.kind=preference", "feedback.form=ranking"),
+    "ratings": ("feedback.kind=direct_reward",),
+    "mixed": ("feedback.kind=mixed",),
+    "shuffled_labels": ("feedback.kind=shuffled_labels",),
+    "random_network": ("feedback.kind=random_network",),
+    "constant": ("feedback.kind=constant",),
+    "constant_negative": ("feedback.kind=constant", "feedback.value=-1.0"),
+    "sign_flipped": ("feedback.kind=sign_flipped",),
+}
+"""What is compared, and the lines of the preset that make it."""
 
 
 def play(job: tuple[str, str, int, tuple[str, ...]]) -> dict[str, Any]:
@@ -41,7 +46,7 @@ def play(job: tuple[str, str, int, tuple[str, ...]]) -> dict[str, Any]:
 
     preset, strategy, seed, overrides = job
     warnings.simplefilter("ignore", UnusedFieldWarning)
-    changes = (f"feedback.kind={strategy}", f"seed={seed}", *overrides)
+    changes = (*STRATEGIES[strategy], f"seed={seed}", *overrides)
     experiment = load(presets.find(preset), changes)
     began = time.process_time()
     curve: list[tuple[int, float]] = []
@@ -127,7 +132,9 @@ def main() -> None:
     parser.add_argument("preset")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--strategies", nargs="+", default=list(STRATEGIES))
+    parser.add_argument(
+        "--strategies", nargs="+", default=list(STRATEGIES), choices=list(STRATEGIES)
+    )
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE")
     parser.add_argument("--name", help="name of the result files [default: the preset]")

@@ -18,14 +18,14 @@ from pydantic import ValidationError
 from rlhf_core import loop, stages
 from rlhf_core.annotators import Annotator
 from rlhf_core.annotators.synthetic import Synthetic
-from rlhf_core.environments.factory import Environment
+from rlhf_core.environments.factory import Environment, episode_seeds
 from rlhf_core.errors import ConfigurationError, RunError
 from rlhf_core.experiment import Budget, EvaluationSettings, Experiment
 from rlhf_core.feedback import FeedbackStrategy
 from rlhf_core.feedback.true_reward import TrueReward
 from rlhf_core.optimisers import Optimiser, PolicyState
 from rlhf_core.optimisers.ppo import PPO
-from rlhf_core.rollouts import Act
+from rlhf_core.rollouts import Act, collect
 from rlhf_core.store import pack, unpack
 from rlhf_core.threads import limited
 from rlhf_core.types import Evaluation, Metrics
@@ -106,6 +106,23 @@ class Agent:
     def save(self, path: str | Path) -> None:
         """Write the policy to a safetensors file."""
         Path(path).write_bytes(pack(replace(self._trained(), optimiser={})))
+
+    def record(self, path: str | Path, episodes: int = 20) -> None:
+        """Write what the policy does to a file: demonstrations for the annotator kind `expert`.
+
+        Args:
+            path: of the safetensors file.
+            episodes: environments that are played side by side for the length of an episode.
+        """
+        rng = np.random.default_rng(self.seed)
+        act = self.optimiser.act(self._trained(), self.env.spaces(), deterministic=True)
+        vector = self.env.make_vector(episodes)
+        try:
+            seeds = episode_seeds(rng, episodes)
+            rollouts, _ = collect(vector, act, self.env.horizon(), seeds)
+        finally:
+            vector.close()
+        Path(path).write_bytes(pack(rollouts))
 
     def load(self, path: str | Path) -> "Agent":
         """Read a policy that an agent of the same environment and optimiser saved."""

@@ -116,6 +116,12 @@ class Experiment(Config):
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="gymnasium")
             horizon = self.environment.horizon()
+        price, money = self.annotator.label_price(), self.budget.money
+        if money is not None and money < price:
+            raise ConfigurationError(
+                f"budget.money: expected at least {price:g}, the most that one label may cost, "
+                f"actual: {money:g}"
+            )
         rounds = range(self.budget.rounds)
         steps = [self.steps_of(round - 1) if round else self.first_steps for round in rounds]
         self.feedback.check_fit([self.labels_of(round) for round in rounds], steps, horizon)

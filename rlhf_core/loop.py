@@ -107,7 +107,7 @@ def _learn(experiment: Experiment, progress: Progress, alarmed: bool) -> tuple[P
 def run(
     experiment: Experiment, report: Callable[[Progress], None] = lambda progress: None
 ) -> Progress:
-    """Play all rounds of an experiment, or until its guard stops it; `report` is told after each."""
+    """Play all rounds, or until the guard stops the run; `report` is told after each."""
     with limited(experiment.threads):
         progress = begin(experiment)
         while progress.round < experiment.budget.rounds and not progress.stopped:

@@ -49,7 +49,9 @@ def improve_scores(
     count = len(score)
 
     def scatter(of_pairs: Float[np.ndarray, " N"]) -> Float[np.ndarray, " S"]:
-        return np.bincount(right, of_pairs, count) - np.bincount(left, of_pairs, count)
+        # Of no pairs NumPy counts in integers.
+        gained, lost = (np.bincount(side, of_pairs, count) for side in (right, left))
+        return (gained - lost).astype(np.float64)
 
     for _ in range(steps):
         gap = difference(score, pair)

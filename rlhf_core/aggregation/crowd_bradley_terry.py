@@ -100,7 +100,7 @@ class CrowdBradleyTerry(Aggregator):
         pooled = ahead + told.sum(axis=0)
         ways = _normalise(told + ahead.sum() * pooled / pooled.sum())
 
-        score = np.zeros(items)
+        score = np.zeros(max(items, 1))
         weight_of_gold = self.expert_weight * settled
         for _ in range(self.iterations):
             share = _ways_of(sides, gap, ways)

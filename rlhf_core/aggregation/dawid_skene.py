@@ -40,6 +40,9 @@ class DawidSkene(Aggregator):
     """Answers of each kind that a worker is supposed to have given before the first one."""
     trust: NonNegativeFloat = 2.0
     """Right answers beyond these; above 0 it is supposed that workers are better than chance."""
+    balanced: bool = True
+    """Left and right are equally likely before the first answer, as they are where sides are
+    drawn; otherwise p is estimated, and a crowd that presses left may pass for a left truth."""
     weighting: Literal["certainty", "uniform"] = "certainty"
     """certainty: a label counts 1 - entropy of its posterior / log of the number of classes, so
     that "nobody knows" is not taken for "equal"; uniform: every label counts 1."""
@@ -79,6 +82,8 @@ class DawidSkene(Aggregator):
         def classes(posterior: Float[np.ndarray, "N C"]) -> Float[np.ndarray, " C"]:
             mass = posterior[answered].sum(axis=0) + self.smoothing
             mass = np.maximum(mass, TINY)
+            if self.balanced:
+                mass[:2] = mass[:2].mean()
             return mass / mass.sum()
 
         def expect(

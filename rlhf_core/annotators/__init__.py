@@ -1,4 +1,4 @@
-"""Who answers: teachers that know the true reward, a simulated crowd, an expert who demonstrates."""
+"""Who answers: teachers that know the true reward, a simulated crowd, a demonstrator."""
 
 from abc import abstractmethod
 from collections.abc import Mapping

@@ -40,6 +40,9 @@ from rlhf_core.evidence import (
 from rlhf_core.optimisers import Optimiser
 from rlhf_core.types import Truth
 
+PARTS = (1 / 8, 1 / 3, 1.0)
+"""Shares of the pairs that are asked about by the end of each part of an adaptive round."""
+
 
 class _Log(NamedTuple):
     """Judgements of pairs by workers in one round, in the order in which they were asked for."""
@@ -103,10 +106,12 @@ class Crowd(Annotator):
     adaptive: bool = False
     """Ask a pair again only while it is unclear; dismiss workers who fail gold questions."""
     confidence: float = Field(0.95, gt=0.5, lt=1)
-    """Posterior probability of a side at which a pair is clear, and of failing at which a worker
-    is dismissed."""
-    threshold: float = Field(0.55, ge=0, lt=1)
+    """Posterior probability of a side at which a pair is clear."""
+    threshold: float = Field(0.6, ge=0, lt=1)
     """Accuracy up to which a worker is not worth asking."""
+    dismissal: float = Field(0.95, gt=0, lt=1)
+    """Posterior probability, by the gold answers alone, that a worker's accuracy is no more than
+    the threshold, at which the worker is dismissed."""
     rating_levels: int = Field(5, ge=2)
     """Values that a rating can have, evenly from 0 to 1."""
     rating_noise: NonNegativeFloat = 0.3
@@ -235,7 +240,7 @@ class Crowd(Annotator):
         worker, passed = log.worker[strict], (log.right == known[log.query])[strict]
         seen = crew.gold_seen + np.bincount(worker, minlength=self.workers)
         right = crew.gold_right + np.bincount(worker[passed], minlength=self.workers)
-        gone = dismissals(crew.dismissed, right, seen, self.threshold, self.confidence)
+        gone = dismissals(crew.dismissed, right, seen, self.threshold, self.dismissal)
         return replace(crew, gold_seen=seen, gold_right=right, dismissed=gone)
 
     def _until_clear(
@@ -247,24 +252,30 @@ class Crowd(Annotator):
         advantage: Float[np.ndarray, " N"],
         rng: np.random.Generator,
     ) -> tuple[Crew, _Log, float]:
-        """One judgement a wave for each pair that is not clear yet."""
+        """One judgement a wave for each pair that is not clear yet.
+
+        A part of the pairs goes first, so that most are asked when the workers are known.
+        """
         active = _active(crew)
         asked = np.zeros((len(others), len(active)), dtype=bool)
-        open_ = np.arange(len(others))
+        most = min(self.redundancy, len(active))
         waited = 0.0
         start = (crew.right, crew.wrong)
         belief, (right, wrong) = consensus(log.query, log.worker, log.right, known, start)
-        for _ in range(min(self.redundancy, len(active))):
-            if not len(open_):
-                break
-            next_ = pick_next(asked[open_], right[active], wrong[active], self.threshold, rng)
-            asked[open_, next_] = True
-            before = len(log.query)
-            crew, log = self._ask(crew, log, others[open_], active[next_], advantage, rng)
-            waited += _slowest(log, before)
-            belief, (right, wrong) = consensus(log.query, log.worker, log.right, known, start)
-            side = belief[others[open_]]
-            open_ = open_[np.maximum(side, 1 - side) < self.confidence]
+        for part in PARTS:
+            until = round(part * len(others))
+            for _ in range(most):
+                side = belief[others[:until]]
+                unclear = np.maximum(side, 1 - side) < self.confidence
+                open_ = np.flatnonzero(unclear & (asked[:until].sum(axis=1) < most))
+                if not len(open_):
+                    break
+                next_ = pick_next(asked[open_], right[active], wrong[active], self.threshold, rng)
+                asked[open_, next_] = True
+                before = len(log.query)
+                crew, log = self._ask(crew, log, others[open_], active[next_], advantage, rng)
+                waited += _slowest(log, before)
+                belief, (right, wrong) = consensus(log.query, log.worker, log.right, known, start)
         return replace(crew, right=right, wrong=wrong), log, waited
 
     def _rank(

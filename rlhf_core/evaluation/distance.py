@@ -3,8 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Float
 
-FEATURES = 64
-RIDGE = 1e-3
+from rlhf_core.evaluation.values import fit_values
 
 
 def starc_distance(
@@ -38,22 +37,10 @@ def starc_distance(
     Returns:
         The distance, or None where a canonical reward is 0 throughout.
     """
-    mean, scale = observation.mean(axis=0), observation.std(axis=0)
-    scale = np.where(scale < 1e-6, 1.0, scale)
-    frequencies = rng.normal(size=(observation.shape[1], FEATURES)) / np.sqrt(observation.shape[1])
-    phase = rng.uniform(0, 2 * np.pi, FEATURES)
-
-    def basis(states: np.ndarray) -> np.ndarray:
-        z = np.clip((states - mean) / scale, -10, 10)
-        return np.concatenate([np.cos(z @ frequencies + phase), np.ones((len(z), 1))], axis=1)
-
-    here = basis(observation)
-    there = np.where(terminated[:, None], 0.0, basis(next_observation))
     rewards = np.stack([first, second], axis=1).astype(np.float64)
-    step = here - discount * there
-    system = here.T @ step / len(here) + RIDGE * np.eye(here.shape[1])
-    weights = np.linalg.solve(system, here.T @ rewards / len(here))
-    canonical = rewards - step @ weights
+    values = fit_values(observation, next_observation, terminated, rewards, discount, rng)
+    after = np.where(terminated[:, None], 0.0, values(next_observation))
+    canonical = rewards - values(observation) + discount * after
     norms = np.linalg.norm(canonical, axis=0)
     if (norms < 1e-9 * np.sqrt(len(rewards))).any():
         return None

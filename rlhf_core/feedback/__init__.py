@@ -31,7 +31,7 @@ from rlhf_core.types import Metrics, Rollouts, Segments, Value
 
 @dataclass(frozen=True, eq=False)
 class Evidence(Value):
-    """Every judgement of a run so far. Positions point into `segments`, of queries into `queries`."""
+    """Every judgement of a run so far. Positions point into `segments` and `queries`."""
 
     segments: Segments
     queries: Queries
@@ -55,7 +55,7 @@ class FeedbackState(Value):
     evidence: Evidence | None = None
     """None before the first answer."""
     preferences: Preferences | None = None
-    """The labels that the last fit was told, made of the comparisons; positions as in `evidence`."""
+    """Labels that the last fit was told, made of the comparisons; positions as in `evidence`."""
     workers: Workers | None = None
     """What the aggregation thinks of those who answered."""
     ensemble: EnsembleState | None = None

@@ -30,9 +30,11 @@ class ShuffledLabels(RewardLearning):
         preferences, rankings, ratings = labels.preferences, labels.rankings, labels.ratings
         keys = np.where(rankings.items == NOBODY, np.inf, rng.random(rankings.items.shape))
         return labels._replace(
-            preferences=replace(preferences, target=rng.permutation(preferences.target)),
+            preferences=replace(
+                preferences, target=preferences.target[rng.permutation(len(preferences))]
+            ),
             rankings=replace(
                 rankings, items=np.take_along_axis(rankings.items, keys.argsort(axis=1), axis=1)
             ),
-            ratings=replace(ratings, value=rng.permutation(ratings.value)),
+            ratings=replace(ratings, value=ratings.value[rng.permutation(len(ratings))]),
         )

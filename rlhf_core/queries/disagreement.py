@@ -1,27 +1,33 @@
-"""Pairs that the ensemble quarrels about."""
+"""Questions that the ensemble quarrels about."""
 
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
-from pydantic import PositiveInt
+from pydantic import NonNegativeFloat, PositiveInt
 
-from rlhf_core.queries import QuerySelector
 from rlhf_core.evidence import Queries
+from rlhf_core.queries import QuerySelector
+from rlhf_core.queries._scores import disagreement
+from rlhf_core.queries._spread import best_apart, question_features
 from rlhf_core.types import Segments
 
 
 class Disagreement(QuerySelector):
-    """Pairs on which the ensemble's predicted preferences vary most.
+    """Questions on which the ensemble's predicted answers vary most.
 
-        score = Var over m of sigmoid(R_m(right) - R_m(left))
+        score = sum over k of Var over m of P_m(k is chosen),   P_m = softmax(R_m)
 
-    Christiano et al. 2017 (https://arxiv.org/abs/1706.03741), section 2.2.4.
+    Christiano et al. 2017 (https://arxiv.org/abs/1706.03741), section 2.2.4, there for pairs. Of a
+    rating: the variance of the clip's standardised return.
     """
 
     kind: Literal["disagreement"] = "disagreement"
     oversample: PositiveInt = 10
-    """Candidate pairs drawn for each pair that is asked."""
+    """Candidates drawn for each question that is asked."""
+    spread: NonNegativeFloat = 0.0
+    """Least distance between two questions of one batch, in standard deviations of the candidates'
+    features: above 0 a batch holds no near-duplicates."""
 
     def candidates(self, count: int) -> int:
         """`oversample` times as many as are wanted."""
@@ -35,9 +41,8 @@ class Disagreement(QuerySelector):
         count: int,
         rng: np.random.Generator,
     ) -> Queries:
-        """The `count` pairs of highest score, in random order."""
-        left, right = returns[:, candidates.items[:, 0]], returns[:, candidates.items[:, 1]]
-        # tanh is the logistic function without its overflow.
-        preference = 0.5 + 0.5 * np.tanh((right - left) / 2)
-        chosen = np.argsort(-preference.var(axis=0), kind="stable")[:count]
+        """The `count` candidates of highest score, in random order."""
+        scores = disagreement(returns, candidates.items)
+        features = question_features(segments, candidates)
+        chosen = best_apart(scores, features, count, self.spread)
         return Queries(candidates.items[rng.permutation(chosen)])

@@ -245,7 +245,7 @@ def forward(
 
 
 def _seen(parameters: Parameters, features: Tensor, picture: tuple[int, int, int]) -> Tensor:
-    """Features (M, B, ...) with the image at their head replaced by what convolutions make of it."""
+    """Features (M, B, ...), the image at their head replaced by what convolutions make of it."""
     channels, height, width = picture
     batch, pixels = len(features), channels * height * width
     members = len(parameters["weight_0"])

@@ -1,0 +1,54 @@
+"""How a teacher rates clips: on a scale of its own, with bias, drift, noise and few levels."""
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from rlhf_core.evidence import WHOLE
+
+
+def heard(
+    step: Int[np.ndarray, " R"], mask: Bool[np.ndarray, "R L"], delay_steps: tuple[int, int]
+) -> Bool[np.ndarray, "R L"]:
+    """The steps that a rating speaks of: all of a clip, or those of a moment's reaction window.
+
+    A rating given after step t is a reaction to the steps from t - delay[1] to t - delay[0]
+    (TAMER, Knox and Stone 2009, https://doi.org/10.1145/1597735.1597738).
+    """
+    at, given = np.arange(mask.shape[1]), step[:, None]
+    nearest, farthest = delay_steps
+    window = (at >= given - farthest) & (at <= given - nearest)
+    return mask & np.where(given == WHOLE, True, window)
+
+
+def mean_rewards(
+    rewards: Float[np.ndarray, "R L"], counted: Bool[np.ndarray, "R L"]
+) -> Float[np.ndarray, " R"]:
+    """Mean reward of the steps that count, 0 where none does."""
+    mean: np.ndarray = (rewards * counted).sum(axis=1) / np.maximum(counted.sum(axis=1), 1)
+    return mean
+
+
+def on_scale(
+    values: Float[np.ndarray, " R"],
+    ends: tuple[float, float],
+    bias: Float[np.ndarray, " R"],
+    noise: float,
+    levels: int | None,
+    rng: np.random.Generator,
+) -> Float[np.ndarray, " R"]:
+    """Ratings in [0, 1].
+
+        rating = round_to_levels(clip((value - worst) / (best - worst) + bias + noise epsilon))
+
+    Args:
+        values: what is rated.
+        ends: worst and best, which are rated 0 and 1.
+        bias: added to each, in units of the scale.
+        noise: standard deviation, in units of the scale.
+        levels: how many ratings there are, evenly from 0 to 1; None: any number.
+        rng: draws epsilon, standard normal.
+    """
+    worst, best = ends
+    rating = (values - worst) / (best - worst if best > worst else 1.0) + bias
+    rating = np.clip(rating + noise * rng.standard_normal(len(values)), 0.0, 1.0)
+    return rating if levels is None else np.round(rating * (levels - 1)) / (levels - 1)

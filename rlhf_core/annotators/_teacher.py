@@ -1,0 +1,72 @@
+"""What a teacher who knows the true reward makes of clips: returns, thresholds, rationality."""
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+MOST_CLIPS = 300
+"""Reference clips of which all pairs are looked at."""
+
+
+def discounted_returns(
+    rewards: Float[np.ndarray, "S L"], mask: Bool[np.ndarray, "S L"], discount: float
+) -> Float[np.ndarray, " S"]:
+    """sum over t of discount^(L-1-t) r_t, counted back from the last real step of each clip."""
+    age = mask[:, ::-1].cumsum(axis=1)[:, ::-1] - 1
+    weights = np.where(mask, np.power(discount, np.maximum(age, 0)), 0.0)
+    returns: np.ndarray = (weights * rewards).sum(axis=1)
+    return returns
+
+
+def random_pairs(returns: Float[np.ndarray, " Q"]) -> Float[np.ndarray, "P 2"]:
+    """All pairs of the first reference clips, which are a random sample themselves."""
+    some = returns[:MOST_CLIPS]
+    first, second = np.triu_indices(len(some), 1)
+    return np.stack([some[first], some[second]], axis=1)
+
+
+def rationality_for(agreement: float, differences: Float[np.ndarray, " P"]) -> float:
+    """The inverse temperature at which a teacher agrees with the true order so often.
+
+        mean of sigmoid(beta |d|) = agreement,  over the pairs that differ
+
+    Solved by bisection on log beta; the left side grows from 1/2 to 1. With no pair that differs
+    any temperature does, and 1 is returned.
+    """
+    size = np.abs(differences[differences != 0])
+    if not len(size):
+        return 1.0
+    size = size / np.median(size)
+    low, high = -20.0, 20.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        agreed = (0.5 + 0.5 * np.tanh(np.exp(middle) * size / 2)).mean()
+        low, high = (middle, high) if agreed < agreement else (low, middle)
+    scale = np.median(np.abs(differences[differences != 0]))
+    return float(np.exp((low + high) / 2) / scale)
+
+
+def quantile_margins(
+    pairs: Float[np.ndarray, "P 2"], skip: float, equal: float
+) -> tuple[float, float]:
+    """Margins at which these shares of random pairs are skipped, and called equal.
+
+    A pair is skipped when the better clip's return is below the first, and equal when the returns
+    differ by less than the second.
+    """
+    if not len(pairs):
+        return -np.inf, 0.0
+    worst = float(np.quantile(pairs.max(axis=1), skip)) if skip else -np.inf
+    near = float(np.quantile(np.abs(pairs[:, 1] - pairs[:, 0]), equal)) if equal else 0.0
+    return worst, near
+
+
+def published_margin(
+    episodes: Float[np.ndarray, " E"], steps: int, horizon: float, threshold: float
+) -> float:
+    """B-Pref's margin: (mean of the last 10 true episode returns) x L / H x threshold.
+
+    It breaks where returns are negative: nothing is below it, and nothing is nearer than it.
+    """
+    if not threshold or not len(episodes):
+        return -np.inf
+    return float(episodes[-10:].mean() * steps / horizon * threshold)

@@ -1,0 +1,136 @@
+"""Someone who shows how it is done."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import NonNegativeFloat, PositiveInt
+
+from rlhf_core.annotators import Annotator, AnnotatorState
+from rlhf_core.environments.factory import Environment
+from rlhf_core.errors import ConfigurationError, StoreError
+from rlhf_core.evidence import NOBODY, Answers, Rankings, Request, answers
+from rlhf_core.optimisers import Optimiser
+from rlhf_core.rollouts import trajectories
+from rlhf_core.segments import sample_segments
+from rlhf_core.types import Rollouts, Trajectory, Truth
+
+
+class Expert(Annotator):
+    """Answers every question with a demonstration: "rather like this".
+
+    A clip of the expert's own, of the same length, is put before all clips that were asked about:
+    a choice among them and it, which any strategy that learns from judgements understands
+    (reward-rational choice, https://arxiv.org/abs/2002.04833; demonstrations as preferences,
+    https://arxiv.org/abs/1811.06521). The expert is a policy trained on the true reward with the
+    run's own optimiser before the run begins, or a recording.
+    """
+
+    kind: Literal["expert"] = "expert"
+    env_steps: PositiveInt = 131072
+    """Environment steps on which the expert is trained, rounded up to whole rollouts."""
+    episodes: PositiveInt = 20
+    """Episodes of the expert that clips are cut from."""
+    recording: str | None = None
+    """A file that `Agent.record` wrote, in place of a trained expert."""
+    seconds: NonNegativeFloat = 0.0
+    """Time that one demonstration is said to take, in seconds."""
+    cost: NonNegativeFloat = 0.0
+    """Price of one demonstration."""
+
+    def prepare(
+        self, environment: Environment, optimiser: Optimiser, rng: np.random.Generator
+    ) -> AnnotatorState:
+        """Train and record the expert, or read the recording."""
+        from rlhf_core.annotators import _expert as expert
+
+        spaces = environment.spaces()
+        if self.recording is not None:
+            found = _read(Path(self.recording)).trajectories
+        else:
+            policy = expert.train(environment, optimiser, self.env_steps, rng)
+            act = optimiser.act(policy, spaces, deterministic=True)
+            steps = environment.horizon()
+            record = expert.play(environment, act, self.episodes, steps, rng)
+            found = trajectories(record, policy.steps)[0].trajectories
+        for space, shown, name in (
+            (spaces.observation, found[0].observations, "observations"),
+            (spaces.action, found[0].actions, "actions"),
+        ):
+            if shown.shape[1:] != (space.shape or ()):
+                raise ConfigurationError(
+                    f"annotator.recording: expected {name} of shape {space.shape}, as "
+                    f"'{environment.id}' has them, actual: {shown.shape[1:]}"
+                )
+        return AnnotatorState(memory=_packed(found))
+
+    def label_price(self) -> float:
+        """The price of one demonstration."""
+        return self.cost
+
+    def answer(
+        self, state: AnnotatorState, request: Request, truth: Truth, rng: np.random.Generator
+    ) -> tuple[AnnotatorState, Answers]:
+        """One demonstration a question, by worker 0."""
+        asked = [request.queries.items]
+        if request.rankings is not None:
+            asked.append(request.rankings.items)
+        if request.ratings is not None:
+            asked.append(request.ratings[:, :1])
+        count = sum(len(items) for items in asked)
+        if not count:
+            return state, answers()
+        demonstrations = Rollouts(_unpacked(state.memory))
+        shown = sample_segments(demonstrations, count, request.segments.steps, rng)
+        width = max(items.shape[1] for items in asked)
+        worse = np.concatenate(
+            [
+                np.pad(items, ((0, 0), (0, width - items.shape[1])), constant_values=NOBODY)
+                for items in asked
+            ]
+        )
+        own = len(request.segments) + np.arange(count)
+        rankings = Rankings(
+            np.concatenate([own[:, None], worse], axis=1),
+            np.ones(count, dtype=np.int64),
+            np.zeros(count, dtype=np.int64),
+            np.full(count, float(self.seconds)),
+            np.full(count, float(self.cost)),
+        )
+        state = replace(state, judgements=state.judgements + count)
+        return state, answers(rankings=rankings, segments=shown)
+
+
+def _read(path: Path) -> Rollouts:
+    """A recording, or an error that says what is wrong with it."""
+    from rlhf_core.store import unpack
+
+    try:
+        return unpack(path.read_bytes(), Rollouts)
+    except (OSError, StoreError) as error:
+        raise ConfigurationError(
+            f"annotator.recording: expected a file that Agent.record wrote, actual: {path}: {error}"
+        ) from error
+
+
+def _packed(found: Sequence[Trajectory]) -> dict[str, np.ndarray]:
+    """Trajectories as a few arrays end to end."""
+    return {
+        "observations": np.concatenate([t.observations for t in found]),
+        "actions": np.concatenate([t.actions for t in found]),
+        "lengths": np.array([len(t) for t in found]),
+        "terminated": np.array([t.terminated for t in found]),
+    }
+
+
+def _unpacked(memory: Mapping[str, np.ndarray]) -> list[Trajectory]:
+    """The trajectories again."""
+    lengths = memory["lengths"]
+    observations = np.split(memory["observations"], np.cumsum(lengths + 1)[:-1])
+    actions = np.split(memory["actions"], np.cumsum(lengths)[:-1])
+    return [
+        Trajectory(a, o, bool(ended), not ended, policy_version=0)
+        for o, a, ended in zip(observations, actions, memory["terminated"], strict=True)
+    ]

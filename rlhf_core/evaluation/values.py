@@ -1,0 +1,68 @@
+"""Values of states under the policy that made some transitions, without a network."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+FEATURES = 64
+RIDGE = 1e-3
+WIDEST = 10.0
+
+
+class ValueFunction(NamedTuple):
+    """V(s) = weights . [cos(frequencies z + phase), 1], z the standardised state.
+
+    Random Fourier features of a Gaussian kernel (Rahimi and Recht 2007).
+    """
+
+    mean: Float[np.ndarray, " features"]
+    scale: Float[np.ndarray, " features"]
+    frequencies: Float[np.ndarray, "features F"]
+    phase: Float[np.ndarray, " F"]
+    weights: Float[np.ndarray, "F+1 R"]
+
+    def basis(self, states: Float[np.ndarray, "B features"]) -> Float[np.ndarray, "B F+1"]:
+        """The features of states."""
+        z = np.clip((states - self.mean) / self.scale, -WIDEST, WIDEST)
+        waves = np.cos(z @ self.frequencies + self.phase)
+        return np.concatenate([waves, np.ones((len(z), 1))], axis=1)
+
+    def __call__(self, states: Float[np.ndarray, "B features"]) -> Float[np.ndarray, "B R"]:
+        """Values of states, one column a reward."""
+        return self.basis(states) @ self.weights
+
+
+def fit_values(
+    states: Float[np.ndarray, "B features"],
+    next_states: Float[np.ndarray, "B features"],
+    terminated: Bool[np.ndarray, " B"],
+    rewards: Float[np.ndarray, "B R"],
+    discount: float,
+    rng: np.random.Generator,
+) -> ValueFunction:
+    """Least squares temporal differences (Bradtke and Barto 1996, doi:10.1007/BF00114723).
+
+        weights = (Phi^T (Phi - discount Phi') + ridge)^-1 Phi^T r
+
+    Args:
+        states: where each transition began, as numbers.
+        next_states: where it led.
+        terminated: whether it ended the episode; a final state has no value.
+        rewards: several rewards of the same transitions, one column each.
+        discount: in [0, 1).
+        rng: draws the features.
+    """
+    size, scale = states.shape[1], states.std(axis=0)
+    values = ValueFunction(
+        states.mean(axis=0),
+        np.where(scale < 1e-6, 1.0, scale),
+        rng.normal(size=(size, FEATURES)) / np.sqrt(size),
+        rng.uniform(0, 2 * np.pi, FEATURES),
+        np.empty((0, 0)),
+    )
+    here = values.basis(states)
+    step = here - discount * np.where(terminated[:, None], 0.0, values.basis(next_states))
+    system = here.T @ step / len(here) + RIDGE * np.eye(FEATURES + 1)
+    weights = np.linalg.solve(system, here.T @ rewards / len(here))
+    return values._replace(weights=weights)

@@ -1,0 +1,48 @@
+"""Questions whose answer tells most."""
+
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+from pydantic import NonNegativeFloat, PositiveInt
+
+from rlhf_core.evidence import Queries
+from rlhf_core.queries import QuerySelector
+from rlhf_core.queries._scores import information_gain
+from rlhf_core.queries._spread import best_apart, question_features
+from rlhf_core.types import Segments
+
+
+class InformationGain(QuerySelector):
+    """Questions whose answer tells most about which member is right.
+
+        score = H(mean over m of P_m) - mean over m of H(P_m)
+
+    Unlike entropy it passes over pairs that every member calls a tie (BALD, Houlsby et al. 2011,
+    https://arxiv.org/abs/1112.5745; for preferences https://arxiv.org/abs/1910.04365).
+    """
+
+    kind: Literal["information_gain"] = "information_gain"
+    oversample: PositiveInt = 10
+    """Candidates drawn for each question that is asked."""
+    spread: NonNegativeFloat = 0.0
+    """Least distance between two questions of one batch, in standard deviations of the candidates'
+    features: above 0 a batch holds no near-duplicates."""
+
+    def candidates(self, count: int) -> int:
+        """`oversample` times as many as are wanted."""
+        return count * self.oversample
+
+    def select(
+        self,
+        candidates: Queries,
+        segments: Segments,
+        returns: Float[np.ndarray, "M S"],
+        count: int,
+        rng: np.random.Generator,
+    ) -> Queries:
+        """The `count` candidates of highest score, in random order."""
+        scores = information_gain(returns, candidates.items)
+        features = question_features(segments, candidates)
+        chosen = best_apart(scores, features, count, self.spread)
+        return Queries(candidates.items[rng.permutation(chosen)])

@@ -1,0 +1,420 @@
+"""A simulated crowd errs, tires, cheats and costs exactly as it says."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from scipy.stats import beta
+
+from rlhf_core.annotators import AnnotatorState
+from rlhf_core.annotators._crowd_assignment import consensus, dismissals, failing, spread_evenly
+from rlhf_core.annotators._crowd_workers import Role, nth
+from rlhf_core.annotators.crowd import Crowd
+from rlhf_core.environments.factory import Environment
+from rlhf_core.evidence import EXPERT, WHOLE, Annotations, Answers, Choice, Queries, Request
+from rlhf_core.optimisers.ppo import PPO
+from rlhf_core.types import Truth
+from tests.core.examples import segments
+
+RELIABLE: dict[str, Any] = {"competence_spread": 0, "rationality": None, "seconds_spread": 0}
+"""All workers alike, and an honest answer is right."""
+
+
+def prepare(crowd: Crowd, seed: int = 0) -> AnnotatorState:
+    return crowd.prepare(Environment(id="CartPole-v1"), PPO(), np.random.default_rng(seed))
+
+
+def answer(
+    crowd: Crowd, returns: Any, state: AnnotatorState | None = None, seed: int = 1, **asked: Any
+) -> tuple[AnnotatorState, Answers]:
+    """What a crowd says of one-step clips with these returns, by default of pairs in a row."""
+    paid = np.asarray(returns, dtype=np.float64)
+    paid = paid[:, None] if paid.ndim == 1 else paid
+    clips = segments(np.zeros_like(paid))
+    pair = np.asarray(asked.pop("pair", np.arange(len(paid)).reshape(-1, 2)), dtype=np.int64)
+    request = Request(clips, Queries(pair.reshape(-1, 2)), clips, **asked)
+    truth = Truth(segments=paid, reference=paid, episodes=np.zeros(0))
+    rng = np.random.default_rng(seed)
+    return crowd.answer(state or prepare(crowd), request, truth, rng)
+
+
+def clear(pairs: int) -> np.ndarray:
+    """Returns of pairs whose right side is better."""
+    return np.tile([0.0, 1.0], pairs)
+
+
+def right(given: Annotations) -> np.ndarray:
+    return given.choice == Choice.RIGHT
+
+
+def near(share: float, expected: float, count: int) -> bool:
+    """Within four standard errors of a binomial share."""
+    return abs(share - expected) <= 4 * np.sqrt(expected * (1 - expected) / count) + 1e-12
+
+
+# Who they are
+
+
+def test_shares_of_spammers_are_counts_of_workers() -> None:
+    crowd = Crowd(workers=40, random=0.1, always_left=0.25, adversarial=0.05)
+    memory = prepare(crowd).memory
+    assert np.bincount(memory["role"]).tolist() == [24, 4, 10, 2]
+    assert (memory["competence"][memory["role"] == Role.ADVERSARIAL] < 0.5).all()
+    assert (memory["competence"][memory["role"] == Role.RANDOM] == 0.5).all()
+    everybody = prepare(Crowd(workers=3, random=0.5, adversarial=0.5)).memory["role"]
+    assert Role.WORKER not in everybody.tolist()
+
+
+def test_competence_has_the_mean_and_spread_that_it_says() -> None:
+    crowd = Crowd(workers=20000, competence=0.8, competence_spread=0.1)
+    drawn = prepare(crowd).memory["competence"]
+    assert drawn.mean() == pytest.approx(0.8, abs=0.004)
+    assert drawn.std() == pytest.approx(0.1, abs=0.004)
+    same = prepare(crowd.model_copy(update={"competence_spread": 0})).memory["competence"]
+    assert (same == 0.8).all()
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"random": 0.5, "adversarial": 0.6},
+            r"random \+ always_left \+ adversarial: .* at most 1",
+        ),
+        ({"gold": 1.1}, "gold"),
+        ({"redundancy": 21}, r"redundancy: expected at most workers \(20\).*actual: 21"),
+        ({"competence_spread": 0.3}, "competence_spread: expected below .* = 0.3, actual: 0.3"),
+        ({"competence": 1.0}, "competence"),
+        ({"position_bias": -0.1}, "position_bias"),
+        ({"confidence": 0.5}, "confidence"),
+        ({"rating_levels": 1}, "rating_levels"),
+        ({"workers": 0}, "workers"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(fields: Mapping[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Crowd(**fields)
+
+
+# How they compare
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"competence": 0.8}, 0.8),
+        ({"competence": 0.2}, 0.2),
+        ({"competence": 0.8, "adversarial": 1}, 0.2),
+        ({"random": 1}, 0.5),
+        ({"always_left": 1}, 0.0),
+        ({"competence": 0.8, "position_bias": 0.25}, 0.6),
+        ({"random": 1, "position_bias": 0.25}, 0.5),
+    ],
+)
+def test_each_kind_of_worker_is_right_as_often_as_it_says(
+    fields: dict[str, Any], expected: float
+) -> None:
+    crowd = Crowd(**{**RELIABLE, **fields})
+    given = answer(crowd, clear(2000))[1].comparisons
+    assert near(right(given).mean(), expected, len(given))
+
+
+def test_close_pairs_are_hard_whatever_the_scale_of_rewards() -> None:
+    # Standard deviation of the returns 0, 1, 0, 1, ... is 1/2, so d = 2 for each pair.
+    for scale in (1.0, 1e-3):
+        crowd = Crowd(competence=0.9, competence_spread=0, rationality=0.7)
+        given = answer(crowd, scale * clear(4000))[1].comparisons
+        honest = 1 / (1 + np.exp(-0.7 * 2))
+        assert near(right(given).mean(), 0.9 * honest + 0.1 * (1 - honest), len(given))
+
+
+def test_a_tie_is_a_coin_and_gold_says_equal() -> None:
+    given = answer(Crowd(gold=0.5, **RELIABLE), np.ones(4000))[1].comparisons
+    expert = given.worker == EXPERT
+    assert (given.choice[expert] == Choice.EQUAL).all()
+    assert near(right(given)[~expert].mean(), 0.5, int((~expert).sum()))
+
+
+def test_tired_workers_near_chance_and_recover_in_part() -> None:
+    # One worker: judgement k comes with eta = 1/2 + 0.4 / 2^(k / 1000).
+    crowd = Crowd(
+        workers=1, redundancy=1, competence=0.9, fatigue_judgements=1000, recovery=0.75, **RELIABLE
+    )
+    state, said = answer(crowd, clear(4000))
+    first = right(said.comparisons)
+    for begin in (0, 1000, 3000):
+        eta = 0.5 + 0.4 * np.exp2(-np.arange(begin, begin + 1000) / 1000).mean()
+        assert near(first[begin : begin + 1000].mean(), eta, 1000)
+    assert state.memory["tired"].tolist() == [4000]
+    _, again = answer(crowd, clear(1000), state)
+    eta = 0.5 + 0.4 * np.exp2(-np.arange(1000, 2000) / 1000).mean()
+    assert near(right(again.comparisons).mean(), eta, 1000)
+
+
+# Who is asked, and what it costs
+
+
+def test_each_pair_is_judged_by_so_many_different_workers() -> None:
+    state, said = answer(Crowd(redundancy=4), clear(50))
+    given = said.comparisons
+    assert np.bincount(given.query).tolist() == [4] * 50
+    assert len({*zip(given.query.tolist(), given.worker.tolist(), strict=True)}) == 200
+    assert state.judgements == 200
+    assert state.memory["judged"].tolist() == np.bincount(given.worker, minlength=20).tolist()
+
+
+def test_gold_questions_are_a_share_answered_rightly_and_put_first() -> None:
+    crowd = Crowd(workers=5, gold=0.2, redundancy=3, random=1)
+    given = answer(crowd, clear(52))[1].comparisons
+    expert = given.worker == EXPERT
+    gold = given.query[expert]
+    assert len(np.unique(gold)) == 10
+    assert right(given)[expert].all()
+    others = given.query[~expert]
+    assert set(others[:30].tolist()) == set(gold.tolist())
+    assert not np.isin(others[30:], gold).any()
+    # Thirty trials, spread evenly over five workers.
+    assert np.bincount(given.worker[~expert][:30]).tolist() == [6] * 5
+
+
+def test_the_ledger_adds_up() -> None:
+    crowd = Crowd(gold=0.1, redundancy=3, price=0.25, expert_price=2)
+    groups = Queries(np.arange(80).reshape(-1, 4))
+    clips = np.stack([np.arange(30), np.full(30, WHOLE)], axis=1)
+    said = answer(crowd, clear(40), rankings=groups, places=2, ratings=clips)[1]
+    # 40 pairs, 4 of them gold; 20 groups of 2 named places, 2 gold; 30 clips, 3 gold.
+    assert said.comparisons.cost.sum() == pytest.approx(40 * 3 * 0.25 + 4 * 2)
+    assert said.rankings.cost.sum() == pytest.approx(2 * (20 * 3 * 0.25 + 2 * 2))
+    assert said.ratings.cost.sum() == pytest.approx(30 * 3 * 0.25 + 3 * 2)
+    assert crowd.label_price() == pytest.approx(0.95)
+    assert said.cost <= crowd.label_price() * said.labels + 1e-9
+
+
+def test_time_is_log_normal_and_a_round_lasts_as_long_as_its_busiest_worker() -> None:
+    state, said = answer(Crowd(seconds=8, seconds_spread=0.4), clear(4000))
+    given = said.comparisons
+    assert np.median(given.seconds) == pytest.approx(8, rel=0.03)
+    assert np.log(given.seconds).std() == pytest.approx(0.4, rel=0.03)
+    busiest = np.bincount(given.worker, given.seconds).max()
+    np.testing.assert_allclose(state.memory["round_seconds"], [busiest])
+    later, _ = answer(Crowd(seconds=8, seconds_spread=0.4), clear(10), state)
+    assert len(later.memory["round_seconds"]) == 2
+
+
+def test_waves_and_gold_come_one_after_the_other() -> None:
+    # One worker does everything alone, after the two gold questions that both answer at once.
+    crowd = Crowd(workers=1, redundancy=1, gold=0.1, adaptive=True, seconds=1, **RELIABLE)
+    state, said = answer(crowd, clear(20))
+    assert len(said.comparisons) == 22
+    np.testing.assert_allclose(state.memory["round_seconds"], [20])
+
+
+def test_the_same_seed_gives_the_same_answers() -> None:
+    crowd = Crowd(adaptive=True, gold=0.1, adversarial=0.2)
+    first, again, other = (answer(crowd, clear(100), seed=seed)[1] for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first.comparisons.choice, again.comparisons.choice)
+    np.testing.assert_array_equal(first.comparisons.seconds, again.comparisons.seconds)
+    assert first.comparisons.seconds.sum() != other.comparisons.seconds.sum()
+
+
+def test_no_question_no_answer() -> None:
+    for adaptive in (False, True):
+        state, said = answer(Crowd(adaptive=adaptive, gold=0.5), clear(2), pair=np.empty((0, 2)))
+        assert [len(form) for form in said.forms] == [0, 0, 0]
+        assert state.judgements == 0
+        assert state.memory["round_seconds"].tolist() == [0]
+
+
+# Adaptive assignment
+
+
+def test_adaptive_assignment_asks_less_and_errs_no_more() -> None:
+    spam = {"random": 0.2, "adversarial": 0.1}
+    returns = np.random.default_rng(0).normal(size=800)
+    truly = returns[1::2] > returns[::2]
+    counts, wrong = [], []
+    for adaptive in (False, True):
+        crowd = Crowd(redundancy=9, gold=0.05, adaptive=adaptive, confidence=0.97, **spam)
+        given = answer(crowd, returns)[1].comparisons
+        workers = given.worker != EXPERT
+        assert np.bincount(given.query[workers]).max() <= 9
+        asked = zip(given.query[workers].tolist(), given.worker[workers].tolist(), strict=True)
+        assert len({*asked}) == workers.sum()
+        vote = np.bincount(given.query[workers], 2.0 * right(given)[workers] - 1)
+        wrong.append(((vote > 0) != truly).mean())
+        counts.append(int(workers.sum()))
+        assert set(given.query.tolist()) == set(range(400))
+    assert counts[1] < 0.6 * counts[0]
+    assert wrong[1] < wrong[0] + 0.03
+
+
+def test_who_fails_gold_is_not_asked_again() -> None:
+    crowd = Crowd(workers=10, adversarial=0.4, gold=0.3, redundancy=5, adaptive=True, **RELIABLE)
+    state, said = answer(crowd, clear(100))
+    memory = state.memory
+    bad = np.flatnonzero(memory["role"] == Role.ADVERSARIAL)
+    assert np.flatnonzero(memory["dismissed"]).tolist() == bad.tolist()
+    assert memory["gold_seen"].tolist() == [15] * 10
+    given = said.comparisons
+    gold = np.isin(given.query, given.query[given.worker == EXPERT])
+    assert not np.isin(given.worker[~gold], bad).any()
+    groups, clips = Queries(np.arange(30).reshape(-1, 3)), np.array([[0, WHOLE], [1, WHOLE]])
+    _, later = answer(crowd, clear(100), state, rankings=groups, ratings=clips)
+    for form in later.forms:
+        assert not np.isin(form.worker, bad).any()
+    patient = crowd.model_copy(update={"adaptive": False})
+    assert not answer(patient, clear(100))[0].memory["dismissed"].any()
+
+
+def test_somebody_always_stays() -> None:
+    crowd = Crowd(workers=4, adversarial=1, gold=1, redundancy=2, adaptive=True, **RELIABLE)
+    state, _ = answer(crowd, clear(100))
+    assert state.memory["dismissed"].sum() == 3
+    _, said = answer(crowd, clear(10), state)
+    assert set(said.comparisons.query.tolist()) == set(range(10))
+
+
+def test_the_chance_of_failing_is_a_beta_distribution() -> None:
+    passed, seen = np.array([0, 3, 9, 0]), np.array([5, 6, 10, 0])
+    expected = beta.cdf(0.6, 1 + passed, 1 + seen - passed)
+    np.testing.assert_allclose(failing(passed, seen, 0.6), expected, atol=3e-3)
+    gone = dismissals(np.array([False] * 3 + [True]), passed, seen, 0.6, 0.95)
+    assert gone.tolist() == [True, False, False, True]
+
+
+def test_consensus_by_hand() -> None:
+    # Gold: worker 0 is right twice, worker 1 wrong twice; both then judge query 2 alone.
+    # a_0 = (3 + 2 + p) / (5 + 3), a_1 = (3 + 1 - p) / (5 + 3); one says right, the other left.
+    query, worker = np.array([0, 1, 0, 1, 2, 2]), np.array([0, 0, 1, 1, 0, 1])
+    chosen = np.array([1, 0, 0, 1, 1, 0])
+    known = np.array([1.0, 0.0, np.nan])
+    belief, (good, bad) = consensus(query, worker, chosen, known, (np.zeros(2), np.zeros(2)))
+    p = 0.5
+    for _ in range(50):
+        first, second = (5 + p) / 8, (4 - p) / 8
+        p = 1 / (1 + (1 - first) / first * second / (1 - second))
+    np.testing.assert_allclose(belief, [1, 0, p], atol=1e-4)
+    np.testing.assert_allclose(good, [2 + p, 1 - p], atol=1e-4)
+    np.testing.assert_allclose(good + bad, [3, 3])
+
+
+def test_trials_go_to_those_with_the_fewest() -> None:
+    load = np.array([3, 0, 1, 0])
+    place, worker = spread_evenly(3, 2, np.arange(4), load, np.random.default_rng(0))
+    assert place.tolist() == [0, 0, 1, 1, 2, 2]
+    assert set(worker[:2].tolist()) == {1, 3}
+    assert worker[2:4].tolist() == [2, 0]
+    assert nth(np.array([4, 1, 4, 4, 1])).tolist() == [0, 0, 1, 2, 1]
+
+
+# Rankings
+
+
+def test_a_ranking_of_two_is_a_comparison() -> None:
+    crowd = Crowd(competence=0.85, competence_spread=0, rationality=0.6, position_bias=0.1)
+    groups = Queries(np.arange(6000).reshape(-1, 2))
+    said = answer(crowd, clear(3000), pair=np.empty((0, 2)), rankings=groups)[1].rankings
+    honest = 1 / (1 + np.exp(-0.6 * 2))
+    chance = 0.9 * (0.85 * honest + 0.15 * (1 - honest))
+    assert near((said.items[:, 0] % 2 == 1).mean(), chance, len(said))
+
+
+def test_orders_are_those_of_plackett_and_luce() -> None:
+    crowd = Crowd(competence=0.999999, competence_spread=0, rationality=1)
+    returns = np.tile([0.0, 1.0, 2.0], 3000)
+    groups = Queries(np.arange(9000).reshape(-1, 3))
+    said = answer(crowd, returns, pair=np.empty((0, 2)), rankings=groups, places=2)[1].rankings
+    strength = np.exp(np.array([0.0, 1.0, 2.0]) / returns.std())
+    order = said.items % 3
+    for first, second in ((2, 1), (2, 0), (1, 2), (0, 1)):
+        chance = strength[first] / strength.sum()
+        chance *= strength[second] / (strength.sum() - strength[first])
+        share = ((order[:, 0] == first) & (order[:, 1] == second)).mean()
+        assert near(float(share), float(chance), len(said))
+    assert (said.places == 2).all()
+    assert (np.sort(said.items, axis=1) == said.items.min(axis=1)[:, None] + np.arange(3)).all()
+
+
+@pytest.mark.parametrize(
+    ("fields", "best"),
+    [
+        ({"competence": 0.999999}, [0, 0, 1]),
+        ({"competence": 0.999999, "adversarial": 1}, [1, 0, 0]),
+        ({"random": 1}, [1 / 3, 1 / 3, 1 / 3]),
+        ({"always_left": 1}, [0, 1, 0]),
+    ],
+)
+def test_spammers_rank_as_they_compare(fields: dict[str, Any], best: list[float]) -> None:
+    groups = Queries(np.arange(3000).reshape(-1, 3)[:, [1, 0, 2]])
+    crowd = Crowd(**{**RELIABLE, **fields}, gold=0.1)
+    returns = np.tile([0.0, 1.0, 2.0], 1000)
+    said = answer(crowd, returns, pair=np.empty((0, 2)), rankings=groups, places=2)[1].rankings
+    expert = said.worker == EXPERT
+    assert (said.items[expert] % 3 == [2, 1, 0]).all()
+    shares = np.bincount(said.items[~expert, 0] % 3, minlength=3) / (~expert).sum()
+    assert all(near(s, b, 3000) for s, b in zip(shares, best, strict=True))
+
+
+# Ratings
+
+
+def rate(crowd: Crowd, paid: Any, asked: Any) -> Answers:
+    return answer(crowd, paid, pair=np.empty((0, 2)), ratings=np.asarray(asked))[1]
+
+
+def test_ratings_are_levels_that_follow_the_return() -> None:
+    paid = np.random.default_rng(0).normal(size=500)
+    clips = np.stack([np.arange(500), np.full(500, WHOLE)], axis=1)
+    said = rate(Crowd(gold=1.0, rating_levels=5), paid, clips).ratings
+    assert set(np.unique(said.value)) <= {0, 0.25, 0.5, 0.75, 1}
+    expert = said.worker == EXPERT
+    rated, value = paid[said.segment[expert]], said.value[expert]
+    assert (np.diff(value[np.argsort(rated)]) >= 0).all()
+    # The middle of the scale lies at the mean return, the top beyond 1.14 standard deviations:
+    # sigmoid(1.7 z) >= 7/8.
+    standard = (rated - paid.mean()) / paid.std()
+    np.testing.assert_array_equal(value == 1, standard > np.log(7) / 1.7)
+    assert np.corrcoef(said.value, paid[said.segment])[0, 1] > 0.6
+
+
+def test_a_rating_after_a_step_speaks_of_the_steps_up_to_it() -> None:
+    # After step 0 clip 0 is ahead, as a whole clip 1 is.
+    paid = np.array([[5.0, 0.0], [0.0, 9.0]])
+    asked = [[0, 0], [1, 0], [0, 1], [1, 1], [0, WHOLE], [1, WHOLE]]
+    said = rate(Crowd(gold=1.0, rating_levels=101), paid, asked).ratings
+    expert = said.worker == EXPERT
+    given = {
+        (s, t): v
+        for s, t, v in zip(said.segment[expert], said.step[expert], said.value[expert], strict=True)
+    }
+    assert given[0, 0] > 0.5 > given[1, 0]
+    assert given[1, 1] > 0.5 > given[0, 1]
+    assert given[1, WHOLE] == given[1, 1]
+
+
+@pytest.mark.parametrize(
+    ("fields", "low", "high"),
+    [
+        ({"competence": 0.999999}, 0.0, 1.0),
+        ({"competence": 0.999999, "adversarial": 1}, 1.0, 0.0),
+        ({"always_left": 1}, 0.0, 0.0),
+        ({"random": 1}, 0.5, 0.5),
+    ],
+)
+def test_spammers_rate_as_they_compare(fields: dict[str, Any], low: float, high: float) -> None:
+    # Two kinds of clip, one standard deviation below and above the mean.
+    crowd = Crowd(**{**RELIABLE, **fields}, rating_noise=0, rating_spread=0, rating_levels=2)
+    clips = np.stack([np.arange(2000), np.full(2000, WHOLE)], axis=1)
+    said = rate(crowd, clear(1000), clips).ratings
+    for kind, mean in enumerate((low, high)):
+        assert near(float(said.value[said.segment % 2 == kind].mean()), mean, 3000)
+
+
+def test_workers_have_scales_of_their_own() -> None:
+    crowd = Crowd(workers=6, redundancy=6, rating_noise=0, rating_spread=0.5, competence_spread=0)
+    clips = np.stack([np.arange(400), np.full(400, WHOLE)], axis=1)
+    said = rate(crowd, np.random.default_rng(0).normal(size=400), clips).ratings
+    means = [said.value[said.worker == worker].mean() for worker in range(6)]
+    assert np.ptp(means) > 0.1
