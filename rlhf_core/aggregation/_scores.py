@@ -85,7 +85,7 @@ def _solve(
     step = np.zeros_like(slope)
     residual, along = slope, slope
     size = residual @ residual
-    enough = 1e-12 * size
+    enough = 1e-10 * size
     for _ in range(100):
         if size <= enough:
             break

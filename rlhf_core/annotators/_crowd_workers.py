@@ -1,13 +1,13 @@
 """The people of a simulated crowd: who they are and how they judge."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from rlhf_core.evidence import WHOLE
+from rlhf_core.evidence import EXPERT, WHOLE
 from rlhf_core.types import Truth
 
 STEEP = 1.7
@@ -53,6 +53,16 @@ class Crew:
     def memory(self) -> dict[str, np.ndarray]:
         """The crew as arrays by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @property
+    def active(self) -> Int[np.ndarray, " A"]:
+        """Workers who were not dismissed."""
+        return np.flatnonzero(~self.dismissed)
+
+    def worked(self, worker: Int[np.ndarray, " R"], effort: int = 1) -> "Crew":
+        """The crew after these workers gave a judgement each, of so much effort."""
+        given = np.bincount(worker, minlength=len(self.judged))
+        return replace(self, judged=self.judged + given, tired=self.tired + effort * given)
 
 
 def draw_crew(
@@ -129,6 +139,11 @@ def nth(worker: Int[np.ndarray, " R"]) -> Int[np.ndarray, " R"]:
     before = np.empty(len(worker), dtype=np.int64)
     before[order] = np.arange(len(worker)) - first
     return before
+
+
+def longest(worker: Int[np.ndarray, " R"], seconds: Float[np.ndarray, " R"]) -> float:
+    """Seconds until everybody is done, each with one judgement after the other."""
+    return float(np.bincount(worker - EXPERT, seconds).max(initial=0))
 
 
 def honesty(

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Float
 
-MOST_CLIPS = 300
+MOST_CLIPS = 1000
 """Reference clips of which all pairs are looked at."""
 
 

@@ -1,25 +1,20 @@
 """A crowd of paid workers who err, tire and cheat, and a policy of whom to ask how often."""
 
 from dataclasses import replace
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from rlhf_core.annotators import Annotator, AnnotatorState
-from rlhf_core.annotators._crowd_assignment import (
-    consensus,
-    dismissals,
-    pick_distinct,
-    pick_next,
-    spread_evenly,
-)
+from rlhf_core.annotators._crowd_assignment import pick_distinct
+from rlhf_core.annotators._crowd_pairs import Rules, judge_pairs
 from rlhf_core.annotators._crowd_workers import (
     Crew,
-    compare,
     draw_crew,
     honesty,
+    longest,
     on_scale,
     progress,
     rank,
@@ -39,18 +34,6 @@ from rlhf_core.evidence import (
 )
 from rlhf_core.optimisers import Optimiser
 from rlhf_core.types import Truth
-
-PARTS = (1 / 8, 1 / 3, 1.0)
-"""Shares of the pairs that are asked about by the end of each part of an adaptive round."""
-
-
-class _Log(NamedTuple):
-    """Judgements of pairs by workers in one round, in the order in which they were asked for."""
-
-    query: Int[np.ndarray, " R"]
-    worker: Int[np.ndarray, " R"]
-    right: Int[np.ndarray, " R"]
-    seconds: Float[np.ndarray, " R"]
 
 
 class Crowd(Annotator):
@@ -181,31 +164,23 @@ class Crowd(Annotator):
     def _compare(
         self, crew: Crew, advantage: Float[np.ndarray, " N"], rng: np.random.Generator
     ) -> tuple[Crew, Annotations, float]:
-        """Gold questions, then all others; the state, the judgements and the time they took."""
+        """The state, the judgements with the expert's first, and the time they took."""
         gold = self._gold(len(advantage), rng)
-        known = np.full(len(advantage), np.nan)
-        known[gold] = 0.5 + 0.5 * np.sign(advantage[gold])
         told = self._times(len(gold), rng)
-        nothing = np.empty(0, dtype=np.int64)
-        log = _Log(nothing, nothing, nothing, np.empty(0))
-
-        place, worker = spread_evenly(
-            len(gold), self.redundancy, _active(crew), crew.gold_seen, rng
+        rules = Rules(
+            beta=self._beta,
+            position_bias=self.position_bias,
+            half_life=self.fatigue_judgements,
+            times=self._times,
+            most=self.redundancy,
+            adaptive=self.adaptive,
+            confidence=self.confidence,
+            threshold=self.threshold,
+            dismissal=self.dismissal,
         )
-        crew, log = self._ask(crew, log, gold[place], worker, advantage, rng)
-        latency = max(_slowest(log), told.sum())
-        if self.adaptive:
-            crew = self._try(crew, log, known)
-        others = np.flatnonzero(np.isnan(known))
-        if self.adaptive:
-            crew, log, waited = self._until_clear(crew, log, others, known, advantage, rng)
-        else:
-            place, worker = pick_distinct(len(others), self.redundancy, _active(crew), rng)
-            before = len(log.query)
-            crew, log = self._ask(crew, log, others[place], worker, advantage, rng)
-            waited = _slowest(log, before)
-        choice = (2 * known[gold]).astype(np.int64)  # 0, 1, 2: left, equal, right
-        choice = np.array([Choice.LEFT, Choice.EQUAL, Choice.RIGHT])[choice]
+        crew, log, latency = judge_pairs(crew, advantage, gold, float(told.sum()), rules, rng)
+        sign = np.sign(advantage[gold]).astype(np.int64)
+        choice = np.array([Choice.LEFT, Choice.EQUAL, Choice.RIGHT])[1 + sign]
         given = Annotations(
             query=np.concatenate([gold, log.query]),
             worker=np.concatenate([np.full(len(gold), EXPERT), log.worker]),
@@ -213,70 +188,7 @@ class Crowd(Annotator):
             seconds=np.concatenate([told, log.seconds]),
             cost=self._costs(len(gold), len(log.query)),
         )
-        return crew, given, latency + waited
-
-    def _ask(
-        self,
-        crew: Crew,
-        log: _Log,
-        query: Int[np.ndarray, " R"],
-        worker: Int[np.ndarray, " R"],
-        advantage: Float[np.ndarray, " N"],
-        rng: np.random.Generator,
-    ) -> tuple[Crew, _Log]:
-        """Let workers judge pairs side by side."""
-        beta = 1e9 if self.rationality is None else self.rationality
-        honest = honesty(crew, worker, 1, self.fatigue_judgements)
-        seen = beta * advantage[query]
-        right = compare(crew.role[worker], honest, seen, self.position_bias, rng)
-        seconds = self._times(len(query), rng)
-        new = (query, worker, right, seconds)
-        both = (np.concatenate(pair) for pair in zip(log, new, strict=True))
-        return _worked(crew, worker), _Log(*both)
-
-    def _try(self, crew: Crew, log: _Log, known: Float[np.ndarray, " N"]) -> Crew:
-        """Count gold answers, and dismiss who fails; a gold question that ties tries nobody."""
-        strict = known[log.query] != 0.5
-        worker, passed = log.worker[strict], (log.right == known[log.query])[strict]
-        seen = crew.gold_seen + np.bincount(worker, minlength=self.workers)
-        right = crew.gold_right + np.bincount(worker[passed], minlength=self.workers)
-        gone = dismissals(crew.dismissed, right, seen, self.threshold, self.dismissal)
-        return replace(crew, gold_seen=seen, gold_right=right, dismissed=gone)
-
-    def _until_clear(
-        self,
-        crew: Crew,
-        log: _Log,
-        others: Int[np.ndarray, " Q"],
-        known: Float[np.ndarray, " N"],
-        advantage: Float[np.ndarray, " N"],
-        rng: np.random.Generator,
-    ) -> tuple[Crew, _Log, float]:
-        """One judgement a wave for each pair that is not clear yet.
-
-        A part of the pairs goes first, so that most are asked when the workers are known.
-        """
-        active = _active(crew)
-        asked = np.zeros((len(others), len(active)), dtype=bool)
-        most = min(self.redundancy, len(active))
-        waited = 0.0
-        start = (crew.right, crew.wrong)
-        belief, (right, wrong) = consensus(log.query, log.worker, log.right, known, start)
-        for part in PARTS:
-            until = round(part * len(others))
-            for _ in range(most):
-                side = belief[others[:until]]
-                unclear = np.maximum(side, 1 - side) < self.confidence
-                open_ = np.flatnonzero(unclear & (asked[:until].sum(axis=1) < most))
-                if not len(open_):
-                    break
-                next_ = pick_next(asked[open_], right[active], wrong[active], self.threshold, rng)
-                asked[open_, next_] = True
-                before = len(log.query)
-                crew, log = self._ask(crew, log, others[open_], active[next_], advantage, rng)
-                waited += _slowest(log, before)
-                belief, (right, wrong) = consensus(log.query, log.worker, log.right, known, start)
-        return replace(crew, right=right, wrong=wrong), log, waited
+        return crew, given, latency
 
     def _rank(
         self,
@@ -289,11 +201,10 @@ class Crowd(Annotator):
         if request.rankings is None or not len(request.rankings):
             return crew, None, 0.0
         items, places = request.rankings.items, request.places
-        beta = 1e9 if self.rationality is None else self.rationality
         gold = self._gold(len(items), rng)
-        group, worker = pick_distinct(len(items), self.redundancy, _active(crew), rng)
+        group, worker = pick_distinct(len(items), self.redundancy, crew.active, rng)
         honest = honesty(crew, worker, places, self.fatigue_judgements)
-        felt = beta * quality[items[group]]
+        felt = self._beta * quality[items[group]]
         order = rank(crew.role[worker], honest, felt, self.position_bias, rng)
         best = np.argsort(-quality[items[gold]], axis=1, kind="stable")
         everyone = np.concatenate([np.full(len(gold), EXPERT), worker])
@@ -307,7 +218,7 @@ class Crowd(Annotator):
             seconds=seconds,
             cost=places * self._costs(len(gold), len(worker)),
         )
-        return _worked(crew, worker, places), given, _longest(everyone, seconds)
+        return crew.worked(worker, places), given, longest(everyone, seconds)
 
     def _rate(
         self, crew: Crew, request: Request, truth: Truth, rng: np.random.Generator
@@ -317,7 +228,7 @@ class Crowd(Annotator):
             return crew, None, 0.0
         quality = progress(truth, request.ratings)
         gold = self._gold(len(quality), rng)
-        clip, worker = pick_distinct(len(quality), self.redundancy, _active(crew), rng)
+        clip, worker = pick_distinct(len(quality), self.redundancy, crew.active, rng)
         honest = honesty(crew, worker, 1, self.fatigue_judgements)
         levels = self.rating_levels
         value = rate(crew, worker, honest, quality[clip], self.rating_noise, levels, rng)
@@ -332,7 +243,11 @@ class Crowd(Annotator):
             seconds=seconds,
             cost=self._costs(len(gold), len(worker)),
         )
-        return _worked(crew, worker), given, _longest(everyone, seconds)
+        return crew.worked(worker), given, longest(everyone, seconds)
+
+    @property
+    def _beta(self) -> float:
+        return 1e9 if self.rationality is None else self.rationality
 
     def _gold(self, count: int, rng: np.random.Generator) -> Int[np.ndarray, " G"]:
         """Positions of the questions that the expert answers too."""
@@ -344,21 +259,3 @@ class Crowd(Annotator):
 
     def _costs(self, expert: int, others: int) -> Float[np.ndarray, " R"]:
         return np.repeat([float(self.expert_price), float(self.price)], [expert, others])
-
-
-def _active(crew: Crew) -> Int[np.ndarray, " A"]:
-    return np.flatnonzero(~crew.dismissed)
-
-
-def _worked(crew: Crew, worker: Int[np.ndarray, " R"], effort: int = 1) -> Crew:
-    given = np.bincount(worker, minlength=len(crew.judged))
-    return replace(crew, judged=crew.judged + given, tired=crew.tired + effort * given)
-
-
-def _longest(worker: Int[np.ndarray, " R"], seconds: Float[np.ndarray, " R"]) -> float:
-    """Seconds until the last of the workers is done, each with one judgement after the other."""
-    return float(np.bincount(worker - EXPERT, seconds).max(initial=0))
-
-
-def _slowest(log: _Log, since: int = 0) -> float:
-    return _longest(log.worker[since:], log.seconds[since:])

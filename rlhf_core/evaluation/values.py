@@ -20,9 +20,9 @@ class ValueFunction(NamedTuple):
     scale: Float[np.ndarray, " features"]
     frequencies: Float[np.ndarray, "features F"]
     phase: Float[np.ndarray, " F"]
-    weights: Float[np.ndarray, "F+1 R"]
+    weights: Float[np.ndarray, "basis R"]
 
-    def basis(self, states: Float[np.ndarray, "B features"]) -> Float[np.ndarray, "B F+1"]:
+    def basis(self, states: Float[np.ndarray, "B features"]) -> Float[np.ndarray, "B basis"]:
         """The features of states."""
         z = np.clip((states - self.mean) / self.scale, -WIDEST, WIDEST)
         waves = np.cos(z @ self.frequencies + self.phase)

@@ -61,7 +61,7 @@ def ordered_right(
     """How many pairs that the labels put in order the ensemble's mean puts in the same, of all."""
     right, pairs = 0, 0
     rewards = torch.from_numpy(ensemble.segment_rewards(segments))
-    scale = torch.from_numpy(ensemble.state.member_scale)[:, None, None]
+    scale = torch.tensor(np.array(ensemble.state.member_scale))[:, None, None]
     mean = (rewards / scale).mean(dim=0, keepdim=True)
     for term in _terms(segments, labels, likelihoods, ensemble.model):
         margins, _ = term.margins(_sums(mean[:, term.items], term.credit))

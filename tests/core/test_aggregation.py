@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,11 +29,11 @@ def aggregate(query: list[int], choice: list[Choice]) -> Preferences:
     return Majority().aggregate(QUERIES, annotations(query, choice)).preferences
 
 
-def said(query: Sequence[int], worker: Sequence[int], choice: Sequence[int]) -> Annotations:
+def said(query: Any, worker: Any, choice: Any) -> Annotations:
     """Judgements by several workers, free and at once."""
     count = len(query)
-    columns = (np.asarray(column, dtype=np.int64) for column in (query, worker, choice))
-    return Annotations(*columns, seconds=np.zeros(count), cost=np.zeros(count))
+    who, which, how = (np.asarray(column, dtype=np.int64) for column in (worker, query, choice))
+    return Annotations(which, who, how, seconds=np.zeros(count), cost=np.zeros(count))
 
 
 def crowd(
