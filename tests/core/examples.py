@@ -7,8 +7,8 @@ import numpy as np
 from gymnasium import spaces
 
 from rlhf_core.environments.factory import Spaces
-from rlhf_core.experiment import Experiment, from_mapping
 from rlhf_core.evidence import Annotations, Choice, Queries, Request
+from rlhf_core.experiment import Experiment, from_mapping
 from rlhf_core.types import RolloutRewards, Rollouts, Segments, Trajectory, TrueRewards
 
 HERE = "tests.core.environments"

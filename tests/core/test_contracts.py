@@ -10,6 +10,7 @@ from rlhf_core.aggregation import AGGREGATION, Aggregator
 from rlhf_core.annotators import ANNOTATORS, Annotator
 from rlhf_core.environments import Environment
 from rlhf_core.errors import UnusedFieldWarning
+from rlhf_core.evidence import Choice, Queries
 from rlhf_core.feedback import FEEDBACK, FeedbackState, FeedbackStrategy
 from rlhf_core.optimisers import OPTIMISERS, Optimiser
 from rlhf_core.plugin import Family, Plugin
@@ -17,7 +18,6 @@ from rlhf_core.queries import QUERIES, QuerySelector
 from rlhf_core.rewards import EnvironmentReward
 from rlhf_core.segments import true_rewards
 from rlhf_core.store import pack
-from rlhf_core.evidence import Choice, Queries
 from rlhf_core.types import TrueRewards
 from tests.core.examples import HERE, LINE, annotations, played, request, segments
 

@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 from gymnasium import spaces
+from rlhf_core.feedback._comparisons import Comparisons
 
 from rlhf_core.annotators.synthetic import Synthetic
 from rlhf_core.environments.factory import Spaces
+from rlhf_core.evidence import Choice, Preferences, Request
 from rlhf_core.feedback import FeedbackState, FeedbackStrategy
-from rlhf_core.feedback._comparisons import Comparisons
 from rlhf_core.feedback._nothing import reference_count
 from rlhf_core.feedback.constant import Constant
 from rlhf_core.feedback.preference import Preference
@@ -19,7 +20,6 @@ from rlhf_core.feedback.sign_flipped import SignFlipped
 from rlhf_core.feedback.true_reward import TrueReward
 from rlhf_core.rewards import EnvironmentReward
 from rlhf_core.segments import true_rewards
-from rlhf_core.evidence import Choice, Preferences, Request
 from tests.core.examples import LINE, annotations, played
 
 SETTINGS: dict[str, Any] = {

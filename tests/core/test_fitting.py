@@ -9,10 +9,10 @@ from gymnasium import spaces
 from scipy.special import log_expit
 
 from rlhf_core.environments.factory import Spaces
+from rlhf_core.evidence import Preferences
 from rlhf_core.rewards.fitting import fit_preferences
 from rlhf_core.rewards.model import RewardModel
 from rlhf_core.rewards.network import RewardEnsemble, initial, transitions
-from rlhf_core.evidence import Preferences
 from rlhf_core.types import Metrics, Segments
 from tests.core.examples import LINE, segments
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from rlhf_core.evidence import Queries
 from rlhf_core.queries.disagreement import Disagreement
 from rlhf_core.queries.uniform import Uniform
-from rlhf_core.evidence import Queries
 from tests.core.examples import segments
 
 CLIPS = segments(np.zeros((6, 2)))

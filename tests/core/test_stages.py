@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from rlhf_core import stages
+from rlhf_core.evidence import Choice
 from rlhf_core.experiment import Experiment
 from rlhf_core.feedback import FeedbackState
 from rlhf_core.loop import advance, begin
 from rlhf_core.rewards.model import EnsembleState
 from rlhf_core.seeding import generator
 from rlhf_core.store import pack
-from rlhf_core.evidence import Choice
 from rlhf_core.types import RolloutRewards, Rollouts
 from tests.core.examples import HERE, played, request, tiny
 

@@ -17,11 +17,11 @@ from safetensors import SafetensorError
 from safetensors.numpy import save
 
 from rlhf_core.errors import StoreError
+from rlhf_core.evidence import Choice, Preferences, Queries
 from rlhf_core.feedback import FeedbackState
 from rlhf_core.optimisers import PolicyState
 from rlhf_core.rewards.model import EnsembleState
 from rlhf_core.store import Store, pack, unpack
-from rlhf_core.evidence import Choice, Preferences, Queries
 from rlhf_core.types import Evaluation, Rollouts, Segments, TrueRewards, Value
 from tests.core.examples import annotations, played, request, segments, trajectory
 

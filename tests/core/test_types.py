@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from rlhf_core.errors import ShapeError
-from rlhf_core.rewards.model import EnsembleState
 from rlhf_core.evidence import Annotations, Choice, Preferences, Queries, Request, concatenate
+from rlhf_core.rewards.model import EnsembleState
 from rlhf_core.types import Evaluation, Rollouts, Segments, Trajectory, Value
 from tests.core.examples import annotations, played, segments, trajectory
 
