@@ -138,13 +138,30 @@ class Rankings(Value):
     worker: Int[np.ndarray, " R"]
     seconds: Float[np.ndarray, " R"]
     cost: Float[np.ndarray, " R"]
+    tied: Bool[np.ndarray, "R K"] | None = None
+    """True where a segment shares its place with the one before it; None: no ties."""
 
     def __len__(self) -> int:
         return len(self.items)
 
+    @property
+    def beats(self) -> Bool[np.ndarray, "R K K"]:
+        """Whether the segment at the first place is said to be better than that at the second."""
+        place = np.arange(self.items.shape[1])
+        tied = np.zeros(self.items.shape, bool) if self.tied is None else self.tied
+        level = np.cumsum(~tied, axis=1)
+        known = place < self.places[:, None]
+        there = self.items != NOBODY
+        stated: np.ndarray = (
+            (level[:, :, None] < level[:, None, :]) & known[:, :, None] & there[:, None, :]
+        )
+        return stated
+
     def _check(self) -> None:
         for name in ("places", "worker", "seconds", "cost"):
             expect_shape(self, name, (len(self.items),))
+        if self.tied is not None:
+            expect_shape(self, "tied", self.items.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -281,7 +298,8 @@ class Workers(Value):
             expect_shape(self, name, (len(self.worker),))
 
 
-V = TypeVar("V", Segments, Queries, Annotations, Rankings, Ratings, Preferences)
+V = TypeVar("V", Segments, Queries, Annotations, Ratings, Preferences)
+W = TypeVar("W", Annotations, Rankings, Ratings, Preferences)
 
 
 def concatenate(first: V, second: V) -> V:
@@ -293,7 +311,8 @@ def concatenate(first: V, second: V) -> V:
     return type(first)(*columns)
 
 
-def where(value: V, chosen: Bool[np.ndarray, " N"]) -> V:
+def where(value: W, chosen: Bool[np.ndarray, " N"]) -> W:
     """The rows of a value that are chosen."""
-    columns: list[Any] = [getattr(value, field.name)[chosen] for field in fields(value)]
-    return type(value)(*columns)
+    columns = (getattr(value, field.name) for field in fields(value))
+    kept: list[Any] = [None if column is None else column[chosen] for column in columns]
+    return type(value)(*kept)

@@ -216,7 +216,7 @@ class Synthetic(Annotator):
         utility = scores[items]
         if beta is not None:
             utility = beta * utility + rng.gumbel(size=items.shape)
-        # Ties are broken at random, not by the order in which clips are shown.
+        # Ties stand in random order, not in that in which clips are shown.
         order = np.lexsort((rng.random(items.shape), -utility), axis=1)
         ranked = np.take_along_axis(items, order, axis=1)
         slipped = rng.random(len(items)) < self.mistake
@@ -225,12 +225,18 @@ class Synthetic(Annotator):
         upper, lower = ranked[rows, above[rows]], ranked[rows, above[rows] + 1]
         ranked[rows, above[rows]], ranked[rows, above[rows] + 1] = lower, upper
         count = len(items)
+        # Without noise equal clips are told to be equal, or their order would be a coin's.
+        value = scores[ranked]
+        tied = np.zeros(ranked.shape, dtype=bool)
+        if beta is None:
+            tied[:, 1:] = value[:, 1:] == value[:, :-1]
         return Rankings(
             ranked,
             np.full(count, places),
             np.zeros(count, dtype=np.int64),
             np.full(count, float(self.seconds * places)),
             np.full(count, float(self.cost * places)),
+            tied,
         )
 
     def _rate(

@@ -46,9 +46,7 @@ def _rankings(answers: Answers, returns: np.ndarray) -> Agreement:
     given = answers.rankings
     known = (given.items != NOBODY) & (given.items < len(returns))
     value = returns[np.where(known, given.items, 0)]
-    place = np.arange(given.items.shape[1])
-    stated = (place[:, None] < place) & (place[:, None] < given.places[:, None, None])
-    stated = stated & known[:, :, None] & known[:, None, :]
+    stated = given.beats & known[:, :, None] & known[:, None, :]
     gap = value[:, :, None] - value[:, None, :]
     return _shares((stated & (gap > 0)).sum(axis=(1, 2)), (stated & (gap != 0)).sum(axis=(1, 2)))
 

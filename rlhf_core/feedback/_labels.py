@@ -54,25 +54,25 @@ def _joined(first: Rankings, second: Rankings, moved: int) -> Rankings:
     """Two sets of rankings, the shorter groups filled up; the second one's positions move on."""
     width = max(first.items.shape[1], second.items.shape[1])
 
-    def wide(items: np.ndarray) -> np.ndarray:
-        fill = ((0, 0), (0, width - items.shape[1]))
-        return np.pad(items, fill, constant_values=NOBODY)
+    def wide(items: np.ndarray, filling: int) -> np.ndarray:
+        return np.pad(items, ((0, 0), (0, width - items.shape[1])), constant_values=filling)
+
+    def ties(given: Rankings) -> np.ndarray:
+        none = np.zeros(given.items.shape, dtype=bool)
+        return wide(none if given.tied is None else given.tied, False)
 
     shifted = np.where(second.items == NOBODY, NOBODY, second.items + moved)
-    return Rankings(
-        np.concatenate([wide(first.items), wide(shifted)]),
-        *(
-            np.concatenate([getattr(first, name), getattr(second, name)])
-            for name in ("places", "worker", "seconds", "cost")
-        ),
-    )
+    rest = [
+        np.concatenate([getattr(first, name), getattr(second, name)])
+        for name in ("places", "worker", "seconds", "cost")
+    ]
+    items = np.concatenate([wide(first.items, NOBODY), wide(shifted, NOBODY)])
+    return Rankings(items, *rest, np.concatenate([ties(first), ties(second)]))
 
 
 def ordered_pairs(rankings: Rankings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Row, better and worse segment (P,) of every order that the rankings state."""
-    place = np.arange(rankings.items.shape[1])
-    stated = (place[:, None] < place) & (place[:, None] < rankings.places[:, None, None])
-    row, first, second = np.nonzero(stated & (rankings.items != NOBODY)[:, None, :])
+    row, first, second = np.nonzero(rankings.beats)
     return row, rankings.items[row, first], rankings.items[row, second]
 
 

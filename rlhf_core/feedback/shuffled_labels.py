@@ -34,7 +34,9 @@ class ShuffledLabels(RewardLearning):
                 preferences, target=preferences.target[rng.permutation(len(preferences))]
             ),
             rankings=replace(
-                rankings, items=np.take_along_axis(rankings.items, keys.argsort(axis=1), axis=1)
+                rankings,
+                items=np.take_along_axis(rankings.items, keys.argsort(axis=1), axis=1),
+                tied=None,
             ),
             ratings=replace(ratings, value=ratings.value[rng.permutation(len(ratings))]),
         )

@@ -56,25 +56,24 @@ def davidson(
 
 
 def plackett_luce(
-    scores: Float[Tensor, "M N K"], places: Int[Tensor, " N"], present: Bool[Tensor, "N K"]
+    scores: Float[Tensor, "M N K"], beats: Bool[Tensor, "N K K"]
 ) -> Float[Tensor, "M N"]:
-    """Rankings under the Plackett-Luce model, the first places known.
+    """Rankings under the Plackett-Luce model.
 
-        P(ranking) = product over places j of exp(R_j) / sum over i >= j of exp(R_i)
+        P(ranking) = product over places j of exp(R_j) / (exp(R_j) + sum over i beaten by j of exp(R_i))
 
-    One known place is best of K (Plackett 1975, doi:10.2307/2346567); two segments make it
-    Bradley-Terry.
+    Without ties those beaten by j are all that come after it. One known place is best of K
+    (Plackett 1975, doi:10.2307/2346567); two segments make it Bradley-Terry. Segments that share a
+    place say nothing of each other: each is chosen from those that are worse than both.
 
     Args:
-        scores: R of the segments, best first.
-        places: how many places are known, from 1 to K - 1.
-        present: False where a group has fewer than K segments.
+        scores: R of the segments.
+        beats: whether the first segment is said to be better than the second.
     """
-    left_over = torch.where(present, scores, torch.full_like(scores, -torch.inf))
-    rest = torch.logcumsumexp(left_over.flip(2), dim=2).flip(2)
-    known = torch.arange(scores.shape[2]) < places[:, None]
-    terms = torch.where(known, rest - scores, torch.zeros_like(scores))
-    return terms.sum(dim=2)
+    own = torch.eye(scores.shape[2], dtype=torch.bool)
+    among = torch.where(beats | own, scores[:, :, None, :], -torch.inf)
+    # A segment that beats none is a choice among itself alone: log 1.
+    return (torch.logsumexp(among, dim=3) - scores).sum(dim=2)
 
 
 def gaussian(

@@ -95,11 +95,9 @@ class Orders(Term):
     """Rankings, and best of K."""
 
     def __init__(self, rankings: Rankings, weight: np.ndarray) -> None:
-        items = torch.from_numpy(np.array(rankings.items, dtype=np.int64))
-        self.present = items >= 0
-        self.items = items.clamp(min=0)
+        self.items = torch.from_numpy(np.array(rankings.items, dtype=np.int64)).clamp(min=0)
         self.credit = None
-        self.places = torch.from_numpy(np.array(rankings.places, dtype=np.int64))
+        self.beats = torch.from_numpy(rankings.beats)
         self.weight = torch.from_numpy(weight.astype(np.float32))
 
     def heads(self, members: int) -> dict[str, Tensor]:
@@ -108,20 +106,17 @@ class Orders(Term):
 
     def loss(self, scores: Tensor, index: Tensor, heads: Mapping[str, Tensor]) -> Tensor:
         """Plackett-Luce."""
-        return likelihoods.plackett_luce(scores, self.places[index], self.present[index])
+        return likelihoods.plackett_luce(scores, self.beats[index])
 
     def blind(self, loss: Tensor, scores: Tensor, index: Tensor) -> Tensor:
         """A mistake is any order, each as likely as the next."""
         even = torch.zeros_like(scores[:1])
-        none = likelihoods.plackett_luce(even, self.places[index], self.present[index])
+        none = likelihoods.plackett_luce(even, self.beats[index])
         return none.expand_as(loss)
 
     def margins(self, scores: Tensor) -> tuple[Tensor, Tensor]:
         """Every pair whose order is stated."""
-        place = torch.arange(scores.shape[2])
-        before = place[:, None] < place
-        known = before & (place[:, None] < self.places[:, None, None]) & self.present[:, None, :]
-        observation, first, second = torch.nonzero(known, as_tuple=True)
+        observation, first, second = torch.nonzero(self.beats, as_tuple=True)
         return scores[:, observation, first] - scores[:, observation, second], observation
 
 

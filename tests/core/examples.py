@@ -7,9 +7,27 @@ import numpy as np
 from gymnasium import spaces
 
 from rlhf_core.environments.factory import Spaces
-from rlhf_core.evidence import Annotations, Choice, Queries, Request
+from rlhf_core.evidence import (
+    NOBODY,
+    WHOLE,
+    Annotations,
+    Answers,
+    Choice,
+    Preferences,
+    Queries,
+    Rankings,
+    Ratings,
+    Request,
+    no_annotations,
+    no_rankings,
+    no_ratings,
+)
 from rlhf_core.experiment import Experiment, from_mapping
-from rlhf_core.types import RolloutRewards, Rollouts, Segments, Trajectory, TrueRewards
+from rlhf_core.feedback import Evidence
+from rlhf_core.rewards.model import Labels
+from rlhf_core.rollouts import finished_returns
+from rlhf_core.segments import true_rewards
+from rlhf_core.types import RolloutRewards, Rollouts, Segments, Trajectory, TrueRewards, Truth
 
 HERE = "tests.core.environments"
 
@@ -54,16 +72,104 @@ def request(shown: Sequence[Sequence[float]] | np.ndarray, pair: Any, mask: Any 
     return Request(clips, Queries(np.asarray(pair, dtype=np.int64).reshape(-1, 2)), clips)
 
 
-def annotations(query: Sequence[int], choice: Sequence[Choice]) -> Annotations:
-    """Judgements by worker 0, free and at once."""
+def annotations(
+    query: Sequence[int], choice: Sequence[Choice], worker: Sequence[int] | int = 0
+) -> Annotations:
+    """Judgements by worker 0, or by those named, free and at once."""
     count = len(query)
     return Annotations(
         query=np.asarray(query, dtype=np.int64),
-        worker=np.zeros(count, dtype=np.int64),
+        worker=np.broadcast_to(np.asarray(worker, dtype=np.int64), (count,)),
         choice=np.asarray(choice, dtype=np.int64),
         seconds=np.zeros(count),
         cost=np.zeros(count),
     )
+
+
+def rankings(
+    items: Sequence[Sequence[int]] | np.ndarray, places: Any = None, worker: Any = 0
+) -> Rankings:
+    """Rankings, best first, all places known unless said; short rows are filled with `NOBODY`."""
+    rows = [list(row) for row in items]
+    count, width = len(rows), max((len(row) for row in rows), default=2)
+    whole = [sum(item != NOBODY for item in row) - 1 for row in rows]
+    known = whole if places is None else places
+    return Rankings(
+        np.array(
+            [row + [NOBODY] * (width - len(row)) for row in rows], dtype=np.int64
+        ).reshape(-1, width),
+        np.broadcast_to(np.asarray(known, dtype=np.int64), (count,)),
+        np.broadcast_to(np.asarray(worker, dtype=np.int64), (count,)),
+        np.zeros(count),
+        np.zeros(count),
+    )
+
+
+def ratings(
+    segment: Sequence[int] | np.ndarray,
+    value: Sequence[float] | np.ndarray,
+    step: Any = WHOLE,
+    worker: Any = 0,
+) -> Ratings:
+    """Ratings of whole clips unless steps are given."""
+    count = len(segment)
+    return Ratings(
+        np.asarray(segment, dtype=np.int64),
+        np.broadcast_to(np.asarray(step, dtype=np.int64), (count,)),
+        np.asarray(value, dtype=np.float64),
+        np.broadcast_to(np.asarray(worker, dtype=np.int64), (count,)),
+        np.zeros(count),
+        np.zeros(count),
+    )
+
+
+def labels(
+    preferences: Preferences | None = None,
+    ranked: Rankings | None = None,
+    rated: Ratings | None = None,
+) -> Labels:
+    """What a fit is told, every ranking and rating at weight 1."""
+    none = Preferences(np.empty((0, 2), dtype=np.int64), np.empty(0), np.empty(0))
+    ranked = no_rankings() if ranked is None else ranked
+    rated = no_ratings() if rated is None else rated
+    return Labels(
+        none if preferences is None else preferences,
+        ranked,
+        np.ones(len(ranked)),
+        rated,
+        np.ones(len(rated)),
+    )
+
+
+def evidence(
+    clips: Segments,
+    pairs: Any = (),
+    compared: Annotations | None = None,
+    ranked: Rankings | None = None,
+    rated: Ratings | None = None,
+) -> Evidence:
+    """Evidence about clips, empty in the forms that are not given."""
+    return Evidence(
+        clips,
+        Queries(np.asarray(pairs, dtype=np.int64).reshape(-1, 2)),
+        no_annotations() if compared is None else compared,
+        no_rankings() if ranked is None else ranked,
+        no_ratings() if rated is None else rated,
+    )
+
+
+def truth(asked: Request, rollouts: Rollouts, rewards: RolloutRewards, horizon: int = 10) -> Truth:
+    """What an annotator who knows the true reward sees of a request."""
+    return Truth(
+        segments=true_rewards(rewards, asked.segments).values,
+        reference=true_rewards(rewards, asked.reference).values,
+        episodes=finished_returns(rollouts, rewards, horizon),
+    )
+
+
+def judged(answers: Answers) -> int:
+    """How many judgements came back, in all forms."""
+    return sum(len(form) for form in answers.forms)
 
 
 def tiny(environment: str = f"{HERE}:Corridor-v0", **changes: Any) -> Experiment:

@@ -136,7 +136,7 @@ def test_a_plugin_is_taken_as_it_is() -> None:
 
 
 def test_an_unknown_kind_lists_the_valid_ones() -> None:
-    message = r"unknown kind 'unifrom'; did you mean 'uniform'\? valid: disagreement, uniform"
+    message = r"unknown kind 'unifrom'; did you mean 'uniform'\? valid: .*disagreement, .*uniform"
     with pytest.raises(ValidationError, match=message):
         SELECTOR.validate_python({"kind": "unifrom"})
     with pytest.raises(ValidationError, match=message):
@@ -169,7 +169,7 @@ def test_an_entry_point_of_the_family_is_a_kind_like_any_other(
 ) -> None:
     family = install(monkeypatch, "First")
     adapter: TypeAdapter[Any] = TypeAdapter(Annotated[QuerySelector, family])
-    assert list(family.kinds()) == ["disagreement", "first", "uniform"]
+    assert set(family.kinds()) == {*QUERIES.kinds(), "first"}
     assert adapter.validate_python({"kind": "first", "skip": 2}) == First(skip=2)
     with pytest.warns(UnusedFieldWarning, match="'skip' is not used by kind 'uniform'"):
         assert adapter.validate_python({"kind": "uniform", "skip": 2}) == Uniform()
@@ -269,7 +269,7 @@ def test_the_schema_of_a_family_tells_its_kinds_apart() -> None:
     assert schema["properties"]["queries"]["discriminator"]["propertyName"] == "kind"
     assert {"Uniform", "Disagreement"} <= set(schema["$defs"])
     oversample = schema["$defs"]["Disagreement"]["properties"]["oversample"]
-    assert oversample["description"] == "Candidate pairs drawn for each pair that is asked."
+    assert oversample["description"] == "Candidates drawn for each question that is asked."
 
 
 def test_families_are_closed_against_one_another() -> None:

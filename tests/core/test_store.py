@@ -16,23 +16,41 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from safetensors import SafetensorError
 from safetensors.numpy import save
 
+from rlhf_core.annotators import AnnotatorState
 from rlhf_core.errors import StoreError
-from rlhf_core.evidence import Choice, Preferences, Queries
+from rlhf_core.evidence import Choice, Preferences, Queries, Request, Workers, answers
 from rlhf_core.feedback import FeedbackState
 from rlhf_core.optimisers import PolicyState
 from rlhf_core.rewards.model import EnsembleState
 from rlhf_core.store import Store, pack, unpack
-from rlhf_core.types import Evaluation, Rollouts, Segments, TrueRewards, Value
-from tests.core.examples import annotations, played, request, segments, trajectory
+from rlhf_core.types import Evaluation, Rollouts, Segments, TrueRewards, Truth, Value
+from tests.core.examples import (
+    annotations,
+    evidence,
+    played,
+    rankings,
+    ratings,
+    request,
+    segments,
+    trajectory,
+)
 
 ENSEMBLE = EnsembleState(
     {"weight_0": np.ones((2, 3, 1), dtype=np.float32), "bias_0": np.zeros((2, 1, 1), np.float32)},
     np.zeros(3, dtype=np.float32),
     np.ones(3, dtype=np.float32),
+    np.array([0.5, -0.5]),
+    np.array([1.0, 2.0]),
     mean=0.1,
     scale=2.5,
+    heads={"log_tie": np.zeros((2, 1), dtype=np.float32)},
 )
 PREFERENCES = Preferences(np.array([[0, 1]]), np.array([0.5]), np.ones(1))
+EVIDENCE = evidence(
+    segments([[1], [2]]), [[0, 1]], annotations([0], [Choice.LEFT]), rankings([[1, 0]]),
+    ratings([0], [0.5]),
+)  # fmt: skip
+WORKERS = Workers(np.array([0, 4]), np.array([1, 2]), np.array([0.5, 0.9]), np.array([np.nan, 1]))
 VALUES: list[Value] = [
     trajectory(3, terminated=True),
     TrueRewards(np.array([0.5, -1.0])),
@@ -49,7 +67,18 @@ VALUES: list[Value] = [
     Evaluation(np.array([1.0]), np.array([3])),
     ENSEMBLE,
     FeedbackState(),
-    FeedbackState(segments([[1], [2]]), PREFERENCES, ENSEMBLE),
+    FeedbackState(EVIDENCE, PREFERENCES, WORKERS, ENSEMBLE, 3, np.array([[0.5, np.nan]])),
+    EVIDENCE,
+    WORKERS,
+    EVIDENCE.rankings,
+    EVIDENCE.ratings,
+    answers(segments=segments([[1]])),
+    Truth(np.zeros((1, 2)), np.ones((2, 2)), np.empty(0)),
+    AnnotatorState(3, 1.0, 2.0, {"tired": np.zeros(2)}),
+    Request(
+        EVIDENCE.segments, Queries(np.array([[0, 1]])), EVIDENCE.segments,
+        Queries(np.array([[0, 1, 1]])), 2, np.array([[0, 1]]), np.array([True, False]),
+    ),
     PolicyState({"a.weight": np.eye(2)}, {"a.weight/step": np.array(3.0)}, steps=7),
     PolicyState({}, {}),
 ]
@@ -58,7 +87,7 @@ VALUES: list[Value] = [
 def same(first: Any, second: Any) -> bool:
     """Whether two values are equal to the last bit, types of the arrays included."""
     if isinstance(first, np.ndarray):
-        return first.dtype == second.dtype and np.array_equal(first, second)
+        return first.dtype == second.dtype and first.tobytes() == second.tobytes()
     if isinstance(first, Value):
         names = [field.name for field in fields(first)]  # type: ignore[arg-type]
         return type(first) is type(second) and all(
@@ -116,7 +145,7 @@ def test_the_layout_in_memory_does_not_matter(array: np.ndarray) -> None:
 def test_what_comes_back_is_read_only(store: Store) -> None:
     back = store.get(store.put(Queries(np.array([[0, 1]]))), Queries)
     with pytest.raises(ValueError, match="read-only"):
-        back.pair[0] = 1
+        back.items[0] = 1
 
 
 def test_a_reference_is_the_digest_of_the_file(store: Store) -> None:

@@ -1,0 +1,142 @@
+"""An expert shows how it is done: whose clips, of what length, put before which ones."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rlhf_core.annotators import AnnotatorState
+from rlhf_core.annotators.expert import Expert
+from rlhf_core.environments.factory import Environment
+from rlhf_core.errors import ConfigurationError
+from rlhf_core.evidence import NOBODY, WHOLE, Answers, Queries, Request, no_queries
+from rlhf_core.optimisers.ppo import PPO
+from rlhf_core.store import pack
+from rlhf_core.types import Rollouts, Truth, Value
+from tests.core.examples import HERE, played, segments, trajectory
+
+CORRIDOR = Environment(id=f"{HERE}:Corridor-v0", count=4)
+QUICK = PPO(steps=64, batch_size=64, hidden=(16,), learning_rate=5e-3)
+CLIPS = segments(np.zeros((5, 3)))
+ASKED = Request(
+    CLIPS,
+    Queries(np.array([[0, 1], [2, 3]])),
+    CLIPS,
+    rankings=Queries(np.array([[1, 2, 4]])),
+    places=2,
+    ratings=np.array([[4, WHOLE]]),
+)
+
+
+def file(folder: Path, value: Value) -> str:
+    """A stored value."""
+    path = folder / "recording.safetensors"
+    path.write_bytes(pack(value))
+    return str(path)
+
+
+def read(recording: str) -> AnnotatorState:
+    return Expert(recording=recording).prepare(CORRIDOR, QUICK, np.random.default_rng(0))
+
+
+def show(
+    state: AnnotatorState, asked: Request = ASKED, seed: int = 0
+) -> tuple[AnnotatorState, Answers]:
+    nothing = np.zeros((len(asked.segments), asked.segments.steps))
+    truth = Truth(nothing, nothing, np.empty(0))
+    return Expert(seconds=5, cost=2).answer(state, asked, truth, np.random.default_rng(seed))
+
+
+def test_a_demonstration_is_put_before_all_that_a_question_is_about(tmp_path: Path) -> None:
+    state, said = show(read(file(tmp_path, played(9, 7)[0])))
+    # Two pairs, a group of three, a rating: demonstrations 5, 6, 7, 8 stand after the five clips.
+    nobody = NOBODY
+    assert said.rankings.items.tolist() == [
+        [5, 0, 1, nobody],
+        [6, 2, 3, nobody],
+        [7, 1, 2, 4],
+        [8, 4, nobody, nobody],
+    ]
+    assert said.rankings.places.tolist() == [1, 1, 1, 1]
+    assert [len(form) for form in said.forms] == [0, 4, 0]
+    assert said.segments is not None
+    assert len(said.segments) == 4
+    assert said.segments.steps == CLIPS.steps
+    assert state.judgements == 4
+
+
+def test_a_demonstration_has_its_price_and_its_time(tmp_path: Path) -> None:
+    _, said = show(read(file(tmp_path, played(9)[0])))
+    assert said.cost == 8
+    assert said.rankings.seconds.tolist() == [5, 5, 5, 5]
+
+
+def test_clips_are_cut_from_the_recording(tmp_path: Path) -> None:
+    recording, _ = played(9, 7)
+    _, said = show(read(file(tmp_path, recording)))
+    assert said.segments is not None
+    for shown, (which, first) in zip(
+        said.segments.observations[..., 0], said.segments.origin, strict=True
+    ):
+        assert shown.tolist() == [100 * which + first + step for step in range(4)]
+
+
+def test_a_recording_shorter_than_a_clip_is_padded_and_ends_as_it_did(tmp_path: Path) -> None:
+    recording = Rollouts((trajectory(2, terminated=True),))
+    _, said = show(read(file(tmp_path, recording)))
+    assert said.segments is not None
+    assert said.segments.mask.tolist() == [[True, True, False]] * 4
+    assert said.segments.terminated.tolist() == [[False, True, False]] * 4
+    cut = Rollouts((trajectory(2, terminated=False),))
+    _, said = show(read(file(tmp_path, cut)))
+    assert said.segments is not None
+    assert not said.segments.terminated.any()
+
+
+def test_the_same_seed_shows_the_same_and_another_one_something_else(tmp_path: Path) -> None:
+    state = read(file(tmp_path, played(60, 70)[0]))
+    first, again, other = (show(state, seed=seed)[1] for seed in (0, 0, 1))
+    assert pack(first) == pack(again)
+    assert pack(first) != pack(other)
+
+
+def test_no_question_no_demonstration(tmp_path: Path) -> None:
+    before = read(file(tmp_path, played(9)[0]))
+    state, said = show(before, Request(CLIPS, no_queries(), CLIPS))
+    assert [len(form) for form in said.forms] == [0, 0, 0]
+    assert said.segments is None
+    assert state.judgements == before.judgements == 0
+
+
+def test_an_expert_is_trained_on_the_true_reward() -> None:
+    # In the cue task action 1 is right where 1 is shown, and action 0 where -1 is.
+    cue = Environment(id=f"{HERE}:Cue-v0", count=4)
+    state = Expert(env_steps=4000, episodes=3).prepare(cue, QUICK, np.random.default_rng(0))
+    _, said = show(state)
+    assert said.segments is not None
+    assert said.segments.mask.all()
+    right = said.segments.observations[:, :-1, 0] > 0
+    np.testing.assert_array_equal(said.segments.actions, right)
+    # Three copies are played for one episode of 8 steps each.
+    assert state.memory["lengths"].tolist() == [8, 8, 8]
+
+
+def test_a_recording_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"annotator\.recording: expected .*nowhere"):
+        read(str(tmp_path / "nowhere"))
+
+
+def test_a_recording_of_something_else_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="expected a Rollouts, actual: Queries"):
+        read(file(tmp_path, no_queries()))
+    other = tmp_path / "text"
+    other.write_text("not a recording")
+    with pytest.raises(ConfigurationError, match=r"annotator\.recording"):
+        read(str(other))
+
+
+def test_a_recording_from_another_environment_is_refused(tmp_path: Path) -> None:
+    recording = file(tmp_path, played(9)[0])
+    pendulum = Environment(id="Pendulum-v1", count=4)
+    with pytest.raises(ConfigurationError, match=r"observations of shape \(3,\).*actual: \(1,\)"):
+        Expert(recording=recording).prepare(pendulum, QUICK, np.random.default_rng(0))

@@ -1,0 +1,203 @@
+"""What each form of judgement says of scores: credit, scales, levels and orders by hand."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from rlhf_core.evidence import NOBODY, WHOLE, Preferences
+from rlhf_core.rewards.model import Likelihoods
+from rlhf_core.rewards.terms import MOST_LEVELS, Comparisons, Marks, Orders
+from tests.core.examples import rankings, ratings, segments
+
+FULL = segments(np.zeros((3, 6)))
+SHORT = segments(np.zeros((1, 6)), mask=[[1, 1, 1, 1, 0, 0]])
+
+
+def marks(rated: Any, clips: Any = FULL, **settings: Any) -> Marks:
+    return Marks(rated, np.ones(len(rated)), clips, Likelihoods(**settings))
+
+
+def credit(clips: Any, step: int, delay: tuple[int, int] = (0, 0)) -> list[float]:
+    (row,) = marks(ratings([0], [1.0], step), clips, delay_steps=delay).credit.tolist()
+    found: list[float] = row
+    return found
+
+
+@pytest.mark.parametrize(
+    ("step", "delay", "heard"),
+    [
+        (WHOLE, (0, 0), [1, 1, 1, 1, 1, 1]),
+        (WHOLE, (1, 3), [1, 1, 1, 1, 1, 1]),
+        (3, (0, 0), [0, 0, 0, 6, 0, 0]),
+        (3, (1, 1), [0, 0, 6, 0, 0, 0]),
+        (3, (1, 3), [2, 2, 2, 0, 0, 0]),
+        (5, (0, 2), [0, 0, 0, 2, 2, 2]),
+        # The clip began only a step before: what is left of the window gets all of it.
+        (1, (0, 3), [3, 3, 0, 0, 0, 0]),
+        (0, (1, 2), [0, 0, 0, 0, 0, 0]),
+    ],
+)
+def test_a_rating_speaks_of_the_steps_in_its_window(
+    step: int, delay: tuple[int, int], heard: list[float]
+) -> None:
+    assert credit(FULL, step, delay) == heard
+
+
+@pytest.mark.parametrize(
+    ("step", "delay", "heard"),
+    [
+        (WHOLE, (0, 0), [1.5, 1.5, 1.5, 1.5, 0, 0]),
+        (3, (0, 1), [0, 0, 3, 3, 0, 0]),
+        (5, (0, 2), [0, 0, 0, 6, 0, 0]),
+    ],
+)
+def test_padding_gets_no_credit(step: int, delay: tuple[int, int], heard: list[float]) -> None:
+    assert credit(SHORT, step, delay) == heard
+
+
+def test_ratings_are_put_on_the_scale_of_their_worker() -> None:
+    # Values 0, 4 of worker 0 and 10, 14 of worker 7: mean 7 and variance 29 of all.
+    term = marks(ratings([0, 1, 0, 1], [0, 4, 10, 14], worker=[0, 0, 7, 7]))
+    # Means are drawn towards 7 as if by five ratings: (4 + 35) / 7 and (24 + 35) / 7.
+    means = np.array([39 / 7, 39 / 7, 59 / 7, 59 / 7])
+    away = np.array([0, 4, 10, 14]) - means
+    squares = np.array([(away[:2] ** 2).sum(), (away[2:] ** 2).sum()])
+    deviation = np.sqrt((squares + 5 * 29) / 7).repeat(2)
+    np.testing.assert_allclose(term.value, away / deviation, rtol=1e-6)
+
+
+def test_a_worker_with_many_ratings_has_mean_0_and_deviation_1() -> None:
+    rng = np.random.default_rng(0)
+    value = np.concatenate([rng.normal(0, 1, 20000), rng.normal(500, 30, 20000)])
+    term = marks(ratings(np.zeros(40000, int), value, worker=np.repeat([0, 1], 20000)))
+    for half in (term.value[:20000], term.value[20000:]):
+        assert float(half.mean()) == pytest.approx(0, abs=0.01)
+        assert float(half.std()) == pytest.approx(1, abs=0.1)
+
+
+def test_equal_ratings_say_nothing() -> None:
+    term = marks(ratings([0, 1, 2], [3, 3, 3]))
+    np.testing.assert_array_equal(term.value, [0, 0, 0])
+    margins, _ = term.margins(torch.randn(2, 3, 1))
+    assert margins.shape == (2, 0)
+
+
+def test_levels_are_the_distinct_ratings_in_order() -> None:
+    term = marks(ratings([0, 1, 2, 0], [0.5, -1, 0.75, 0.5]), ratings="ordinal")
+    assert term.level.tolist() == [1, 0, 2, 1]
+    assert term.ordinal
+
+
+def test_too_many_levels_are_cut_at_quantiles() -> None:
+    value = np.random.default_rng(0).permutation(1000).astype(np.float64)
+    term = marks(ratings(np.zeros(1000, int), value), ratings="ordinal")
+    assert np.bincount(term.level).tolist() == [1000 // MOST_LEVELS] * MOST_LEVELS
+    # A higher rating is never of a lower level.
+    assert (np.diff(term.level.numpy()[np.argsort(value)]) >= 0).all()
+
+
+def test_one_level_alone_is_no_scale() -> None:
+    assert not marks(ratings([0, 1], [2, 2]), ratings="ordinal").ordinal
+
+
+def test_fresh_thresholds_give_the_levels_the_shares_that_they_have() -> None:
+    from rlhf_core.rewards.likelihoods import ascending, ordinal
+
+    value = np.repeat([0.0, 0.5, 1.0], [10, 60, 30])
+    term = marks(ratings(np.zeros(100, int), value), ratings="ordinal")
+    heads = term.heads(2)
+    cuts = ascending(heads["first_cut"], heads["cut_gaps"])
+    shares = (-ordinal(torch.zeros(2, 3), torch.arange(3), cuts)).exp()
+    np.testing.assert_allclose(shares, [[0.1, 0.6, 0.3]] * 2, rtol=1e-4)
+
+
+def test_of_two_ratings_the_higher_one_is_better() -> None:
+    term = marks(ratings([0, 1, 2], [1, 3, 1]))
+    scores = torch.tensor([[[1.0], [5.0], [7.0]]])
+    margins, observation = term.margins(scores)
+    assert sorted(margins[0].tolist()) == [-2, 4]
+    assert observation.tolist() == [1, 1]
+
+
+def test_a_mistaken_rating_is_any_rating() -> None:
+    loss, index = torch.zeros(2, 3), torch.arange(3)
+    ordinal = marks(ratings([0, 1, 2], [0, 1, 2]), ratings="ordinal")
+    np.testing.assert_allclose(ordinal.blind(loss, loss[..., None], index), np.log(3), rtol=1e-6)
+    number = marks(ratings([0, 1, 2], [0, 1, 2]))
+    expected = np.square(number.value.numpy()) / 2
+    np.testing.assert_allclose(number.blind(loss, loss[..., None], index), [expected] * 2)
+
+
+def orders(*rows: list[int], places: Any = None) -> Orders:
+    return Orders(rankings(rows, places), np.ones(len(rows)))
+
+
+def test_a_ranking_states_every_pair_whose_order_it_names() -> None:
+    term = orders([0, 1, 2, 3], [4, 5, 6, 7], [8, 9], places=[3, 1, 1])
+    scores = torch.tensor([[[8.0, 4, 2, 1], [8, 4, 2, 1], [8, 4, 2, 1]]])
+    margins, observation = term.margins(scores)
+    found = [sorted(margins[0, observation == i].tolist()) for i in range(3)]
+    whole = [4, 6, 7, 2, 3, 1]
+    assert found == [sorted(whole), [4, 6, 7], [4]]
+
+
+def test_a_missing_segment_is_nobody() -> None:
+    term = orders([5, 6, 7], [8, 9])
+    assert term.items.tolist() == [[5, 6, 7], [8, 9, 0]]
+    assert term.present.tolist() == [[True] * 3, [True, True, False]]
+    loss = term.loss(torch.zeros(1, 2, 3), torch.arange(2), {})
+    np.testing.assert_allclose(loss, np.log([[6, 2]]), rtol=1e-6)
+    assert NOBODY not in term.items
+
+
+def test_a_mistaken_ranking_is_any_order() -> None:
+    term = orders([0, 1, 2], [3, 4, 5], places=[2, 1])
+    scores = torch.randn(2, 2, 3)
+    blind = term.blind(torch.zeros(2, 2), scores, torch.arange(2))
+    np.testing.assert_allclose(blind, np.log([[6, 3]] * 2), rtol=1e-6)
+
+
+PAIRS = Preferences(
+    np.array([[0, 1], [2, 3], [4, 5], [6, 7]]), np.array([0.0, 0.25, 0.5, 1.0]), np.full(4, 2.0)
+)
+
+
+def test_a_comparison_states_its_pair_and_a_tie_states_nothing() -> None:
+    scores = torch.tensor([[[1.0, 3], [1, 4], [1, 5], [1, 6]]])
+    margins, observation = Comparisons(PAIRS, "half", 0.0).margins(scores)
+    assert margins.tolist() == [[-2, -3, 5]]
+    assert observation.tolist() == [0, 1, 3]
+
+
+@pytest.mark.parametrize(("ties", "weight"), [("half", 2), ("davidson", 2), ("drop", 0)])
+def test_dropped_ties_weigh_nothing(ties: str, weight: float) -> None:
+    term = Comparisons(PAIRS, ties, 0.0)
+    assert term.weight.tolist() == [2, 2, weight, 2]
+    assert set(term.heads(3)) == ({"log_tie"} if ties == "davidson" else set())
+
+
+def test_smoothing_moves_targets_towards_one_half() -> None:
+    term = Comparisons(PAIRS, "half", 0.2)
+    np.testing.assert_allclose(term.smooth, [0.1, 0.3, 0.5, 0.9])
+    scores = torch.tensor([[[0.0, np.log(3)]] * 4])
+    loss = term.loss(scores, torch.arange(4), {})
+    expected = -(term.smooth * np.log(3 / 4) + (1 - term.smooth) * np.log(1 / 4))
+    np.testing.assert_allclose(loss[0], expected, rtol=1e-6)
+
+
+def test_smoothing_leaves_a_tie_of_davidson_a_tie() -> None:
+    term = Comparisons(PAIRS, "davidson", 0.2)
+    scores, heads = torch.zeros(1, 4, 2), {"log_tie": torch.zeros(1, 1)}
+    np.testing.assert_allclose(term.loss(scores, torch.arange(4), heads), np.log(3), rtol=1e-6)
+
+
+def test_a_mistaken_comparison_is_the_opposite_one() -> None:
+    term, turned = (
+        Comparisons(Preferences(PAIRS.pair, target, PAIRS.weight), "half", 0.1)
+        for target in (PAIRS.target, 1 - PAIRS.target)
+    )
+    scores, index = torch.randn(2, 4, 2), torch.arange(4)
+    blind = term.blind(torch.zeros(2, 4), scores, index)
+    torch.testing.assert_close(blind, turned.loss(scores, index, {}))
