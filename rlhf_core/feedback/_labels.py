@@ -62,12 +62,13 @@ def _joined(first: Rankings, second: Rankings, moved: int) -> Rankings:
         return wide(none if given.tied is None else given.tied, False)
 
     shifted = np.where(second.items == NOBODY, NOBODY, second.items + moved)
-    rest = [
+    places, worker, seconds, cost = (
         np.concatenate([getattr(first, name), getattr(second, name)])
         for name in ("places", "worker", "seconds", "cost")
-    ]
+    )
     items = np.concatenate([wide(first.items, NOBODY), wide(shifted, NOBODY)])
-    return Rankings(items, *rest, np.concatenate([ties(first), ties(second)]))
+    tied = np.concatenate([ties(first), ties(second)])
+    return Rankings(items, places, worker, seconds, cost, tied)
 
 
 def ordered_pairs(rankings: Rankings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -60,7 +60,7 @@ def plackett_luce(
 ) -> Float[Tensor, "M N"]:
     """Rankings under the Plackett-Luce model.
 
-        P(ranking) = product over places j of exp(R_j) / (exp(R_j) + sum over i beaten by j of exp(R_i))
+        P(ranking) = product over j of exp(R_j) / (exp(R_j) + sum over i beaten by j of exp(R_i))
 
     Without ties those beaten by j are all that come after it. One known place is best of K
     (Plackett 1975, doi:10.2307/2346567); two segments make it Bradley-Terry. Segments that share a
