@@ -147,15 +147,29 @@ class Rankings(Value):
     @property
     def beats(self) -> Bool[np.ndarray, "R K K"]:
         """Whether the segment at the first place is said to be better than that at the second."""
-        place = np.arange(self.items.shape[1])
-        tied = np.zeros(self.items.shape, bool) if self.tied is None else self.tied
-        level = np.cumsum(~tied, axis=1)
-        known = place < self.places[:, None]
-        there = self.items != NOBODY
-        stated: np.ndarray = (
-            (level[:, :, None] < level[:, None, :]) & known[:, :, None] & there[:, None, :]
-        )
+        level = self._levels
+        stated: np.ndarray = (level[:, :, None] < level[:, None, :]) & self._spoken_of
         return stated
+
+    @property
+    def equals(self) -> Bool[np.ndarray, "R K K"]:
+        """Whether the segment at the first place is said to be as good as that at a later one."""
+        level, place = self._levels, np.arange(self.items.shape[1])
+        later = place[:, None] < place
+        same: np.ndarray = (level[:, :, None] == level[:, None, :]) & later & self._spoken_of
+        return same
+
+    @property
+    def _levels(self) -> Int[np.ndarray, "R K"]:
+        tied = np.zeros(self.items.shape, bool) if self.tied is None else self.tied
+        return np.cumsum(~tied, axis=1)
+
+    @property
+    def _spoken_of(self) -> Bool[np.ndarray, "R K K"]:
+        """The first place is known, and at the second there is a segment."""
+        known = np.arange(self.items.shape[1]) < self.places[:, None]
+        both: np.ndarray = known[:, :, None] & (self.items != NOBODY)[:, None, :]
+        return both
 
     def _check(self) -> None:
         for name in ("places", "worker", "seconds", "cost"):

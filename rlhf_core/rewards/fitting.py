@@ -77,7 +77,7 @@ def _terms(
     if len(labels.preferences):
         terms.append(Comparisons(labels.preferences, likelihoods.ties, model.label_smoothing))
     if len(labels.rankings):
-        terms.append(Orders(labels.rankings, labels.ranking_weight))
+        terms.append(Orders(labels.rankings, labels.ranking_weight, likelihoods.ties))
     if len(labels.ratings):
         terms.append(Marks(labels.ratings, labels.rating_weight, segments, likelihoods))
     return terms

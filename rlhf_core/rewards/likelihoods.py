@@ -63,8 +63,8 @@ def plackett_luce(
         P(ranking) = product over j of exp(R_j) / (exp(R_j) + sum over i beaten by j of exp(R_i))
 
     Without ties those beaten by j are all that come after it. One known place is best of K
-    (Plackett 1975, doi:10.2307/2346567); two segments make it Bradley-Terry. Segments that share a
-    place say nothing of each other: each is chosen from those that are worse than both.
+    (Plackett 1975, doi:10.2307/2346567); two segments make it Bradley-Terry. Of segments that share
+    a place each is chosen from those that are worse than all of them.
 
     Args:
         scores: R of the segments.
@@ -74,6 +74,26 @@ def plackett_luce(
     among = torch.where(beats | own, scores[:, :, None, :], -torch.inf)
     # A segment that beats none is a choice among itself alone: log 1.
     return (torch.logsumexp(among, dim=3) - scores).sum(dim=2)
+
+
+def shared_places(
+    scores: Float[Tensor, "M N K"], equals: Bool[Tensor, "N K K"]
+) -> Float[Tensor, "M N"]:
+    """Ties in a ranking: half a vote for each side, as in a comparison.
+
+        loss = 2 / m  sum over pairs of m tied segments of -log(sigmoid(d) sigmoid(-d)) / 2
+
+    d is the difference of their scores. The factor lets m segments on one place count as the m - 1
+    labels that a ranking of them is.
+
+    Args:
+        scores: R of the segments.
+        equals: whether the first segment shares the place of the second, a later one.
+    """
+    apart = scores[:, :, :, None] - scores[:, :, None, :]
+    halves = (softplus(apart) + softplus(-apart)) / 2
+    size = 1 + (equals | equals.transpose(1, 2)).sum(dim=2, keepdim=True)
+    return (halves * equals * (2 / size)).sum(dim=(2, 3))
 
 
 def gaussian(

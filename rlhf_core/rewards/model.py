@@ -61,7 +61,8 @@ class Likelihoods(Config):
     """How each form of judgement is thought to come about."""
 
     ties: Literal["half", "davidson", "drop"] = "half"
-    """A tie is half a vote for each side, an outcome of its own (Davidson), or left out."""
+    """A tie is half a vote for each side, an outcome of its own (Davidson; in rankings half a vote
+    as well), or left out."""
     ratings: Literal["gaussian", "ordinal"] = "gaussian"
     """A rating is a number with noise, or an ordered level."""
     delay_steps: tuple[NonNegativeInt, NonNegativeInt] = (0, 0)

@@ -94,10 +94,11 @@ class Comparisons(Term):
 class Orders(Term):
     """Rankings, and best of K."""
 
-    def __init__(self, rankings: Rankings, weight: np.ndarray) -> None:
+    def __init__(self, rankings: Rankings, weight: np.ndarray, ties: str) -> None:
         self.items = torch.from_numpy(np.array(rankings.items, dtype=np.int64)).clamp(min=0)
         self.credit = None
         self.beats = torch.from_numpy(rankings.beats)
+        self.equals = torch.from_numpy(rankings.equals & (ties != "drop"))
         self.weight = torch.from_numpy(weight.astype(np.float32))
 
     def heads(self, members: int) -> dict[str, Tensor]:
@@ -106,12 +107,14 @@ class Orders(Term):
 
     def loss(self, scores: Tensor, index: Tensor, heads: Mapping[str, Tensor]) -> Tensor:
         """Plackett-Luce."""
-        return likelihoods.plackett_luce(scores, self.beats[index])
+        ordered = likelihoods.plackett_luce(scores, self.beats[index])
+        return ordered + likelihoods.shared_places(scores, self.equals[index])
 
     def blind(self, loss: Tensor, scores: Tensor, index: Tensor) -> Tensor:
         """A mistake is any order, each as likely as the next."""
         even = torch.zeros_like(scores[:1])
         none = likelihoods.plackett_luce(even, self.beats[index])
+        none = none + likelihoods.shared_places(even, self.equals[index])
         return none.expand_as(loss)
 
     def margins(self, scores: Tensor) -> tuple[Tensor, Tensor]:

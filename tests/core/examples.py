@@ -87,7 +87,10 @@ def annotations(
 
 
 def rankings(
-    items: Sequence[Sequence[int]] | np.ndarray, places: Any = None, worker: Any = 0
+    items: Sequence[Sequence[int]] | np.ndarray,
+    places: Any = None,
+    worker: Any = 0,
+    tied: Any = None,
 ) -> Rankings:
     """Rankings, best first, all places known unless said; short rows are filled with `NOBODY`."""
     rows = [list(row) for row in items]
@@ -102,6 +105,7 @@ def rankings(
         np.broadcast_to(np.asarray(worker, dtype=np.int64), (count,)),
         np.zeros(count),
         np.zeros(count),
+        None if tied is None else np.asarray(tied, dtype=bool),
     )
 
 

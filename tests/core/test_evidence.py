@@ -179,6 +179,34 @@ def test_the_cost_is_that_of_all_forms() -> None:
     assert answers(compared, ranked, rated).cost == 0.75
 
 
+def stated(**given: Any) -> list[list[int]]:
+    """The orders that one ranking of clips 7, 8, 9 states, by place."""
+    (beats,) = rankings([[7, 8, 9]], **given).beats
+    found: list[list[int]] = np.argwhere(beats).tolist()
+    return found
+
+
+def test_a_ranking_puts_each_named_place_before_all_that_come_after_it() -> None:
+    assert stated() == [[0, 1], [0, 2], [1, 2]]
+    assert stated(places=[1]) == [[0, 1], [0, 2]]
+    (short,) = rankings([[7, 8, NOBODY]], places=[2]).beats
+    assert np.argwhere(short).tolist() == [[0, 1]]
+
+
+def test_segments_that_share_a_place_say_nothing_of_each_other() -> None:
+    assert stated(tied=[[0, 1, 0]]) == [[0, 2], [1, 2]]
+    assert stated(tied=[[0, 0, 1]]) == [[0, 1], [0, 2]]
+    assert stated(tied=[[0, 1, 1]]) == []
+    # The second clip shares the only place that is named, but is not said to beat the third.
+    assert stated(tied=[[0, 1, 0]], places=[1]) == [[0, 2]]
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_ties_are_told_of_every_place() -> None:
+    with pytest.raises(ShapeError, match=r"Rankings: expected tied of shape \(1, 3\)"):
+        rankings([[7, 8, 9]], tied=[[0, 1]])
+
+
 def test_empty_forms_are_empty() -> None:
     assert [len(f()) for f in (no_queries, no_annotations, no_rankings, no_ratings)] == [0] * 4
     assert no_queries(3).items.shape == (0, 3)
@@ -196,5 +224,7 @@ def test_where_keeps_the_chosen_rows_of_each_field() -> None:
     np.testing.assert_array_equal(kept.segment, [5, 7])
     np.testing.assert_array_equal(kept.value, [0.1, 0.3])
     np.testing.assert_array_equal(kept.worker, [1, 3])
-    clips = where(CLIPS, np.array([False, True, False, False]))
-    np.testing.assert_array_equal(clips.observations[..., 0], [[2, 2]])
+    ranked = rankings([[0, 1], [2, 3]], tied=[[0, 0], [0, 1]])
+    second = np.array([False, True])
+    np.testing.assert_array_equal(where(ranked, second).tied, [[False, True]])
+    assert where(rankings([[0, 1], [2, 3]]), second).tied is None

@@ -33,9 +33,12 @@ def scored(*values: float) -> torch.Tensor:
     return torch.tensor([[values]], dtype=torch.float64)
 
 
-def everyone(scores: torch.Tensor) -> torch.Tensor:
-    """Nobody is missing (N, K)."""
-    return torch.ones(scores.shape[1:], dtype=torch.bool)
+def beats(scores: torch.Tensor, places: int, present: int | None = None) -> torch.Tensor:
+    """All after a known place are beaten (N, K, K); segments from `present` on are missing."""
+    size = scores.shape[2]
+    place = torch.arange(size)
+    stated = (place[:, None] < place) & (place[:, None] < places) & (place < (present or size))
+    return stated.expand(scores.shape[1], size, size)
 
 
 @pytest.mark.parametrize(
@@ -114,9 +117,8 @@ def test_davidson_does_not_overflow() -> None:
 def test_a_ranking_of_two_is_a_comparison() -> None:
     better, worse = torch.tensor(np.random.default_rng(0).normal(0, 5, (2, 3, 20)))
     ranked = torch.stack([better, worse], dim=2)
-    ones = torch.ones(20, dtype=torch.int64)
     torch.testing.assert_close(
-        plackett_luce(ranked, ones, everyone(ranked)),
+        plackett_luce(ranked, beats(ranked, 1)),
         bradley_terry(worse, better, torch.ones(20, dtype=torch.float64)),
     )
 
@@ -131,7 +133,7 @@ THREE = (0.0, LOG_2, LOG_3)
 )
 def test_rankings_of_three_on_paper(places: int, share: float) -> None:
     scores = scored(*THREE)
-    loss = plackett_luce(scores, torch.tensor([places]), everyone(scores))
+    loss = plackett_luce(scores, beats(scores, places))
     assert loss.item() == pytest.approx(-math.log(share))
 
 
@@ -143,15 +145,14 @@ def test_the_chances_of_all_rankings_sum_to_1(places: int) -> None:
     seen: dict[tuple[int, ...], float] = {}
     for order in permutations(range(4)):
         scores = scored(*(values[i] for i in order))
-        loss = plackett_luce(scores, torch.tensor([places]), everyone(scores))
+        loss = plackett_luce(scores, beats(scores, places))
         seen[order[:places]] = math.exp(-loss.item())  # the same, however the rest is arranged
     assert sum(seen.values()) == pytest.approx(1)
 
 
 def test_who_is_missing_from_a_group_counts_for_nothing() -> None:
     scores = torch.tensor([[[*THREE, 1e6, -1e6]]], dtype=torch.float64, requires_grad=True)
-    present = torch.tensor([[True, True, True, False, False]])
-    loss = plackett_luce(scores, torch.tensor([2]), present)
+    loss = plackett_luce(scores, beats(scores, 2, present=3))
     assert loss.item() == pytest.approx(-math.log(1 / 6 * 2 / 5))
     loss.sum().backward()
     gradient = scores.grad
@@ -165,8 +166,18 @@ def test_who_is_missing_from_a_group_counts_for_nothing() -> None:
 
 def test_a_group_of_two_padded_is_a_comparison() -> None:
     padded = scored(LOG_3, 0.0, 5.0)
-    loss = plackett_luce(padded, torch.tensor([1]), torch.tensor([[True, True, False]]))
+    loss = plackett_luce(padded, beats(padded, 1, present=2))
     assert loss.item() == pytest.approx(-math.log(3 / 4))
+
+
+def test_two_that_share_the_first_place_are_each_chosen_from_what_is_worse() -> None:
+    # exp(R) is 1, 2 and 3: clips 0 and 1 tie and beat clip 2. 1 / (1 + 3) and 2 / (2 + 3).
+    tied = torch.tensor([[[0, 0, 1], [0, 0, 1], [0, 0, 0]]], dtype=torch.bool)
+    assert plackett_luce(scored(*THREE), tied).item() == pytest.approx(-math.log(1 / 4 * 2 / 5))
+
+
+def test_a_ranking_that_states_nothing_is_certain() -> None:
+    assert plackett_luce(scored(*THREE), torch.zeros(1, 3, 3, dtype=torch.bool)).item() == 0
 
 
 def test_a_gaussian_rating_is_that_of_scipy_up_to_a_constant() -> None:
@@ -189,10 +200,11 @@ def test_the_levels_of_a_rating_sum_to_1() -> None:
 
 
 def test_two_levels_are_a_logistic() -> None:
-    score = torch.tensor(np.random.default_rng(0).normal(0, 4, (1, 60)))
-    level = torch.arange(60) % 2
+    score = np.random.default_rng(0).normal(0, 4, (1, 60))
+    level = np.arange(60) % 2
     expected = np.where(level == 1, -log_expit(score - 0.7), -log_expit(0.7 - score))
-    np.testing.assert_allclose(ordinal(score, level, column(0.7)), expected)
+    found = ordinal(torch.tensor(score), torch.tensor(level), column(0.7))
+    np.testing.assert_allclose(found, expected)
 
 
 def test_a_middle_level_on_paper_and_far_away() -> None:

@@ -71,6 +71,7 @@ VALUES: list[Value] = [
     EVIDENCE,
     WORKERS,
     EVIDENCE.rankings,
+    rankings([[0, 1]], tied=[[0, 1]]),
     EVIDENCE.ratings,
     answers(segments=segments([[1]])),
     Truth(np.zeros((1, 2)), np.ones((2, 2)), np.empty(0)),
