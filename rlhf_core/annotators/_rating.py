@@ -16,7 +16,8 @@ def heard(
     """
     at, given = np.arange(mask.shape[1]), step[:, None]
     nearest, farthest = delay_steps
-    window = (at >= given - farthest) & (at <= given - nearest)
+    # So early that nothing can have been reacted to: the first step is what there was.
+    window = (at >= given - farthest) & (at <= np.maximum(given - nearest, 0))
     return mask & np.where(given == WHOLE, True, window)
 
 

@@ -5,6 +5,8 @@ from jaxtyping import Bool, Float
 
 MOST_CLIPS = 1000
 """Reference clips of which all pairs are looked at."""
+MOST_PAIRS = 20000
+"""Pairs of them, evenly taken, on which a temperature is solved for."""
 
 
 def discounted_returns(
@@ -29,20 +31,21 @@ def rationality_for(agreement: float, differences: Float[np.ndarray, " P"]) -> f
 
         mean of sigmoid(beta |d|) = agreement,  over the pairs that differ
 
-    Solved by bisection on log beta; the left side grows from 1/2 to 1. With no pair that differs
-    any temperature does, and 1 is returned.
+    Solved by bisection on log beta; the left side grows from 1/2 to 1. Were all pairs as far apart
+    as the farthest, or as the nearest, beta would be logit(agreement) / |d|: the brackets. With no
+    pair that differs any temperature does, and 1 is returned.
     """
     size = np.abs(differences[differences != 0])
     if not len(size):
         return 1.0
-    size = size / np.median(size)
-    low, high = -20.0, 20.0
-    for _ in range(60):
+    size = size[:: max(1, len(size) // MOST_PAIRS)]
+    logit = np.log(agreement / (1 - agreement))
+    low, high = np.log(logit / size.max()), np.log(logit / size.min())
+    for _ in range(50):
         middle = (low + high) / 2
         agreed = (0.5 + 0.5 * np.tanh(np.exp(middle) * size / 2)).mean()
         low, high = (middle, high) if agreed < agreement else (low, middle)
-    scale = np.median(np.abs(differences[differences != 0]))
-    return float(np.exp((low + high) / 2) / scale)
+    return float(np.exp((low + high) / 2))
 
 
 def quantile_margins(
@@ -50,13 +53,13 @@ def quantile_margins(
 ) -> tuple[float, float]:
     """Margins at which these shares of random pairs are skipped, and called equal.
 
-    A pair is skipped when the better clip's return is below the first, and equal when the returns
-    differ by less than the second.
+    A pair is skipped when the better clip's return is not above the first, and equal when the
+    returns do not differ by more than the second.
     """
     if not len(pairs):
-        return -np.inf, 0.0
+        return -np.inf, -np.inf
     worst = float(np.quantile(pairs.max(axis=1), skip)) if skip else -np.inf
-    near = float(np.quantile(np.abs(pairs[:, 1] - pairs[:, 0]), equal)) if equal else 0.0
+    near = float(np.quantile(np.abs(pairs[:, 1] - pairs[:, 0]), equal)) if equal else -np.inf
     return worst, near
 
 
@@ -65,8 +68,10 @@ def published_margin(
 ) -> float:
     """B-Pref's margin: (mean of the last 10 true episode returns) x L / H x threshold.
 
-    It breaks where returns are negative: nothing is below it, and nothing is nearer than it.
+    It does nothing where returns are negative, as the authors' code does: a margin counts only
+    above 0.
     """
     if not threshold or not len(episodes):
         return -np.inf
-    return float(episodes[-10:].mean() * steps / horizon * threshold)
+    margin = float(episodes[-10:].mean() * steps / horizon * threshold)
+    return margin if margin > 0 else -np.inf

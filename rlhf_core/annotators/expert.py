@@ -55,14 +55,18 @@ class Expert(Annotator):
             steps = environment.horizon()
             record = expert.play(environment, act, self.episodes, steps, rng)
             found = trajectories(record, policy.steps)[0].trajectories
-        for space, shown, name in (
-            (spaces.observation, found[0].observations, "observations"),
-            (spaces.action, found[0].actions, "actions"),
-        ):
-            if shown.shape[1:] != (space.shape or ()):
+        for trajectory in found:
+            shape = trajectory.observations.shape[1:]
+            if shape != (spaces.observation.shape or ()):
                 raise ConfigurationError(
-                    f"annotator.recording: expected {name} of shape {space.shape}, as "
-                    f"'{environment.id}' has them, actual: {shown.shape[1:]}"
+                    f"annotator.recording: expected observations of shape "
+                    f"{spaces.observation.shape}, as '{environment.id}' has them, actual: {shape}"
+                )
+            odd = next((a for a in trajectory.actions if not spaces.action.contains(a)), None)
+            if odd is not None:
+                raise ConfigurationError(
+                    f"annotator.recording: expected actions of {spaces.action}, as "
+                    f"'{environment.id}' has them, actual: {odd!r}"
                 )
         return AnnotatorState(memory=_packed(found))
 

@@ -168,8 +168,8 @@ class Synthetic(Annotator):
         choice = self._choose(scores[pair], beta, rng)
         returns = truth.segments.sum(axis=1)[pair]
         worst, near = self._margins(state, request, truth)
-        choice = np.where(np.abs(returns[:, 1] - returns[:, 0]) < near, Choice.EQUAL, choice)
-        choice = np.where(returns.max(axis=1) < worst, Choice.SKIP, choice)
+        choice = np.where(np.abs(returns[:, 1] - returns[:, 0]) <= near, Choice.EQUAL, choice)
+        choice = np.where(returns.max(axis=1) <= worst, Choice.SKIP, choice)
         count = len(pair)
         return Annotations(
             np.arange(count),

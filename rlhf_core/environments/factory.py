@@ -15,6 +15,7 @@ from rlhf_core.environments.fixed_horizon import EvolvingHorizon, FixedHorizon, 
 from rlhf_core.environments.spaces import (
     check_action_space,
     check_observation_space,
+    is_image,
     needs_flattening,
 )
 from rlhf_core.errors import ConfigurationError
@@ -76,13 +77,16 @@ class Environment(Config):
             )
         check_observation_space(env.observation_space, self.id)
         check_action_space(env.action_space, self.id)
-        if needs_flattening(env.observation_space):
+        absorbing = self.fixed_horizon is not None and self.horizon_form == "absorbing"
+        # The absorbing flag stands beside the numbers of a row.
+        image = is_image(env.observation_space)
+        if needs_flattening(env.observation_space) or (absorbing and image):
             env = gymnasium.wrappers.FlattenObservation(env)
         if self.fixed_horizon is not None and self.horizon_form == "evolving":
             env = EvolvingHorizon(env, self.fixed_horizon)
         if self.observation_bound is not None:
             env = bounded(env, self.observation_bound)
-        if self.fixed_horizon is not None and self.horizon_form == "absorbing":
+        if self.fixed_horizon is not None and absorbing:
             # After the bound: the flag of the absorbing state is no observation to be clipped.
             env = FixedHorizon(env, self.fixed_horizon)
         return env

@@ -49,13 +49,15 @@ def uncertainty(
 ) -> Float[np.ndarray, " C"]:
     """Entropy of the mean choice probabilities; of a rating, the entropy of a Gaussian (in nats).
 
-    A rating's spread is that of the members: log(2 pi e Var) / 2 grows with the variance.
+    A rating's spread is that of the members: log(2 pi e Var) / 2 grows with the variance. Clips that
+    are the same to every member are no question, though nobody could foresee the answer.
     """
     if items.shape[1] == 1:
         variance = np.maximum(rating_variance(returns, items), 1e-12)
         gaussian: np.ndarray = np.log(2 * np.pi * np.e * variance) / 2
         return gaussian
-    return entropy(choice_probabilities(returns, items).mean(axis=0))
+    same = (np.ptp(returns[:, items], axis=2) == 0).all(axis=0)
+    return np.where(same, -np.inf, entropy(choice_probabilities(returns, items).mean(axis=0)))
 
 
 def information_gain(

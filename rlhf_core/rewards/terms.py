@@ -185,7 +185,7 @@ def _credit(ratings: Ratings, segments: Segments, delay_steps: tuple[int, int]) 
     step = np.arange(segments.steps)
     given = ratings.step[:, None]
     nearest, farthest = delay_steps
-    heard = (step >= given - farthest) & (step <= given - nearest) & mask
+    heard = (step >= given - farthest) & (step <= np.maximum(given - nearest, 0)) & mask
     whole = (ratings.step == WHOLE)[:, None]
     counted = np.where(whole, mask, heard)
     return (counted * (segments.steps / np.maximum(counted.sum(axis=1, keepdims=True), 1))).astype(

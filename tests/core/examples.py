@@ -98,9 +98,9 @@ def rankings(
     whole = [sum(item != NOBODY for item in row) - 1 for row in rows]
     known = whole if places is None else places
     return Rankings(
-        np.array(
-            [row + [NOBODY] * (width - len(row)) for row in rows], dtype=np.int64
-        ).reshape(-1, width),
+        np.array([row + [NOBODY] * (width - len(row)) for row in rows], dtype=np.int64).reshape(
+            -1, width
+        ),
         np.broadcast_to(np.asarray(known, dtype=np.int64), (count,)),
         np.broadcast_to(np.asarray(worker, dtype=np.int64), (count,)),
         np.zeros(count),

@@ -8,7 +8,7 @@ from gymnasium import spaces
 
 from rlhf_core.environments.factory import Spaces
 from rlhf_core.rewards.model import EnsembleState, Input, RewardModel
-from rlhf_core.rewards.network import RewardEnsemble, initial, restore, transitions
+from rlhf_core.rewards.network import WIDEST, RewardEnsemble, initial, restore, transitions
 from rlhf_core.types import Segments
 from tests.core.examples import LINE, segments
 
@@ -71,14 +71,27 @@ def test_the_forward_pass_is_a_perceptron_for_each_member(hidden: tuple[int, ...
 
 def test_the_inputs_stand_side_by_side_and_standardised() -> None:
     state = EnsembleState(
-        {}, np.arange(9, dtype=np.float32), np.array([1, 2, 1, 1, 1, 1, 4, 1, 1], dtype=np.float32)
+        {},
+        np.arange(9, dtype=np.float32),
+        np.array([1, 2, 1, 4, 1, 1, 1, 1, 1], dtype=np.float32),
+        np.zeros(1),
+        np.ones(1),
     )
     row = (np.array([[10.0, 20]]), np.array([1]), np.array([[30.0, 40]]), np.array([True]))
     seen = (row[0].astype(np.float32), row[1], row[2].astype(np.float32), row[3])
-    features = RewardEnsemble(state, PLANE, ALL).features(*seen)
-    # (10 20 | 0 1 0 | 30 40 | 0 1) minus (0 ... 8), over the scales.
-    np.testing.assert_allclose(features, [[10, 9.5, -2, -2, -4, 25, 34 / 4, -7, -7]])
+    features = RewardEnsemble(state, PLANE, RewardModel(inputs=ALL)).features(*seen)
+    # (10 20 | 30 40 | 0 1 0 | 0 1) minus (0 ... 8), over the scales; 28 is cut off at 10.
+    np.testing.assert_allclose(features, [[10, 9.5, 10, 37 / 4, -4, -4, -6, -7, -7]])
     assert features.dtype == np.float32
+
+
+def test_a_wild_number_is_cut_off_at_ten_deviations() -> None:
+    ensemble = fresh(inputs=("observation",))
+    mean, scale = ensemble.state.input_mean, ensemble.state.input_scale
+    rest = (np.zeros(2, dtype=np.int64), np.zeros((2, 2), np.float32), np.zeros(2, dtype=bool))
+    wild = np.stack([mean + 1e6 * scale, mean - 11 * scale]).astype(np.float32)
+    edge = np.stack([mean + WIDEST * scale, mean - WIDEST * scale]).astype(np.float32)
+    np.testing.assert_allclose(ensemble(wild, *rest), ensemble(edge, *rest), rtol=1e-4)
 
 
 def test_a_reward_looks_only_at_its_inputs() -> None:
@@ -88,13 +101,63 @@ def test_a_reward_looks_only_at_its_inputs() -> None:
     assert not np.allclose(ensemble(*first), ensemble(second[0], *first[1:]))
 
 
-def test_the_reward_is_the_normalised_mean_of_the_members() -> None:
+@pytest.mark.parametrize("pessimism", [0.0, 0.5, 2.0])
+def test_the_reward_is_the_normalised_mean_of_the_members_less_their_disagreement(
+    pessimism: float,
+) -> None:
     ensemble = fresh()
-    shifted = replace(ensemble, state=replace(ensemble.state, mean=2.0, scale=4.0))
-    expected = (ensemble.members(*batch(5)).mean(axis=0) - 2) / 4
-    reward = shifted(*batch(5))
+    mean, scale = np.array([1.0, -1, 3]), np.array([1.0, 2, 0.5])
+    state = replace(
+        ensemble.state, member_mean=mean, member_scale=scale, mean=2.0, scale=4.0
+    )
+    model = ensemble.model.model_copy(update={"pessimism": pessimism})
+    raw = (ensemble.members(*batch(5)) - mean[:, None]) / scale[:, None]
+    expected = (raw.mean(axis=0) - pessimism * raw.std(axis=0) - 2) / 4
+    reward = replace(ensemble, state=state, model=model)(*batch(5))
     assert reward.dtype == np.float32
-    np.testing.assert_allclose(reward, expected, atol=1e-6)
+    np.testing.assert_allclose(reward, expected, atol=1e-5)
+
+
+def test_pessimism_takes_reward_away_where_the_members_disagree() -> None:
+    # Of an observation (a, b) one member says a + b, the other a - b.
+    model = RewardModel(hidden=(), members=2, inputs=("observation",), pessimism=1.0)
+    start = initial(model, PLANE, clips(), np.random.default_rng(0))
+    weight = np.array([[[1.0], [1.0]], [[1.0], [-1.0]]], dtype=np.float32)
+    state = replace(
+        start.state,
+        parameters={"weight_0": weight, "bias_0": np.zeros((2, 1, 1), dtype=np.float32)},
+        input_mean=np.zeros(2, dtype=np.float32),
+        input_scale=np.ones(2, dtype=np.float32),
+    )
+    # At (1, 0) both say 1; at (1, 3) they say 4 and -2: mean 1, deviation 3.
+    seen = np.array([[1, 0], [1, 3]], dtype=np.float32)
+    rest = (np.zeros(2, dtype=np.int64), seen, np.zeros(2, dtype=bool))
+    np.testing.assert_allclose(replace(start, state=state)(seen, *rest), [1, -2])
+
+
+@pytest.mark.parametrize("pessimism", [0.0, 1.5])
+def test_members_are_brought_together_before_they_are_compared(pessimism: float) -> None:
+    # Two members that differ by offset and scale alone agree everywhere.
+    model = RewardModel(hidden=(), members=2, inputs=("observation",), pessimism=pessimism)
+    cut = clips()
+    start = initial(model, PLANE, cut, np.random.default_rng(0))
+    one = np.array([[1.0], [-2.0]], dtype=np.float32)
+    parameters = {
+        "weight_0": np.stack([one, 30 * one]),
+        "bias_0": np.array([[[0.0]], [[100.0]]], dtype=np.float32),
+    }
+    same = replace(start, state=replace(start.state, parameters=parameters)).normalised_on(cut)
+    alone = replace(
+        start,
+        model=model.model_copy(update={"members": 1, "pessimism": 0.0}),
+        state=replace(
+            start.state,
+            parameters={name: array[:1] for name, array in parameters.items()},
+            member_mean=np.zeros(1),
+            member_scale=np.ones(1),
+        ),
+    ).normalised_on(cut)
+    np.testing.assert_allclose(same(*batch(9)), alone(*batch(9)), atol=1e-4)
 
 
 def test_the_return_of_a_segment_leaves_its_padding_out() -> None:

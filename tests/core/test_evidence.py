@@ -201,6 +201,21 @@ def test_segments_that_share_a_place_say_nothing_of_each_other() -> None:
     assert stated(tied=[[0, 1, 0]], places=[1]) == [[0, 2]]
 
 
+def equal(**given: Any) -> list[list[int]]:
+    """The places of clips 7, 8, 9 that are said to be shared."""
+    (equals,) = rankings([[7, 8, 9]], **given).equals
+    found: list[list[int]] = np.argwhere(equals).tolist()
+    return found
+
+
+def test_places_are_shared_where_that_is_said_of_a_named_one() -> None:
+    assert equal() == []
+    assert equal(tied=[[0, 1, 0]]) == [[0, 1]]
+    assert equal(tied=[[0, 1, 1]]) == [[0, 1], [0, 2], [1, 2]]
+    assert equal(tied=[[0, 1, 1]], places=[1]) == [[0, 1], [0, 2]]
+    assert equal(tied=[[0, 0, 1]], places=[1]) == []
+
+
 @pytest.mark.usefixtures("unchecked")
 def test_ties_are_told_of_every_place() -> None:
     with pytest.raises(ShapeError, match=r"Rankings: expected tied of shape \(1, 3\)"):

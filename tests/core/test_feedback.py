@@ -5,22 +5,39 @@ from typing import Any
 import numpy as np
 import pytest
 from gymnasium import spaces
-from rlhf_core.feedback._comparisons import Comparisons
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from rlhf_core.annotators.crowd import Crowd
 from rlhf_core.annotators.synthetic import Synthetic
-from rlhf_core.environments.factory import Spaces
-from rlhf_core.evidence import Choice, Preferences, Request
+from rlhf_core.environments.factory import Environment, Spaces
+from rlhf_core.errors import ConfigurationError
+from rlhf_core.evidence import (
+    NOBODY,
+    WHOLE,
+    Answers,
+    Choice,
+    Preferences,
+    Request,
+    answers,
+)
 from rlhf_core.feedback import FeedbackState, FeedbackStrategy
+from rlhf_core.feedback._forms import Form
+from rlhf_core.feedback._learning import RewardLearning
 from rlhf_core.feedback._nothing import reference_count
 from rlhf_core.feedback.constant import Constant
+from rlhf_core.feedback.direct_reward import DirectReward
+from rlhf_core.feedback.mixed import LEAST_SHARE, Mixed
 from rlhf_core.feedback.preference import Preference
 from rlhf_core.feedback.random_network import RandomNetwork
 from rlhf_core.feedback.shuffled_labels import ShuffledLabels
 from rlhf_core.feedback.sign_flipped import SignFlipped
 from rlhf_core.feedback.true_reward import TrueReward
+from rlhf_core.optimisers.ppo import PPO
 from rlhf_core.rewards import EnvironmentReward
-from rlhf_core.segments import true_rewards
-from tests.core.examples import LINE, annotations, played
+from rlhf_core.types import Metrics
+from tests.core.examples import LINE, annotations, labels, played, rankings, ratings, truth
 
 SETTINGS: dict[str, Any] = {
     "segment_steps": 3,
@@ -28,48 +45,95 @@ SETTINGS: dict[str, Any] = {
     "reward_model": {"hidden": [4], "members": 2, "epochs": 2},
 }
 ROLLOUTS, REWARDS = played(9, 2, 12)
-COMPARING: list[Comparisons] = [
+PREFERENCE, SHUFFLED, FLIPPED = (
     kind.model_validate(SETTINGS) for kind in (Preference, ShuffledLabels, SignFlipped)
-]
-LABELS = Preferences(
-    np.array([[0, 1], [2, 3], [4, 5], [6, 7]]), np.array([0, 0.25, 0.5, 1]), np.ones(4)
+)
+COMPARING: list[RewardLearning] = [PREFERENCE, SHUFFLED, FLIPPED]
+SAID = labels(
+    Preferences(
+        np.array([[0, 1], [2, 3], [4, 5], [6, 7]]), np.array([0, 0.25, 0.5, 1]), np.ones(4)
+    ),
+    rankings([[0, 1, 2, 3], [4, 5, NOBODY, NOBODY]], places=[2, 1]),
+    ratings([0, 1, 2], [0.5, -1, 3]),
 )
 
 
-def ask(strategy: FeedbackStrategy, labels: int = 5, seed: int = 0) -> Request:
+def strategy(kind: type[RewardLearning] = Preference, **changes: Any) -> RewardLearning:
+    return kind.model_validate({**SETTINGS, **changes})
+
+
+def ask(
+    strategy: FeedbackStrategy, labels: int = 5, seed: int = 0, state: FeedbackState | None = None
+) -> Request:
     rng = np.random.default_rng(seed)
-    return strategy.ask(strategy.initial(), ROLLOUTS, labels, LINE, rng)
+    return strategy.ask(state or strategy.initial(), ROLLOUTS, labels, LINE, rng)
+
+
+def answered(request: Request, teacher: Any = None, seed: int = 0) -> Answers:
+    rng = np.random.default_rng(seed)
+    teacher = teacher or Synthetic()
+    state = teacher.prepare(Environment(id="CartPole-v1"), PPO(), rng)
+    return teacher.answer(state, request, truth(request, ROLLOUTS, REWARDS), rng)[1]  # type: ignore[no-any-return]
+
+
+def told(
+    strategy: FeedbackStrategy,
+    state: FeedbackState,
+    request: Request,
+    given: Answers | None = None,
+    seed: int = 0,
+) -> tuple[FeedbackState, Metrics]:
+    rng = np.random.default_rng(seed)
+    given = answered(request, seed=seed) if given is None else given
+    return strategy.tell(state, request, given, LINE, rng)
 
 
 def tell(
     strategy: FeedbackStrategy, state: FeedbackState, request: Request, seed: int = 0
 ) -> FeedbackState:
-    rng = np.random.default_rng(seed)
-    answers = Synthetic().answer(request, true_rewards(REWARDS, request.segments), rng)
-    return strategy.tell(state, request, answers, LINE, rng)[0]
+    return told(strategy, state, request, seed=seed)[0]
 
 
-def test_preferences_are_told_as_they_are() -> None:
-    assert COMPARING[0].labels(LABELS, np.random.default_rng(0)) is LABELS
+@pytest.mark.parametrize(
+    "honest", [PREFERENCE, DirectReward(), Mixed()], ids=lambda strategy: strategy.kind
+)
+def test_labels_are_told_as_they_are(honest: RewardLearning) -> None:
+    assert honest.told(SAID, np.random.default_rng(0)) is SAID
 
 
 def test_flipped_labels_say_the_opposite() -> None:
-    told = COMPARING[2].labels(LABELS, np.random.default_rng(0))
-    np.testing.assert_array_equal(told.target, [1, 0.75, 0.5, 0])
-    np.testing.assert_array_equal(told.pair, LABELS.pair)
+    said = FLIPPED.told(SAID, np.random.default_rng(0))
+    np.testing.assert_array_equal(said.preferences.target, [1, 0.75, 0.5, 0])
+    np.testing.assert_array_equal(said.preferences.pair, SAID.preferences.pair)
+    np.testing.assert_array_equal(said.ratings.value, [-0.5, 1, -3])
+    # 0 was best and 1 second of four: every pair that this states, the other way round.
+    pairs = [[1, 0], [2, 0], [3, 0], [2, 1], [3, 1], [5, 4]]
+    assert sorted(said.rankings.items.tolist()) == sorted(pairs)
+    assert said.rankings.places.tolist() == [1] * 6
+    assert len(said.ranking_weight) == 6
 
 
 def test_shuffled_labels_are_the_same_answers_to_other_questions() -> None:
-    told = COMPARING[1].labels(LABELS, np.random.default_rng(0))
-    assert sorted(told.target) == sorted(LABELS.target)
-    assert not np.array_equal(told.target, LABELS.target)
-    np.testing.assert_array_equal(told.pair, LABELS.pair)
+    said = SHUFFLED.told(SAID, np.random.default_rng(0))
+    assert sorted(said.preferences.target) == sorted(SAID.preferences.target)
+    assert not np.array_equal(said.preferences.target, SAID.preferences.target)
+    np.testing.assert_array_equal(said.preferences.pair, SAID.preferences.pair)
+    assert sorted(said.ratings.value) == sorted(SAID.ratings.value)
+    np.testing.assert_array_equal(said.ratings.segment, SAID.ratings.segment)
+    # Every group keeps its clips and its empty places.
+    assert sorted(said.rankings.items[0]) == [0, 1, 2, 3]
+    assert said.rankings.items[1, 2:].tolist() == [NOBODY, NOBODY]
+    firsts = [
+        SHUFFLED.told(SAID, np.random.default_rng(seed)).rankings.items[0, 0]
+        for seed in range(400)
+    ]
+    assert np.abs(np.bincount(firsts) - 100).max() < 40
 
 
 @pytest.mark.parametrize("strategy", COMPARING, ids=lambda s: s.kind)
-def test_a_request_asks_for_as_many_pairs_as_there_are_labels(strategy: Comparisons) -> None:
+def test_a_request_asks_for_as_many_pairs_as_there_are_labels(strategy: RewardLearning) -> None:
     request = ask(strategy, labels=5)
-    assert len(request.queries) == 5
+    assert len(request.queries) == request.labels == 5
     assert request.segments.steps == 3
     # Only segments that are asked about travel to the annotator, each once.
     assert sorted(np.unique(request.queries.items)) == list(range(len(request.segments)))
@@ -86,8 +150,9 @@ def test_without_labels_nothing_is_asked_and_the_reward_still_has_a_scale() -> N
     request = ask(strategy, labels=0)
     assert len(request.queries) == 0
     state = tell(strategy, strategy.initial(), request)
-    assert state.segments is None
+    assert state.evidence is None
     assert state.preferences is None
+    assert state.asked == 0
     assert state.ensemble is not None
     assert state.ensemble.scale != 1
 
@@ -96,12 +161,13 @@ def test_every_answer_is_kept_and_speaks_of_its_own_segments() -> None:
     strategy = COMPARING[0]
     first, second = ask(strategy, labels=3, seed=0), ask(strategy, labels=2, seed=1)
     state = tell(strategy, tell(strategy, strategy.initial(), first), second)
-    assert state.segments is not None
+    assert state.evidence is not None
     assert state.preferences is not None
-    assert len(state.segments) == len(first.segments) + len(second.segments)
+    assert state.asked == 5
+    assert len(state.evidence.segments) == len(first.segments) + len(second.segments)
     assert len(state.preferences) == 5
     for pair, request, query in [(0, first, 0), (2, first, 2), (3, second, 0), (4, second, 1)]:
-        kept = state.segments.observations[state.preferences.pair[pair]]
+        kept = state.evidence.segments.observations[state.preferences.pair[pair]]
         asked = request.segments.observations[request.queries.items[query]]
         np.testing.assert_array_equal(kept, asked)
 
@@ -109,16 +175,16 @@ def test_every_answer_is_kept_and_speaks_of_its_own_segments() -> None:
 def test_a_skipped_query_teaches_nothing() -> None:
     strategy, rng = COMPARING[0], np.random.default_rng(0)
     request = ask(strategy, labels=3)
-    answers = annotations([0, 1, 2], [Choice.SKIP, Choice.LEFT, Choice.SKIP])
-    state, _ = strategy.tell(strategy.initial(), request, answers, LINE, rng)
+    said = answers(annotations([0, 1, 2], [Choice.SKIP, Choice.LEFT, Choice.SKIP]))
+    state, _ = strategy.tell(strategy.initial(), request, said, LINE, rng)
     assert state.preferences is not None
     np.testing.assert_array_equal(state.preferences.pair, request.queries.items[1:2])
 
 
 def test_answers_that_are_all_skipped_leave_the_reward_unfitted() -> None:
     strategy, rng = COMPARING[0], np.random.default_rng(0)
-    answers = annotations([0, 1], [Choice.SKIP, Choice.SKIP])
-    state, metrics = strategy.tell(strategy.initial(), ask(strategy, labels=2), answers, LINE, rng)
+    said = answers(annotations([0, 1], [Choice.SKIP, Choice.SKIP]))
+    state, metrics = strategy.tell(strategy.initial(), ask(strategy, labels=2), said, LINE, rng)
     assert metrics == {}
     assert state.ensemble is not None
 
@@ -184,7 +250,7 @@ def test_the_random_network_is_drawn_once_and_then_kept() -> None:
 def test_the_random_network_is_told_nothing_of_the_answers() -> None:
     control = RandomNetwork()
     request, rng = ask(control), np.random.default_rng(0)
-    state, metrics = control.tell(control.initial(), request, annotations([], []), LINE, rng)
+    state, metrics = control.tell(control.initial(), request, answers(), LINE, rng)
     assert state.preferences is None
     assert metrics == {}
 
@@ -204,10 +270,250 @@ def test_spaces_with_categories_are_rewarded_too() -> None:
         )
     )  # fmt: skip
     request = strategy.ask(strategy.initial(), discrete, 3, categories, rng)
-    answers = annotations([0, 1, 2], [Choice.LEFT, Choice.RIGHT, Choice.LEFT])
-    state, _ = strategy.tell(strategy.initial(), request, answers, categories, rng)
+    said = answers(annotations([0, 1, 2], [Choice.LEFT, Choice.RIGHT, Choice.LEFT]))
+    state, _ = strategy.tell(strategy.initial(), request, said, categories, rng)
     reward = strategy.reward(state, categories)
     assert not isinstance(reward, EnvironmentReward)
     paid = reward(np.arange(130), np.zeros(130, np.int64), np.arange(130), np.zeros(130, bool))
     assert paid.shape == (130,)
     assert np.isfinite(paid).all()
+
+
+@pytest.mark.parametrize("group", [2, 3, 5])
+@pytest.mark.parametrize("wanted", [1, 4, 9])
+def test_a_ranking_costs_a_label_less_than_it_has_clips(group: int, wanted: int) -> None:
+    request = ask(strategy(form="ranking", group_size=group), wanted)
+    if wanted < group - 1:
+        assert request.questions == 0
+        return
+    assert request.rankings is not None
+    assert request.rankings.items.shape == (wanted // (group - 1), group)
+    assert request.places == group - 1
+    # What is left over is not counted as asked, and so is asked in a later round.
+    assert request.labels == wanted - wanted % (group - 1)
+    assert len(request.queries) == 0
+
+
+def test_the_best_of_a_group_costs_one_label() -> None:
+    request = ask(strategy(form="best_of", group_size=4), 5)
+    assert request.rankings is not None
+    assert request.rankings.items.shape == (5, 4)
+    assert (request.places, request.labels) == (1, 5)
+
+
+@pytest.mark.parametrize("rated", ["rating", "signal"])
+def test_a_rating_is_asked_of_a_clip_or_of_a_moment_in_it(rated: str) -> None:
+    given = strategy(DirectReward, rated=rated, likelihoods={"delay_steps": [1, 2]})
+    request = ask(given, 20)
+    assert request.ratings is not None
+    clip, step = request.ratings.T
+    assert len(clip) == request.labels == 20
+    assert sorted(clip) == list(range(20))
+    if rated == "rating":
+        assert set(step.tolist()) == {WHOLE}
+    else:
+        # Late enough that something was reacted to, and not after the clip's end; the shorter
+        # episode of two steps leaves its last one.
+        length = request.segments.mask[clip].sum(axis=1)
+        assert ((step >= 1) & (step < length)).all()
+        assert set(step[length == 3].tolist()) == {1, 2}
+
+
+FORMS = [form.value for form in Form]
+SHARES = st.dictionaries(st.sampled_from(FORMS), st.floats(0, 100), min_size=1).filter(
+    lambda shares: sum(shares.values()) > 1e-6 and not {"ranking", "best_of"} <= shares.keys()
+)
+
+
+@given(SHARES, st.integers(0, 500))
+def test_fixed_shares_add_up_and_are_within_a_label_of_exact(
+    shares: dict[str, float], wanted: int
+) -> None:
+    counts = Mixed.model_validate({"shares": shares}).split(wanted, lambda form: 1.0)
+    assert sum(counts.values()) == wanted
+    total = sum(shares.values())
+    for form, count in counts.items():
+        assert abs(count - wanted * shares[form] / total) < 1 + 1e-6
+    assert set(counts) == {form for form, share in shares.items() if share > 0}
+
+
+@given(st.lists(st.floats(0, 10), min_size=3, max_size=3), st.integers(0, 500))
+def test_labels_go_where_they_tell_most(worth: list[float], wanted: int) -> None:
+    mixed = Mixed(split_by="information")
+    forms = dict(zip(mixed.forms(), worth, strict=True))
+    counts = mixed.split(wanted, lambda form: forms[form])
+    assert sum(counts.values()) == wanted
+    order = sorted(forms, key=lambda form: forms[form])
+    assert counts[order[0]] <= counts[order[1]] + 1
+    assert counts[order[1]] <= counts[order[2]] + 1
+
+
+def test_information_is_weighed_by_its_price() -> None:
+    shares = {"comparison": 1, "rating": 1}
+    dear = {"split_by": "information", "shares": shares, "prices": {"rating": 3}}
+    mixed = Mixed.model_validate(dear)
+    assert mixed.split(100, lambda form: 1.0) == {"comparison": 75, "rating": 25}
+    known = {Form.COMPARISON: 0.1, Form.RATING: 0.9}
+    assert mixed.split(100, lambda form: known[form]) == {"comparison": 25, "rating": 75}
+    assert mixed.split(100, lambda form: 0.0) == {"comparison": 50, "rating": 50}
+
+
+@pytest.mark.parametrize("worth", [(1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (1.0, 1.0, 0.0)])
+def test_every_form_gets_a_tenth_so_that_its_worth_is_seen(worth: tuple[float, ...]) -> None:
+    mixed = Mixed(split_by="information")
+    known = dict(zip(mixed.forms(), worth, strict=True))
+    counts = mixed.split(1000, lambda form: known[form])
+    assert min(counts.values()) >= 1000 * LEAST_SHARE
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"shares": {"comparison": 0}}, "expected at least one above 0, actual: all 0"),
+        ({"shares": {}}, "at least 1"),
+        ({"shares": {"ranking": 1, "best_of": 1}}, "expected ranking or best_of, actual: both"),
+        ({"shares": {"rating": -1}}, "greater than or equal to 0"),
+        ({"shares": {"ratings": 1}}, "'comparison', 'ranking'"),
+        ({"prices": {"rating": 0}}, "greater than 0"),
+    ],
+)
+def test_shares_that_cannot_be_split_are_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Mixed.model_validate(fields)
+
+
+def test_a_mixed_request_holds_every_form_and_no_clip_twice() -> None:
+    mixed = strategy(Mixed, shares={"comparison": 2, "ranking": 3, "rating": 1, "signal": 1})
+    request = ask(mixed, 14)
+    assert request.rankings is not None
+    assert request.ratings is not None
+    assert (len(request.queries), len(request.rankings), len(request.ratings)) == (4, 2, 4)
+    assert request.labels == 4 + 2 * 3 + 4
+    asked = [request.queries.items, request.rankings.items, request.ratings[:, :1]]
+    shown = np.concatenate([items.ravel() for items in asked])
+    assert sorted(shown) == list(range(len(request.segments)))
+
+
+def test_audit_questions_are_a_share_and_known_by_their_clips() -> None:
+    request = ask(strategy(audit=0.25, queries={"kind": "disagreement"}), 8)
+    assert request.audit is not None
+    assert len(request.audit) == len(request.segments)
+    audited = request.audit[request.queries.items]
+    assert (audited[:, 0] == audited[:, 1]).all()
+    assert audited[:, 0].sum() == 2
+    assert ask(strategy(audit=0.0), 8).audit is not None
+    assert not np.any(ask(strategy(audit=0.0), 8).audit)
+    assert np.all(ask(strategy(audit=1.0), 8).audit)
+
+
+def linear(given: RewardLearning, weight: float) -> FeedbackState:
+    """A state in which clips 0 and 1 are known, with a reward of `weight` times what is seen."""
+    from dataclasses import replace
+
+    first = ask(given, 1)
+    state, _ = told(given, given.initial(), first)
+    ensemble = state.ensemble
+    assert ensemble is not None
+    parameters = {name: np.zeros_like(array) for name, array in ensemble.parameters.items()}
+    parameters["weight_0"][:, 0] = weight
+    return replace(state, ensemble=replace(ensemble, parameters=parameters))
+
+
+@pytest.mark.parametrize(("weight", "accuracy"), [(1.0, 1.0), (-1.0, 0.0)])
+def test_fresh_accuracy_is_that_of_the_reward_before_it_sees_the_labels(
+    weight: float, accuracy: float
+) -> None:
+    # Trajectories pay what they show next, so the true order is that of what is seen.
+    given = strategy(reward_model={**SETTINGS["reward_model"], "hidden": []})
+    request = ask(given, 6, seed=4)
+    _, metrics = told(given, linear(given, weight), request)
+    assert metrics["reward/fresh_accuracy"] == accuracy
+    strict = (answered(request).comparisons.choice != Choice.EQUAL).sum()
+    assert metrics["reward/fresh_pairs"] == strict
+
+
+def test_fresh_accuracy_is_that_of_the_audit_where_there_is_one() -> None:
+    model = {**SETTINGS["reward_model"], "hidden": []}
+    given = strategy(audit=0.5, reward_model=model)
+    request = ask(given, 8, seed=4)
+    assert request.audit is not None
+    said = answered(request)
+    right = said.comparisons.choice.copy()
+    audited = request.audit[request.queries.items[:, 0]]
+    # Of what was chosen the annotator says the opposite, of the audit the truth.
+    turned = np.where(audited, right, 1 - right)
+    given_back = answers(annotations(said.comparisons.query, turned.tolist()))
+    _, metrics = told(given, linear(given, 1.0), request, given_back)
+    assert metrics["reward/fresh_accuracy"] == 1
+    assert metrics["reward/fresh_pairs"] == audited.sum() == 4
+
+
+def test_nothing_is_fresh_in_the_first_round_or_without_answers() -> None:
+    given = strategy()
+    state, metrics = told(given, given.initial(), ask(given, 4))
+    assert not {"reward/fresh_accuracy", "reward/fresh_pairs"} & metrics.keys()
+    _, metrics = told(given, state, ask(given, 0))
+    assert not {"reward/fresh_accuracy", "reward/fresh_pairs"} & metrics.keys()
+
+
+@pytest.mark.parametrize("audit", [0.0, 1.0])
+def test_questions_that_nobody_answers_are_asked_and_teach_nothing(audit: float) -> None:
+    given = strategy(audit=audit)
+    state, _ = told(given, given.initial(), ask(given, 4))
+    after, metrics = told(given, state, ask(given, 4, seed=1), answers())
+    assert after.asked == 8
+    assert after.evidence is state.evidence
+    assert "reward/fresh_pairs" not in metrics
+
+
+def test_the_trace_says_how_accuracy_and_ranking_moved() -> None:
+    given = strategy()
+    state, first = told(given, given.initial(), ask(given, 8))
+    assert state.trace.shape == (1, 2)
+    assert state.trace[0, 0] == first["reward/heldout_accuracy"]
+    assert np.isnan(state.trace[0, 1])
+    assert "reward/rank_stability" not in first
+    state, second = told(given, state, ask(given, 8, seed=1))
+    np.testing.assert_array_equal(
+        state.trace[1], [second["reward/heldout_accuracy"], second["reward/rank_stability"]]
+    )
+    assert -1 <= second["reward/rank_stability"] <= 1
+
+
+def test_a_crowd_is_measured_and_a_single_teacher_is_not() -> None:
+    given = strategy()
+    request = ask(given, 20)
+    _, metrics = told(given, given.initial(), request, answered(request, Crowd(workers=5)))
+    assert 0.5 < metrics["feedback/worker_competence"] <= 1
+    assert -1 <= metrics["feedback/krippendorff_alpha"] <= 1
+    _, metrics = told(given, given.initial(), request)
+    assert not {"feedback/worker_competence", "feedback/krippendorff_alpha"} & metrics.keys()
+
+
+@pytest.mark.parametrize("crowd", [{"redundancy": 1}, {"redundancy": 3}])
+@pytest.mark.parametrize("form", ["comparison", "ranking", "best_of"])
+def test_every_metric_of_a_crowd_is_a_number(crowd: dict[str, int], form: str) -> None:
+    # With one judgement a question, or rankings alone, agreement beyond chance is not defined.
+    given = strategy(form=form)
+    request = ask(given, 12)
+    _, metrics = told(given, given.initial(), request, answered(request, Crowd(**crowd)))
+    assert {name for name, value in metrics.items() if not np.isfinite(value)} == set()
+
+
+REFUSED: list[tuple[RewardLearning, list[int], list[int], int, str]] = [
+    (Preference(), [0, 0], [100, 100], 200, r"budget.labels: expected at least 1 for .*compariso"),
+    (Preference(form=Form.RANKING), [1, 1], [999, 999], 200, "expected at least 3 .*ranking"),
+    (Preference(), [9], [100], 49, "feedback.segment_steps: expected at most 49"),
+    (Preference(), [9, 51], [20, 100], 50, "at most 50 in round 2, .*comparison.*actual: 51"),
+    (Preference(form=Form.RANKING), [76], [100], 50, "at most 75 in round 1"),
+    (Preference(form=Form.BEST_OF), [26], [100], 50, "at most 25 in round 1"),
+    (DirectReward(), [101], [100], 50, "at most 100 in round 1"),
+]
+
+
+@pytest.mark.parametrize(("given", "asked", "steps", "horizon", "message"), REFUSED)
+def test_a_budget_that_cannot_work_is_refused(
+    given: RewardLearning, asked: list[int], steps: list[int], horizon: int, message: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        given.check_fit(asked, steps, horizon)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,11 +11,11 @@ from scipy.special import log_expit
 
 from rlhf_core.environments.factory import Spaces
 from rlhf_core.evidence import Preferences
-from rlhf_core.rewards.fitting import fit_preferences
-from rlhf_core.rewards.model import RewardModel
+from rlhf_core.rewards import fitting
+from rlhf_core.rewards.model import Labels, Likelihoods, RewardModel
 from rlhf_core.rewards.network import RewardEnsemble, initial, transitions
 from rlhf_core.types import Metrics, Segments
-from tests.core.examples import LINE, segments
+from tests.core.examples import LINE, labels, rankings, ratings, segments
 
 STEPS = 5
 SMALL = RewardModel(
@@ -49,11 +50,24 @@ def labelled(returns: np.ndarray, truth: float = 1.0) -> Preferences:
     return Preferences(pair, target, np.ones(len(pair)))
 
 
+def learn(
+    ensemble: RewardEnsemble,
+    clips: Segments,
+    told: Labels,
+    seed: int = 0,
+    unlabelled: Segments | None = None,
+    **likelihoods: Any,
+) -> tuple[RewardEnsemble, Metrics]:
+    settings = Likelihoods(**likelihoods)
+    rng = np.random.default_rng(seed)
+    return fitting.fit(ensemble, clips, told, settings, unlabelled or clips, rng)
+
+
 def fit(
-    model: RewardModel, clips: Segments, preferences: Preferences, seed: int = 0
+    model: RewardModel, clips: Segments, preferences: Preferences, seed: int = 0, **more: Any
 ) -> tuple[RewardEnsemble, Metrics]:
     ensemble = initial(model, LINE, clips, np.random.default_rng(seed))
-    return fit_preferences(ensemble, model, clips, preferences, np.random.default_rng(seed))
+    return learn(ensemble, clips, labels(preferences), seed, **more)
 
 
 def equal(first: RewardEnsemble, second: RewardEnsemble, member: int | None = None) -> bool:
@@ -67,12 +81,18 @@ def equal(first: RewardEnsemble, second: RewardEnsemble, member: int | None = No
 def learned(shuffled: bool) -> tuple[RewardEnsemble, Metrics]:
     """The ensemble that 300 labels on the wide world teach."""
     clips, returns = wide_world(300)
-    labels = labelled(returns)
+    said = labelled(returns)
     if shuffled:
-        labels = replace(labels, target=np.random.default_rng(5).permutation(labels.target))
-    model = RewardModel(hidden=(16,), members=3, learning_rate=3e-3, epochs=20, batch_size=16)
-    rng = np.random.default_rng(0)
-    return fit_preferences(initial(model, SPACE, clips, rng), model, clips, labels, rng)
+        said = replace(said, target=np.random.default_rng(5).permutation(said.target))
+    return learn(wide_ensemble(clips), clips, labels(said))
+
+
+WIDE = RewardModel(hidden=(16,), members=3, learning_rate=3e-3, epochs=20, batch_size=16)
+
+
+def wide_ensemble(clips: Segments, **changes: Any) -> RewardEnsemble:
+    model = WIDE.model_copy(update=changes)
+    return initial(model, SPACE, clips, np.random.default_rng(0))
 
 
 def accuracy(ensemble: RewardEnsemble) -> float:
@@ -113,10 +133,10 @@ SLOW = SMALL.model_copy(update={"learning_rate": 1e-4})
 @pytest.mark.parametrize("fold", [0, 1, 2])
 def test_a_member_never_trains_on_the_labels_of_its_own_fold(fold: int) -> None:
     clips, returns = world(30)
-    labels = labelled(returns)
+    said = labelled(returns)
     mine = np.arange(30) % 3 == fold
-    softened = replace(labels, target=np.where(mine, 0.2 + 0.6 * labels.target, labels.target))
-    first, metrics = fit(SLOW, clips, labels)
+    softened = replace(said, target=np.where(mine, 0.2 + 0.6 * said.target, said.target))
+    first, metrics = fit(SLOW, clips, said)
     second, _ = fit(SLOW, clips, softened)
     assert metrics["reward/fit_epochs"] == 3
     assert [equal(first, second, member) for member in range(3)] == [m == fold for m in range(3)]
@@ -125,10 +145,10 @@ def test_a_member_never_trains_on_the_labels_of_its_own_fold(fold: int) -> None:
 def test_members_share_folds_when_there_are_more_of_them() -> None:
     model = SLOW.model_copy(update={"members": 5})
     clips, returns = world(30)
-    labels = labelled(returns)
+    said = labelled(returns)
     mine = np.arange(30) % 3 == 1
-    softened = replace(labels, target=np.where(mine, 0.2 + 0.6 * labels.target, labels.target))
-    first, second = (fit(model, clips, some)[0] for some in (labels, softened))
+    softened = replace(said, target=np.where(mine, 0.2 + 0.6 * said.target, said.target))
+    first, second = (fit(model, clips, some)[0] for some in (said, softened))
     kept = [equal(first, second, member) for member in range(5)]
     assert kept == [False, True, False, False, True]
 
@@ -137,14 +157,12 @@ def test_a_fit_that_only_hurts_is_undone() -> None:
     # The held-out fold says the opposite of the labels that are trained on.
     model = SMALL.model_copy(update={"members": 1, "epochs": 50, "patience": 4})
     clips, returns = world(60)
-    labels = labelled(returns)
-    opposite = np.where(np.arange(60) % 3 == 0, 1 - labels.target, labels.target)
+    said = labelled(returns)
+    opposite = np.where(np.arange(60) % 3 == 0, 1 - said.target, said.target)
     start = initial(model, LINE, clips, np.random.default_rng(0))
     # First learn the truth, so that more truth makes the opposite ever less likely.
-    start, _ = fit_preferences(start, model, clips, labels, np.random.default_rng(0))
-    end, metrics = fit_preferences(
-        start, model, clips, replace(labels, target=opposite), np.random.default_rng(0)
-    )
+    start, _ = learn(start, clips, labels(said))
+    end, metrics = learn(start, clips, labels(replace(said, target=opposite)))
     assert equal(start, end)
     assert metrics["reward/fit_epochs"] == 4
     assert metrics["reward/heldout_accuracy"] < 0.5
@@ -152,12 +170,12 @@ def test_a_fit_that_only_hurts_is_undone() -> None:
 
 def test_losses_are_those_of_the_kept_weights_on_each_members_own_labels() -> None:
     clips, returns = world(30)
-    labels = labelled(returns, truth=0.9)
-    ensemble, metrics = fit(SMALL, clips, labels)
+    said = labelled(returns, truth=0.9)
+    ensemble, metrics = fit(SMALL, clips, said)
     margin = ensemble.segment_returns(clips)[:, 1::2] - ensemble.segment_returns(clips)[:, ::2]
-    loss = -labels.target * log_expit(margin) - (1 - labels.target) * log_expit(-margin)
+    loss = -said.target * log_expit(margin) - (1 - said.target) * log_expit(-margin)
     held_out = np.arange(30) % 3 == np.arange(3)[:, None]
-    right = (margin > 0) == (labels.target > 0.5)
+    right = (margin > 0) == (said.target > 0.5)
     train = np.mean([loss[m, ~held_out[m]].mean() for m in range(3)])
     heldout = np.mean([loss[m, held_out[m]].mean() for m in range(3)])
     assert metrics["reward/train_loss"] == pytest.approx(train, rel=1e-4)
@@ -182,20 +200,20 @@ def test_padding_counts_for_nothing() -> None:
 
 def test_a_label_of_weight_0_counts_for_nothing() -> None:
     clips, returns = world(20)
-    labels = labelled(returns)
+    said = labelled(returns)
     weight = np.where(np.arange(20) % 4 == 0, 0.0, 1.0)
-    flipped = np.where(weight == 0, 1 - labels.target, labels.target)
-    first, metrics = fit(SMALL, clips, replace(labels, weight=weight))
-    second, again = fit(SMALL, clips, replace(labels, weight=weight, target=flipped))
+    flipped = np.where(weight == 0, 1 - said.target, said.target)
+    first, metrics = fit(SMALL, clips, replace(said, weight=weight))
+    second, again = fit(SMALL, clips, replace(said, weight=weight, target=flipped))
     assert equal(first, second)
     assert metrics == again
 
 
 def test_a_side_does_not_matter() -> None:
     clips, returns = world(20)
-    labels = labelled(returns)
-    turned = Preferences(labels.pair[:, ::-1], 1 - labels.target, labels.weight)
-    first, second = fit(SMALL, clips, labels)[0], fit(SMALL, clips, turned)[0]
+    said = labelled(returns)
+    turned = Preferences(said.pair[:, ::-1], 1 - said.target, said.weight)
+    first, second = fit(SMALL, clips, said)[0], fit(SMALL, clips, turned)[0]
     # The last bias moves all rewards alike, so its gradient is rounding and nothing else.
     margins = [
         e.segment_returns(clips)[:, 1::2] - e.segment_returns(clips)[:, ::2]
@@ -211,9 +229,9 @@ def test_with_ties_alone_there_is_no_accuracy() -> None:
     assert np.isfinite(list(metrics.values())).all()
 
 
-@pytest.mark.parametrize("labels", [1, 2, 4])
-def test_a_few_labels_are_enough_to_fit(labels: int) -> None:
-    clips, returns = world(labels)
+@pytest.mark.parametrize("pairs", [1, 2, 4])
+def test_a_few_labels_are_enough_to_fit(pairs: int) -> None:
+    clips, returns = world(pairs)
     ensemble, metrics = fit(SMALL, clips, labelled(returns))
     assert np.isfinite(list(metrics.values())).all()
     assert all(np.isfinite(array).all() for array in ensemble.state.parameters.values())
@@ -223,7 +241,295 @@ def test_the_scales_of_the_ensemble_are_left_alone() -> None:
     clips, returns = world(10)
     ensemble = initial(SMALL, LINE, clips, np.random.default_rng(0))
     ensemble = replace(ensemble, state=replace(ensemble.state, mean=3.0, scale=2.0))
-    rng = np.random.default_rng(0)
-    fitted, _ = fit_preferences(ensemble, SMALL, clips, labelled(returns), rng)
+    fitted, _ = learn(ensemble, clips, labels(labelled(returns)))
     assert (fitted.state.mean, fitted.state.scale) == (3.0, 2.0)
     np.testing.assert_array_equal(fitted.state.input_mean, ensemble.state.input_mean)
+
+
+GROUP = 4
+
+
+def told(form: str, clips: Segments, returns: np.ndarray) -> tuple[Labels, dict[str, str]]:
+    """What an oracle says of these clips in a form, and how the fit is to read it."""
+    groups = np.arange(len(returns)).reshape(-1, GROUP)
+    order = np.take_along_axis(groups, np.argsort(-returns[groups], axis=1), axis=1)
+    clip = np.arange(len(returns))
+    level = np.digitize(returns, np.quantile(returns, [0.25, 0.5, 0.75])).astype(np.float64)
+    said = {
+        "comparison": (labels(labelled(returns)), {}),
+        "davidson": (labels(labelled(returns)), {"ties": "davidson"}),
+        "ranking": (labels(ranked=rankings(order)), {}),
+        "best_of": (labels(ranked=rankings(order, places=np.ones(len(order), int))), {}),
+        "rating": (labels(rated=ratings(clip, returns)), {}),
+        "level": (labels(rated=ratings(clip, level)), {"ratings": "ordinal"}),
+    }
+    return said[form]
+
+
+@pytest.mark.parametrize(
+    ("form", "clips", "least"),
+    [
+        ("comparison", 600, 0.9),
+        ("davidson", 600, 0.9),
+        ("ranking", 600, 0.9),
+        ("best_of", 800, 0.9),
+        ("rating", 300, 0.9),
+        ("level", 300, 0.9),
+    ],
+)
+def test_every_form_recovers_a_linear_reward(form: str, clips: int, least: float) -> None:
+    shown, returns = wide_world(clips // 2)
+    said, likelihoods = told(form, shown, returns)
+    ensemble, metrics = learn(wide_ensemble(shown), shown, said, **likelihoods)
+    assert accuracy(ensemble) > least
+    assert metrics["reward/heldout_accuracy"] > least - 0.05
+    assert 0 <= metrics["reward/calibration_error"] < 0.3
+
+
+def test_forms_are_fitted_together() -> None:
+    # A fifth of the labels of each form alone would not do.
+    shown, returns = wide_world(300)
+    comparisons, orders, rated = (
+        told(form, shown, returns)[0] for form in ("comparison", "ranking", "rating")
+    )
+    some = np.arange(60)
+    compared = replace(
+        comparisons.preferences,
+        **{f: getattr(comparisons.preferences, f)[some] for f in ("pair", "target", "weight")},
+    )
+    ranked = rankings(orders.rankings.items[30:70])
+    marked = ratings(np.arange(300, 360), rated.ratings.value[300:360])
+    together = labels(compared, ranked, marked)
+    ensemble, metrics = learn(wide_ensemble(shown), shown, together)
+    assert accuracy(ensemble) > 0.88
+    assert metrics["reward/heldout_accuracy"] > 0.8
+    assert set(ensemble.state.heads) == {"log_scale", "offset", "log_noise"}
+
+
+def test_a_rating_of_a_moment_teaches_what_was_done_then() -> None:
+    # Only the step before the rated one is paid for; the rest of the clip is noise.
+    shown, _ = wide_world(400)
+    rng = np.random.default_rng(1)
+    step = rng.integers(1, STEPS, len(shown))
+    paid = shown.observations[:, :-1] @ TRUTH
+    value = paid[np.arange(len(shown)), step - 1]
+    said = labels(rated=ratings(np.arange(len(shown)), value, step))
+    right, _ = learn(wide_ensemble(shown), shown, said, delay_steps=(1, 1))
+    wrong, _ = learn(wide_ensemble(shown), shown, said, delay_steps=(0, 0))
+    assert accuracy(right) > 0.9
+    assert accuracy(wrong) < 0.8
+
+
+def changed(form: str, said: Labels, mine: np.ndarray) -> Labels:
+    """The same labels with other contents in a fold, so mildly that no fit becomes worse."""
+    if form == "ranking":
+        # Fewer named places say less.
+        places = np.where(mine, 1, said.rankings.places)
+        return said._replace(rankings=replace(said.rankings, places=places))
+    # Scales and levels are those of all ratings, so two values of the fold change places.
+    value = said.ratings.value.copy()
+    spot = np.flatnonzero(mine)
+    order = spot[np.argsort(value[spot])]
+    middle = len(order) // 2
+    value[order[middle]], value[order[middle - 1]] = value[order[middle - 1]], value[order[middle]]
+    return said._replace(ratings=replace(said.ratings, value=value))
+
+
+@pytest.mark.parametrize("form", ["ranking", "rating", "level"])
+@pytest.mark.parametrize("fold", [0, 1, 2])
+def test_no_form_is_trained_on_in_the_fold_of_the_member(form: str, fold: int) -> None:
+    clips, returns = world(60)
+    said, likelihoods = told(form, clips, returns)
+    count = max(len(said.rankings), len(said.ratings))
+    mine = np.arange(count) % 3 == fold
+    start = initial(SLOW, LINE, clips, np.random.default_rng(0))
+    first, metrics = learn(start, clips, said, **likelihoods)
+    second, other = learn(start, clips, changed(form, said, mine), **likelihoods)
+    assert metrics["reward/fit_epochs"] == other["reward/fit_epochs"] == 3
+    assert [equal(first, second, member) for member in range(3)] == [m == fold for m in range(3)]
+
+
+def test_without_labels_nothing_changes_and_nothing_is_measured() -> None:
+    clips, _ = world(3)
+    ensemble = initial(SMALL, LINE, clips, np.random.default_rng(0))
+    fitted, metrics = learn(ensemble, clips, labels())
+    assert fitted is ensemble
+    assert metrics == {}
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "smoothing": {"label_smoothing": 0.2},
+    "crop": {"temporal_crop": 0.5},
+    "pseudo": {"pseudo_labels": 2.0, "pseudo_confidence": 0.51},
+    "robust": {"robust": True},
+    "decays": {"weight_decay": (0.0, 0.1, 30.0)},
+    "batch of 2": {"batch_size": 2},
+    "everything": {
+        "label_smoothing": 0.1, "temporal_crop": 0.6, "pseudo_labels": 1.0, "robust": True,
+        "pseudo_confidence": 0.6, "weight_decay": (1e-4, 1.0),
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_every_option_changes_the_fit_and_gives_it_again(options: dict[str, Any]) -> None:
+    clips, returns = world(20, seed=3)
+    unlabelled, _ = world(10, seed=4)
+    plain = initial(SMALL, LINE, clips, np.random.default_rng(0))
+    start = replace(plain, model=SMALL.model_copy(update=options))
+    # All three forms at once, the groups of clips 4 i to 4 i + 3.
+    said = labels(
+        labelled(returns),
+        told("ranking", clips, returns)[0].rankings,
+        told("rating", clips, returns)[0].ratings,
+    )
+    (first, metrics), (again, same) = (
+        learn(start, clips, said, unlabelled=unlabelled) for _ in range(2)
+    )
+    assert equal(first, again)
+    assert metrics == same
+    assert np.isfinite(list(metrics.values())).all()
+    assert ("reward/mistake_rate" in metrics) == start.model.robust
+    assert not equal(first, learn(plain, clips, said, unlabelled=unlabelled)[0])
+    shapes = {name: array.shape for name, array in first.state.parameters.items()}
+    assert shapes == {name: array.shape for name, array in plain.state.parameters.items()}
+
+
+def test_each_member_keeps_the_weight_decay_that_its_held_out_labels_like() -> None:
+    # Decay of 200 x 3e-3 a step leaves no weight; none at all leaves what is right.
+    clips, returns = world(60)
+    none, both, heavy = (
+        fit(SMALL.model_copy(update={"weight_decay": w, "epochs": 10}), clips, labelled(returns))
+        for w in ((0.0,), (200.0, 0.0), (200.0,))
+    )
+    # The last bias moves all rewards alike, so its gradient is rounding and nothing else.
+    margins = [np.diff(e.segment_returns(clips), axis=1) for e, _ in (both, none)]
+    np.testing.assert_allclose(*margins, atol=1e-4)
+    assert both[1]["reward/heldout_loss"] == pytest.approx(none[1]["reward/heldout_loss"], abs=1e-5)
+    assert both[1]["reward/heldout_loss"] < heavy[1]["reward/heldout_loss"] - 0.1
+
+
+def test_on_noise_the_heavier_decay_is_kept() -> None:
+    clips, _ = world(60)
+    rng = np.random.default_rng(0)
+    noise = Preferences(
+        np.arange(120).reshape(-1, 2), rng.integers(2, size=60).astype(np.float64), np.ones(60)
+    )
+    model = SMALL.model_copy(update={"epochs": 30, "patience": 30, "hidden": (32,)})
+    losses = {
+        w: fit(model.model_copy(update={"weight_decay": w}), clips, noise)[1]["reward/heldout_loss"]
+        for w in ((0.0,), (300.0,), (0.0, 300.0))
+    }
+    assert losses[0.0, 300.0] <= min(losses[0.0,], losses[300.0,]) + 1e-6
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.3])
+def test_a_robust_fit_finds_out_how_many_answers_are_wrong(share: float) -> None:
+    clips, returns = wide_world(1500)
+    said = labelled(returns)
+    wrong = np.random.default_rng(2).random(len(said)) < share
+    said = replace(said, target=np.where(wrong, 1 - said.target, said.target))
+    start = wide_ensemble(clips, robust=True, epochs=40, hidden=())
+    robust, metrics = learn(start, clips, labels(said))
+    assert metrics["reward/mistake_rate"] == pytest.approx(share, abs=0.06)
+    assert accuracy(robust) > 0.9
+
+
+def test_smoothing_keeps_margins_small() -> None:
+    clips, returns = world(60)
+    model = SMALL.model_copy(update={"epochs": 60, "patience": 60, "learning_rate": 1e-2})
+    margins = {}
+    for smoothing in (0.0, 0.4):
+        changes = {"label_smoothing": smoothing}
+        ensemble, _ = fit(model.model_copy(update=changes), clips, labelled(returns))
+        scores = ensemble.segment_returns(clips)
+        margins[smoothing] = float(np.abs(scores[:, 1::2] - scores[:, ::2]).mean())
+    # A target of 0.8 is met by a margin of log 4, and by none beyond it.
+    assert margins[0.4] < 2 * np.log(4) < margins[0.0]
+
+
+@pytest.mark.parametrize("kind", [{"temporal_crop": 0.8}, {"pseudo_labels": 1.0}])
+def test_what_surf_adds_does_not_hurt_an_easy_fit(kind: dict[str, float]) -> None:
+    clips, returns = wide_world(300)
+    unlabelled, _ = wide_world(100, seed=7)
+    ensemble, _ = learn(
+        wide_ensemble(clips, **kind), clips, labels(labelled(returns)), unlabelled=unlabelled
+    )
+    assert accuracy(ensemble) > 0.88
+
+
+def test_heads_go_on_from_where_the_last_fit_left_them() -> None:
+    clips, returns = world(20)
+    said, likelihoods = told("level", clips, returns)
+    start = initial(SMALL, LINE, clips, np.random.default_rng(0))
+    first, _ = learn(start, clips, said, **likelihoods)
+    frozen = replace(first, model=SMALL.model_copy(update={"learning_rate": 1e-12}))
+    second, _ = learn(frozen, clips, said, **likelihoods)
+    assert first.state.heads["cut_gaps"].shape == (3, 2)
+    for name, array in first.state.heads.items():
+        np.testing.assert_allclose(second.state.heads[name], array, atol=1e-6)
+    # Another number of levels needs other thresholds.
+    two, _ = learn(first, clips, labels(rated=ratings([0, 1, 2], [0, 1, 1])), **likelihoods)
+    assert two.state.heads["cut_gaps"].shape == (3, 0)
+
+
+def test_pairs_in_the_right_order_are_counted() -> None:
+    clips = segments([[float(i)] for i in range(6)])
+    model = RewardModel(hidden=(), members=1, inputs=("observation",))
+    ensemble = initial(model, LINE, clips, np.random.default_rng(0))
+    ones = {"weight_0": np.ones((1, 1, 1), np.float32), "bias_0": np.zeros((1, 1, 1), np.float32)}
+    ensemble = replace(ensemble, state=replace(ensemble.state, parameters=ones))
+    # The reward is the number that is shown: of two clips the later one is better.
+    pairs = Preferences(
+        np.array([[0, 1], [1, 0], [2, 3], [4, 5]]), np.array([1, 1, 0.5, 0.0]), np.ones(4)
+    )
+    ranked = rankings([[5, 4, 0], [1, 3, 2]])
+    marked = ratings([0, 1, 2], [1, 3, 2])
+    count = fitting.ordered_right
+    assert count(ensemble, clips, labels(pairs), Likelihoods()) == (1, 3)
+    assert count(ensemble, clips, labels(ranked=ranked), Likelihoods()) == (3 + 1, 6)
+    assert count(ensemble, clips, labels(rated=marked), Likelihoods()) == (2, 3)
+    assert count(ensemble, clips, labels(pairs, ranked, marked), Likelihoods()) == (7, 12)
+    assert count(ensemble, clips, labels(), Likelihoods()) == (0, 0)
+
+
+def test_calibration_error_on_paper() -> None:
+    import torch
+
+    from rlhf_core.rewards.fitting import _calibration_error
+
+    # Of four orders with confidence 0.9 three are right: |0.75 - 0.9|; two more with 0.5, one
+    # right: no gap. Weighted 4 to 2.
+    right = torch.tensor([1.0, 1, 1, 0, 1, 0])
+    sure = torch.tensor([0.9, 0.9, 0.9, 0.9, 0.5, 0.5])
+    assert _calibration_error(right, sure, torch.ones(6)) == pytest.approx(4 * 0.15 / 6)
+    assert _calibration_error(right, sure, torch.tensor([1.0] * 4 + [0, 0])) == pytest.approx(0.15)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_the_smallest_minibatches_hold_every_form(batch_size: int) -> None:
+    # Two forms and batches of one, three and batches of two: more batches than a form has labels.
+    clips, returns = world(4)
+    model = SMALL.model_copy(update={"batch_size": batch_size})
+    said = labels(
+        labelled(returns),
+        rankings([[0, 1], [2, 3], [4, 5], [6, 7]]),
+        ratings([0, 1, 2, 3], [1, 2, 3, 4]),
+    )
+    _, metrics = learn(initial(model, LINE, clips, np.random.default_rng(0)), clips, said)
+    assert np.isfinite(list(metrics.values())).all()
+
+
+def test_judgements_of_one_question_are_in_one_fold() -> None:
+    # Three workers rank each of twenty groups. A member whose fold has a group's first judgement
+    # must not train on the others of it either, or what is held out has been seen.
+    clips, returns = world(40)
+    groups = np.arange(80).reshape(-1, GROUP)
+    order = np.take_along_axis(groups, np.argsort(-returns[groups], axis=1), axis=1)
+    thrice = rankings(np.repeat(order, 3, axis=0), worker=np.tile([0, 1, 2], 20))
+    start = initial(SLOW, LINE, clips, np.random.default_rng(0))
+    first, _ = learn(start, clips, labels(ranked=thrice))
+    # The first group is said to be the other way round, by all three, mildly.
+    places = np.where(np.arange(60) < 3, 1, thrice.places)
+    second, _ = learn(start, clips, labels(ranked=replace(thrice, places=places)))
+    assert [equal(first, second, member) for member in range(3)].count(True) == 1

@@ -18,6 +18,7 @@ from rlhf_core.rewards.likelihoods import (
     gaussian,
     ordinal,
     plackett_luce,
+    shared_places,
 )
 
 LOG_2, LOG_3 = math.log(2), math.log(3)
@@ -174,6 +175,24 @@ def test_two_that_share_the_first_place_are_each_chosen_from_what_is_worse() -> 
     # exp(R) is 1, 2 and 3: clips 0 and 1 tie and beat clip 2. 1 / (1 + 3) and 2 / (2 + 3).
     tied = torch.tensor([[[0, 0, 1], [0, 0, 1], [0, 0, 0]]], dtype=torch.bool)
     assert plackett_luce(scored(*THREE), tied).item() == pytest.approx(-math.log(1 / 4 * 2 / 5))
+
+
+def test_segments_on_one_place_count_as_one_label_less_than_they_are() -> None:
+    # Equal scores: each of three pairs costs log 2, of which two labels' worth is kept.
+    alike = torch.triu(torch.ones(1, 3, 3), 1).bool()
+    assert shared_places(scored(1, 1, 1), alike).item() == pytest.approx(2 * LOG_2)
+    # Apart by log 3 and level: (log 4/3 + log 4) / 2 for two pairs, log 2 for one, times 2/3.
+    apart = (math.log(4 / 3) + math.log(4)) / 2
+    found = shared_places(scored(0, 0, LOG_3), alike).item()
+    assert found == pytest.approx(2 / 3 * (2 * apart + LOG_2))
+
+
+def test_two_on_one_place_are_a_comparison_that_ties() -> None:
+    scores = torch.tensor(np.random.default_rng(0).normal(0, 3, (3, 20, 2)))
+    alike = torch.tensor([[False, True], [False, False]]).expand(20, 2, 2)
+    left, right = scores.unbind(2)
+    tie = torch.full((20,), 0.5, dtype=torch.float64)
+    torch.testing.assert_close(shared_places(scores, alike), bradley_terry(left, right, tie))
 
 
 def test_a_ranking_that_states_nothing_is_certain() -> None:

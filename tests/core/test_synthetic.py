@@ -83,10 +83,10 @@ def expected_thresholds(teacher: Synthetic, rewards: np.ndarray) -> tuple[np.nda
     better = np.maximum(some[:, None], some)[np.triu_indices(len(some), 1)]
     skipped, equal = np.zeros(len(left), bool), np.zeros(len(left), bool)
     if teacher.skip_threshold:
-        skipped = np.maximum(left, right) < np.quantile(better, teacher.skip_threshold)
+        skipped = np.maximum(left, right) <= np.quantile(better, teacher.skip_threshold)
     if teacher.equal_threshold:
         near = np.quantile(all_differences(returns), teacher.equal_threshold)
-        equal = np.abs(right - left) < near
+        equal = np.abs(right - left) <= near
     return skipped, equal & ~skipped
 
 
@@ -302,22 +302,23 @@ def test_a_moment_is_rated_by_what_happened_just_before() -> None:
 
 
 def test_regret_judges_by_what_was_thrown_away() -> None:
-    # Corridor-v0 pays the place a step ends on, and ends at place 3. Clip 0 starts at place 2 and
-    # steps back (reward 1); clip 1 starts at place 0 and steps on (reward 1). The return is the
-    # same; to step back from 2 throws more away.
+    # Corridor-v0 pays the place a step ends on, and ends at place 3; with discount 0.9 it is best to
+    # go to and fro between 1 and 2: V(1) = (2 + 0.9) / 0.19, V(0) = 1 + 0.9 V(1) without an end.
+    # Clip 0 steps back from place 1 and clip 1 stays at place 0; both pay 0. The regrets are
+    # V(1) - 0.9 V(0) and V(0) - 0.9 V(0): the first has more to lose.
     environment = Environment(id=f"{HERE}:Corridor-v0", count=4)
     teacher = Synthetic(judges="regret", expert_steps=4096, value_discount=0.9)
     optimiser = PPO(steps=64, batch_size=64, hidden=(16,), learning_rate=5e-3)
     state = teacher.prepare(environment, optimiser, np.random.default_rng(0))
     clips = Segments(
-        observations=np.array([[[2.0], [1]], [[0], [1]]], dtype=np.float32),
-        actions=np.array([[0], [1]]),
+        observations=np.array([[[1.0], [0]], [[0], [0]]], dtype=np.float32),
+        actions=np.array([[0], [0]]),
         terminated=np.zeros((2, 1), dtype=bool),
         mask=np.ones((2, 1), dtype=bool),
         origin=np.zeros((2, 2), dtype=np.int64),
     )
     asked = Request(clips, Queries(np.array([[0, 1]])), clips)
-    rewards = np.array([[1.0], [1.0]])
+    rewards = np.array([[0.0], [0.0]])
     said = answered(teacher, asked, rewards, state=state).comparisons.choice
     assert said.tolist() == [Choice.RIGHT]
     by_return = answered(Synthetic(), asked, rewards).comparisons.choice

@@ -70,7 +70,7 @@ def test_ratings_are_put_on_the_scale_of_their_worker() -> None:
 
 def test_a_worker_with_many_ratings_has_mean_0_and_deviation_1() -> None:
     rng = np.random.default_rng(0)
-    value = np.concatenate([rng.normal(0, 1, 20000), rng.normal(500, 30, 20000)])
+    value = np.concatenate([rng.normal(0, 1, 20000), rng.normal(5, 3, 20000)])
     term = marks(ratings(np.zeros(40000, int), value, worker=np.repeat([0, 1], 20000)))
     for half in (term.value[:20000], term.value[20000:]):
         assert float(half.mean()) == pytest.approx(0, abs=0.03)
@@ -130,8 +130,8 @@ def test_a_mistaken_rating_is_any_rating() -> None:
     np.testing.assert_allclose(number.blind(loss, loss[..., None], index), [expected] * 2)
 
 
-def orders(*rows: list[int], places: Any = None) -> Orders:
-    return Orders(rankings(rows, places), np.ones(len(rows)))
+def orders(*rows: list[int], places: Any = None, tied: Any = None, ties: str = "half") -> Orders:
+    return Orders(rankings(rows, places, tied=tied), np.ones(len(rows)), ties)
 
 
 def test_a_ranking_states_every_pair_whose_order_it_names() -> None:
@@ -149,6 +149,27 @@ def test_a_missing_segment_is_nobody() -> None:
     loss = term.loss(torch.zeros(1, 2, 3), torch.arange(2), {})
     np.testing.assert_allclose(loss, np.log([[6, 2]]), rtol=1e-6)
     assert NOBODY not in term.items
+
+
+@pytest.mark.parametrize(("ties", "votes"), [("half", 1), ("davidson", 1), ("drop", 0)])
+def test_ties_in_rankings_are_half_votes_or_dropped(ties: str, votes: float) -> None:
+    # Clips 0 and 1 share the first place: each is chosen from itself and clip 2.
+    term = orders([0, 1, 2], tied=[[0, 1, 0]], ties=ties)
+    scores = torch.tensor([[[0.0, np.log(3), 0.0]]])
+    tie = -(np.log(3 / 4) + np.log(1 / 4)) / 2
+    expected = -np.log(1 / 2) - np.log(3 / 4) + votes * tie
+    assert term.loss(scores, torch.arange(1), {}).item() == pytest.approx(expected, rel=1e-6)
+    margins, _ = term.margins(scores)
+    np.testing.assert_allclose(margins, [[0, np.log(3)]], rtol=1e-6)
+
+
+def test_a_ranking_of_two_that_tie_is_a_comparison_that_ties() -> None:
+    scores = torch.randn(3, 1, 2)
+    tie = Preferences(np.array([[0, 1]]), np.array([0.5]), np.ones(1))
+    torch.testing.assert_close(
+        orders([0, 1], tied=[[0, 1]]).loss(scores, torch.arange(1), {}),
+        Comparisons(tie, "half", 0.0).loss(scores, torch.arange(1), {}),
+    )
 
 
 def test_a_mistaken_ranking_is_any_order() -> None:
