@@ -24,13 +24,17 @@ def entropy(probabilities: Float[np.ndarray, "... K"]) -> Float[np.ndarray, " ..
 def rating_variance(
     returns: Float[np.ndarray, "M S"], items: Int[np.ndarray, "C 1"]
 ) -> Float[np.ndarray, " C"]:
-    """Variance over members of a clip's standardised return: what they quarrel about in a rating.
+    """Variance over members of a clip's place among all clips: what they quarrel about in a rating.
 
-    Returns have no common scale across members, so each member's are put on mean 0, deviation 1.
+        place_m = (2 rank_m - S + 1) / sqrt((S^2 - 1) / 3),  which has mean 0 and deviation 1 over clips
+
+    Returns have no common scale across members, and far from the data they differ without bound;
+    places do not.
     """
-    spread = returns.std(axis=1, keepdims=True)
-    z = (returns - returns.mean(axis=1, keepdims=True)) / np.where(spread > 1e-12, spread, 1.0)
-    variance: np.ndarray = z.var(axis=0)[items[:, 0]]
+    count = returns.shape[1]
+    rank = returns.argsort(axis=1, kind="stable").argsort(axis=1, kind="stable")
+    place = (2 * rank - count + 1) / np.sqrt(max(count**2 - 1, 1) / 3)
+    variance: np.ndarray = place.var(axis=0)[items[:, 0]]
     return variance
 
 
@@ -49,8 +53,8 @@ def uncertainty(
 ) -> Float[np.ndarray, " C"]:
     """Entropy of the mean choice probabilities; of a rating, the entropy of a Gaussian (in nats).
 
-    A rating's spread is that of the members: log(2 pi e Var) / 2 grows with the variance. Clips that
-    are the same to every member are no question, though nobody could foresee the answer.
+    A rating's spread is that of the members: log(2 pi e Var) / 2 grows with the variance. Clips
+    that are the same to every member are no question, though nobody could foresee the answer.
     """
     if items.shape[1] == 1:
         variance = np.maximum(rating_variance(returns, items), 1e-12)

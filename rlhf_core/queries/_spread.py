@@ -76,3 +76,26 @@ def best_apart(
         left[best] = False
     passed = order[~np.isin(order, chosen)]
     return np.concatenate([chosen, passed[: count - len(chosen)]]).astype(np.int64)
+
+
+def telling(
+    scores: Float[np.ndarray, " C"],
+    segments: Segments,
+    candidates: Queries,
+    count: int,
+    spread: float,
+    rng: np.random.Generator,
+) -> Queries:
+    """The `count` most telling candidates, in random order.
+
+    Single clips are drawn in proportion to their score instead: the best of them are all alike, of
+    the one corner that the members know least, while two clips of a pair differ by themselves.
+    """
+    features = question_features(segments, candidates)
+    if candidates.items.shape[1] == 1:
+        # The largest of scaled exponential draws are a sample without replacement.
+        scores = np.maximum(scores - min(scores.min(), 0.0), 1e-12) / rng.exponential(
+            size=len(scores)
+        )
+    chosen = best_apart(scores, features, count, spread)
+    return Queries(candidates.items[rng.permutation(chosen)])

@@ -9,7 +9,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 from rlhf_core.evidence import Queries
 from rlhf_core.queries import QuerySelector
 from rlhf_core.queries._scores import information_gain
-from rlhf_core.queries._spread import best_apart, question_features
+from rlhf_core.queries._spread import telling
 from rlhf_core.types import Segments
 
 
@@ -41,8 +41,6 @@ class InformationGain(QuerySelector):
         count: int,
         rng: np.random.Generator,
     ) -> Queries:
-        """The `count` candidates of highest score, in random order."""
+        """The `count` candidates of highest score, in random order; clips to rate, by chance."""
         scores = information_gain(returns, candidates.items)
-        features = question_features(segments, candidates)
-        chosen = best_apart(scores, features, count, self.spread)
-        return Queries(candidates.items[rng.permutation(chosen)])
+        return telling(scores, segments, candidates, count, self.spread, rng)

@@ -9,6 +9,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
+LEAST_LOG_NOISE = -1.6
+"""Least log of the noise of ratings, in deviations of the ratings."""
+
 
 def bradley_terry(
     left: Float[Tensor, "M N"], right: Float[Tensor, "M N"], target: Float[Tensor, " N"]
@@ -105,7 +108,8 @@ def gaussian(
 ) -> Float[Tensor, "M N"]:
     """Ratings with Gaussian noise around a line: value ~ Normal(scale R + offset, noise^2).
 
-    Constants are left out.
+    Constants are left out. The noise is kept above a fifth of the ratings' deviation, or a few
+    ratings that happen to fit would drown all other evidence.
 
     Args:
         score: R of the rated clip.
@@ -114,8 +118,9 @@ def gaussian(
         offset: of each member.
         log_noise: of each member.
     """
-    surprise = (value - log_scale.exp() * score - offset) / log_noise.exp()
-    return surprise.square() / 2 + log_noise
+    noise = log_noise.clamp(min=LEAST_LOG_NOISE)
+    surprise = (value - log_scale.exp() * score - offset) / noise.exp()
+    return surprise.square() / 2 + noise
 
 
 def ordinal(

@@ -7,19 +7,29 @@ import pytest
 from pydantic import TypeAdapter
 
 from rlhf_core.aggregation import AGGREGATION, Aggregator
-from rlhf_core.annotators import ANNOTATORS, Annotator
+from rlhf_core.annotators import ANNOTATORS, Annotator, AnnotatorState
 from rlhf_core.environments import Environment
 from rlhf_core.errors import UnusedFieldWarning
-from rlhf_core.evidence import Choice, Queries
+from rlhf_core.evidence import (
+    EXPERT,
+    NOBODY,
+    WHOLE,
+    Answers,
+    Choice,
+    Queries,
+    Request,
+    no_queries,
+)
 from rlhf_core.feedback import FEEDBACK, FeedbackState, FeedbackStrategy
 from rlhf_core.optimisers import OPTIMISERS, Optimiser
+from rlhf_core.optimisers.ppo import PPO
 from rlhf_core.plugin import Family, Plugin
 from rlhf_core.queries import QUERIES, QuerySelector
 from rlhf_core.rewards import EnvironmentReward
-from rlhf_core.segments import true_rewards
-from rlhf_core.store import pack
-from rlhf_core.types import TrueRewards
-from tests.core.examples import HERE, LINE, annotations, played, request, segments
+from rlhf_core.store import pack, unpack
+from rlhf_core.types import Segments, Truth
+from tests.core.examples import HERE, LINE, annotations, judged, played, segments, truth
+from tests.core.test_store import same
 
 FAMILIES: list[Family[Any]] = [FEEDBACK, QUERIES, ANNOTATORS, AGGREGATION, OPTIMISERS]
 PLUGINS = [
@@ -89,31 +99,139 @@ def test_the_default_of_a_family_is_one_of_its_kinds(family: Family[Any]) -> Non
 
 
 @pytest.mark.parametrize("selector", every(QUERIES))
+@pytest.mark.parametrize("size", [1, 2, 4])
 @pytest.mark.parametrize("count", [1, 7])
-def test_a_selector_chooses_candidates_and_each_once(selector: QuerySelector, count: int) -> None:
+def test_a_selector_chooses_candidates_and_each_once(
+    selector: QuerySelector, count: int, size: int
+) -> None:
     drawn = selector.candidates(count)
     assert drawn >= count
-    candidates = Queries(np.arange(2 * drawn).reshape(-1, 2))
-    clips = segments(draws().normal(size=(2 * drawn, 3)))
-    returns = draws(1).normal(size=(3, 2 * drawn))
+    candidates = Queries(np.arange(size * drawn).reshape(-1, size))
+    clips = segments(draws().normal(size=(size * drawn, 3)))
+    returns = draws(1).normal(size=(3, size * drawn))
     chosen, again = (
-        selector.select(candidates, clips, returns, count, draws(2)).pair for _ in range(2)
+        selector.select(candidates, clips, returns, count, draws(2)).items for _ in range(2)
     )
-    assert chosen.shape == (count, 2)
+    assert chosen.shape == (count, size)
     assert {tuple(p) for p in chosen.tolist()} <= {tuple(p) for p in candidates.items.tolist()}
     assert len({tuple(p) for p in chosen.tolist()}) == count
     np.testing.assert_array_equal(chosen, again)
 
 
-@pytest.mark.parametrize("annotator", every(ANNOTATORS))
-def test_an_annotator_answers_each_query_at_once_and_the_same_again(annotator: Annotator) -> None:
-    asked = request(np.zeros((40, 3)), np.arange(40).reshape(-1, 2))
-    rewards = TrueRewards(draws().normal(size=(40, 3)))
-    first, again = (annotator.answer(asked, rewards, draws(1)) for _ in range(2))
-    assert set(first.query.tolist()) == set(range(20))
-    assert (first.seconds >= 0).all()
-    assert (first.cost >= 0).all()
-    assert pack(first) == pack(again)
+@pytest.mark.parametrize("selector", every(QUERIES))
+def test_a_selector_may_be_given_no_more_than_it_must_choose(selector: QuerySelector) -> None:
+    # Short rollouts hold fewer clips than a selector would like.
+    candidates = Queries(np.arange(12).reshape(-1, 2))
+    clips = segments(draws().normal(size=(12, 3)))
+    chosen = selector.select(candidates, clips, np.zeros((2, 12)), 6, draws())
+    assert sorted(chosen.items.tolist()) == candidates.items.tolist()
+
+
+DRIFT = Environment(id=f"{HERE}:Drift-v0", count=2)
+QUICK = PPO(steps=10, batch_size=20, epochs=1, hidden=(4,))
+SMALL: dict[str, dict[str, Any]] = {"expert": {"env_steps": 20, "episodes": 2}}
+"""Fields by kind that keep preparing short."""
+
+
+def annotators() -> list[Any]:
+    return [
+        pytest.param(kind(**SMALL.get(name, {})), id=name)
+        for name, kind in ANNOTATORS.kinds().items()
+    ]
+
+
+def asked_of_everything() -> tuple[Request, Truth]:
+    """Four pairs, three groups of four, two clips and two moments, from Drift-v0."""
+    rng = draws()
+    seen = rng.uniform(-1, 1, (26, 4, 1)).astype(np.float32)
+    clips = Segments(
+        observations=seen,
+        actions=rng.uniform(-1, 1, (26, 3, 1)).astype(np.float32),
+        terminated=np.zeros((26, 3), dtype=bool),
+        mask=np.ones((26, 3), dtype=bool),
+        origin=np.zeros((26, 2), dtype=np.int64),
+    )
+    request = Request(
+        clips,
+        Queries(np.arange(8).reshape(-1, 2)),
+        clips,
+        Queries(np.arange(8, 20).reshape(-1, 4)),
+        3,
+        np.array([[20, WHOLE], [21, WHOLE], [22, 1], [23, 2]]),
+    )
+    paid = -np.square(seen[:, 1:, 0]).astype(np.float64)
+    return request, Truth(paid, paid, paid.sum(axis=1))
+
+
+@pytest.mark.parametrize("annotator", annotators())
+def test_an_annotator_answers_every_form_at_once_and_the_same_again(annotator: Annotator) -> None:
+    request, known = asked_of_everything()
+
+    def work() -> tuple[AnnotatorState, list[Answers]]:
+        state, given = annotator.prepare(DRIFT, QUICK, draws(1)), []
+        for round in range(2):
+            state, answers = annotator.answer(state, request, known, draws(round))
+            given.append(answers)
+        return state, given
+
+    state, (first, second) = work()
+    again, repeated = work()
+    assert pack(state) == pack(again)
+    assert [pack(answers) for answers in (first, second)] == [pack(a) for a in repeated]
+    assert same(unpack(pack(state), AnnotatorState), state)
+    assert state.judgements == judged(first) + judged(second) - experts(first) - experts(second)
+    brought = 0 if first.segments is None else len(first.segments)
+    limit = len(request.segments) + brought
+    for form in first.forms:
+        assert (form.seconds >= 0).all()
+        assert (form.cost >= 0).all()
+        assert (form.worker >= EXPERT).all()
+    assert set(first.comparisons.query.tolist()) <= set(range(4))
+    assert (first.rankings.items < limit).all()
+    assert (first.rankings.places >= 1).all()
+    assert (first.rankings.places < (first.rankings.items != NOBODY).sum(axis=1)).all()
+    assert set(first.ratings.segment.tolist()) <= set(range(limit))
+    assert np.isfinite(first.ratings.value).all()
+    # Each question is answered in one form or another, and nothing costs more than it may.
+    assert first.labels >= request.questions
+    assert first.cost <= request.labels * annotator.label_price() + 1e-9
+
+
+def experts(given: Answers) -> int:
+    """Judgements of the expert among these."""
+    return sum(int((form.worker == EXPERT).sum()) for form in given.forms)
+
+
+@pytest.mark.parametrize("annotator", annotators())
+def test_an_annotator_who_is_asked_nothing_says_nothing(annotator: Annotator) -> None:
+    request, known = asked_of_everything()
+    nothing = Request(request.segments, no_queries(), request.reference)
+    state = annotator.prepare(DRIFT, QUICK, draws(1))
+    after, given = annotator.answer(state, nothing, known, draws())
+    assert (judged(given), given.labels, given.cost) == (0, 0, 0)
+    assert after.judgements == 0
+
+
+@pytest.mark.parametrize("annotator", annotators())
+def test_an_annotator_leaves_its_state_as_it_was(annotator: Annotator) -> None:
+    request, known = asked_of_everything()
+    state = annotator.prepare(DRIFT, QUICK, draws(1))
+    before = pack(state)
+    annotator.answer(state, request, known, draws())
+    assert pack(state) == before
+
+
+def test_the_price_of_a_label_bounds_what_a_request_costs() -> None:
+    request, known = asked_of_everything()
+    for kind, fields in {
+        "synthetic": {"cost": 0.3},
+        "expert": {"cost": 2.0, **SMALL["expert"]},
+        "crowd": {"price": 0.1, "expert_price": 1.5, "gold": 0.5, "redundancy": 4},
+    }.items():
+        annotator = ANNOTATORS.get(kind)(**fields)
+        state = annotator.prepare(DRIFT, QUICK, draws(1))
+        _, given = annotator.answer(state, request, known, draws())
+        assert 0 < given.cost <= request.labels * annotator.label_price() + 1e-9, kind
 
 
 @pytest.mark.parametrize("aggregator", every(AGGREGATION))
@@ -122,33 +240,89 @@ def test_an_aggregator_gives_one_label_for_each_query_that_was_answered(
 ) -> None:
     queries = Queries(np.arange(8).reshape(-1, 2))
     choices = [Choice.LEFT, Choice.LEFT, Choice.RIGHT, Choice.SKIP, Choice.RIGHT, Choice.EQUAL]
-    answers = annotations([0, 0, 1, 2, 3, 3], choices)
+    answers = annotations([0, 0, 1, 2, 3, 3], choices, worker=[0, 1, 0, 1, 0, 1])
     first, again = (aggregator.aggregate(queries, answers) for _ in range(2))
-    np.testing.assert_array_equal(first.pair, [[0, 1], [2, 3], [6, 7]])
-    assert first.target[0] < 0.5 < first.target[1]
-    assert pack(first) == pack(again)
+    np.testing.assert_array_equal(first.preferences.pair, [[0, 1], [2, 3], [6, 7]])
+    assert first.preferences.target[0] < 0.5 < first.preferences.target[1]
+    assert np.isfinite(first.preferences.weight).all()
+    assert first.workers.worker.tolist() == [0, 1]
+    assert first.workers.judgements.tolist() == [3, 2]
+    assert ((first.workers.competence >= 0) & (first.workers.competence <= 1)).all()
+    for mine, other in zip(first, again, strict=True):
+        assert pack(mine) == pack(other)
 
 
-@pytest.mark.parametrize("strategy", every(FEEDBACK))
-@pytest.mark.parametrize("labels", [0, 1, 6])
+@pytest.mark.parametrize("aggregator", every(AGGREGATION))
+def test_an_aggregator_believes_the_expert(aggregator: Aggregator) -> None:
+    queries = Queries(np.arange(4).reshape(-1, 2))
+    # Three workers say left of the first pair and the expert says right.
+    choices = [Choice.LEFT] * 3 + [Choice.RIGHT] + [Choice.LEFT] * 3
+    worker = [0, 1, 2, EXPERT, 0, 1, 2]
+    found = aggregator.aggregate(queries, annotations([0, 0, 0, 0, 1, 1, 1], choices, worker))
+    assert found.preferences.target[0] > 0.5
+    assert found.workers.worker.tolist() == [0, 1, 2]
+    assert found.workers.judgements.tolist() == [2, 2, 2]
+
+
+@pytest.mark.parametrize("aggregator", every(AGGREGATION))
+@pytest.mark.parametrize("count", [0, 3])
+def test_an_aggregator_makes_nothing_of_nothing(aggregator: Aggregator, count: int) -> None:
+    queries = Queries(np.arange(2 * count).reshape(-1, 2))
+    silent = annotations(list(range(count)), [Choice.SKIP] * count)
+    for given in (silent, annotations([], [])):
+        found = aggregator.aggregate(queries, given)
+        assert len(found.preferences) == 0
+        assert len(found.workers) == (1 if len(given) else 0)
+
+
+@pytest.mark.parametrize("aggregator", every(AGGREGATION))
+def test_a_single_worker_is_an_aggregate_too(aggregator: Aggregator) -> None:
+    queries = Queries(np.arange(20).reshape(-1, 2))
+    choices = [Choice.LEFT, Choice.RIGHT] * 5
+    found = aggregator.aggregate(queries, annotations(list(range(10)), choices)).preferences
+    assert ((found.target > 0.5) == (np.arange(10) % 2 == 1)).all()
+    assert (found.weight > 0).all()
+
+
+def strategies() -> list[Any]:
+    """Each strategy with its defaults, and in every form that it can ask for."""
+    forms: dict[str, list[dict[str, Any]]] = {
+        "preference": [{"form": "ranking"}, {"form": "best_of", "group_size": 3}],
+        "direct_reward": [{"rated": "signal"}],
+        "mixed": [
+            {"split_by": "information"},
+            {"shares": {"best_of": 1, "signal": 1}, "likelihoods": {"ratings": "ordinal"}},
+        ],
+    }
+    found = every(FEEDBACK)
+    for kind, changes in forms.items():
+        for fields in changes:
+            strategy = FEEDBACK.get(kind).model_validate(fields)
+            found.append(pytest.param(strategy, id=f"{kind}-{list(fields.values())[0]}"))
+    return found
+
+
+@pytest.mark.parametrize("strategy", strategies())
+@pytest.mark.parametrize("labels", [0, 1, 12])
 def test_a_strategy_asks_is_told_and_has_a_reward(strategy: FeedbackStrategy, labels: int) -> None:
     rollouts, rewards = played(60, 3, 70)
     rng = draws()
+    teacher = ANNOTATORS.get("synthetic")()
 
     def play() -> FeedbackState:
-        state = strategy.initial()
+        state, memory = strategy.initial(), teacher.prepare(DRIFT, QUICK, draws())
         for round in range(2):
             asked = strategy.ask(state, rollouts, labels, LINE, draws(round))
-            assert len(asked.queries) <= labels
-            answers = ANNOTATORS.get("synthetic")().answer(
-                asked, true_rewards(rewards, asked.segments), draws(round)
-            )
+            assert asked.labels <= labels
+            shown = truth(asked, rollouts, rewards)
+            memory, answers = teacher.answer(memory, asked, shown, draws(round))
             state, metrics = strategy.tell(state, asked, answers, LINE, draws(round))
             assert all(np.isfinite(value) for value in metrics.values())
         return state
 
     state = play()
     assert pack(state) == pack(play())
+    assert same(unpack(pack(state), FeedbackState), state)
     reward = strategy.reward(state, LINE)
     if not isinstance(reward, EnvironmentReward):
         seen = rng.normal(size=(9, 1)).astype(np.float32)

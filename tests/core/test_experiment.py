@@ -3,16 +3,18 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from rlhf_core.errors import ConfigurationError, UnsupportedSpaceError, UnusedFieldWarning
 from rlhf_core.experiment import Budget, Experiment, from_mapping, load, to_yaml
+from rlhf_core.feedback import FeedbackState
 from rlhf_core.feedback.preference import Preference
 from rlhf_core.feedback.true_reward import TrueReward
 from rlhf_core.queries.uniform import Uniform
-from tests.core.examples import HERE, tiny
+from tests.core.examples import HERE, evidence, ratings, segments, tiny
 
 CORRIDOR = f"{HERE}:Corridor-v0"
 MINIMAL: dict[str, Any] = {"name": "a", "environment": {"id": CORRIDOR}}
@@ -271,6 +273,154 @@ def test_the_shares_of_the_rounds_add_up_to_the_budget(
     asked = [experiment.labels_of(i) for i in range(rounds)]
     assert sum(asked) == labels
     assert min(asked) >= 0
+
+
+BUDGET = {"env_steps": 336, "initial_steps": 96, "rounds": 5, "labels": 40}
+
+
+def budgeted(**changes: Any) -> Experiment:
+    """Forty labels in five rounds of one rollout or more, the same number in each."""
+    budget = {**BUDGET, "label_schedule": "constant", **changes.pop("budget", {})}
+    return tiny(budget=budget, optimiser={"steps": 24, "batch_size": 48, "hidden": [8]}, **changes)
+
+
+def spent(asked: int, cost: float = 0.0, trace: Any = ()) -> FeedbackState:
+    """So many labels asked for, at that price together."""
+    known = evidence(segments([[1]]), rated=ratings([0], [1.0]))
+    object.__setattr__(known.ratings, "cost", np.array([cost]))
+    moved = np.array(trace, dtype=np.float64).reshape(-1, 2)
+    return FeedbackState(evidence=known, asked=asked, trace=moved)
+
+
+def test_labels_that_were_not_asked_are_due_later() -> None:
+    experiment = budgeted()
+    assert [experiment.labels_due(i, spent(8 * i)) for i in range(5)] == [8] * 5
+    assert [experiment.labels_due(i, spent(0)) for i in range(5)] == [8, 16, 24, 32, 40]
+    assert experiment.labels_due(1, spent(20)) == 0
+    assert experiment.labels_due(4, spent(40)) == 0
+
+
+@pytest.mark.parametrize(
+    ("money", "price", "paid", "due"),
+    [
+        (1.0, 0.25, 0.0, 4),
+        (1.0, 0.25, 0.75, 1),
+        (1.0, 0.25, 0.8, 0),
+        (1.0, 0.25, 1.0, 0),
+        (1.0, 0.25, 2.0, 0),
+        # Three tenths are three labels of a tenth, whatever binary fractions say.
+        (0.3, 0.1, 0.0, 3),
+        (0.7, 0.1, 0.6, 1),
+        (100.0, 0.25, 0.0, 8),
+        (0.0, 0.0, 0.0, 8),
+    ],
+)
+def test_labels_are_asked_for_that_can_be_paid(
+    money: float, price: float, paid: float, due: int
+) -> None:
+    experiment = budgeted(
+        budget={"money": money}, annotator={"kind": "synthetic", "cost": price}
+    )
+    assert experiment.labels_due(0, spent(0, paid)) == due
+
+
+@given(
+    st.integers(1, 300).map(lambda cents: cents / 100), st.integers(1, 50).map(lambda c: c / 100)
+)
+def test_money_is_never_overspent(money: float, price: float) -> None:
+    assume(money >= price)
+    experiment = Experiment.model_validate(
+        {**MINIMAL, "annotator": {"cost": price}, "budget": {**BUDGET_OF_MANY, "money": money}}
+    )
+    asked, paid = 0, 0.0
+    for round in range(5):
+        due = experiment.labels_due(round, spent(asked, paid))
+        asked, paid = asked + due, paid + due * price
+    assert paid <= money + 1e-6
+    assert asked == min(1000, round_down(money / price))
+
+
+BUDGET_OF_MANY = {"labels": 1000, "rounds": 5, "env_steps": 10**6}
+
+
+def round_down(number: float) -> int:
+    return int(number + 1e-9)
+
+
+def test_a_crowd_is_paid_for_all_its_judgements() -> None:
+    crowd = {
+        "kind": "crowd", "price": 0.05, "redundancy": 3, "gold": 0.1, "expert_price": 0.5
+    }  # fmt: skip
+    experiment = budgeted(annotator=crowd, budget={"money": 1.0})
+    assert experiment.annotator.label_price() == pytest.approx(0.2)
+    assert experiment.labels_due(0, spent(0)) == 5
+
+
+def test_money_for_not_one_label_is_refused() -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"budget.money: expected at least 0.25, .*one label.* actual: 0.2"
+    ):
+        budgeted(budget={"money": 0.2}, annotator={"kind": "synthetic", "cost": 0.25})
+
+
+STILL, MOVED, UNKNOWN = [0.8, 0.99], [0.6, 0.5], [np.nan, np.nan]
+
+
+@pytest.mark.parametrize(
+    ("trace", "stable"),
+    [
+        ([], False),
+        ([STILL, STILL], False),
+        ([STILL, STILL, STILL], True),
+        ([MOVED, STILL, STILL, STILL], True),
+        ([STILL, STILL, STILL, MOVED], False),
+        ([STILL, STILL, STILL, UNKNOWN], False),
+        ([UNKNOWN, STILL, STILL], False),
+        # Accuracy may move by 0.03, and the ranking must stay at 0.95.
+        ([[0.8, 0.99], [0.83, 0.95], [0.81, 0.96]], True),
+        ([[0.8, 0.99], [0.84, 0.99], [0.84, 0.99]], False),
+        ([[0.8, 0.99], [0.8, 0.94], [0.8, 0.99]], False),
+        # The first row's ranking is no part of the last two rounds.
+        ([[0.8, np.nan], [0.8, 0.99], [0.8, 0.99]], True),
+    ],
+)
+def test_nothing_is_asked_once_labels_change_nothing(trace: Any, stable: bool) -> None:
+    patient, untiring = budgeted(budget={"until_stable": {}}), budgeted()
+    state = spent(8, trace=trace)
+    assert patient.labels_due(2, state) == (0 if stable else 16)
+    assert untiring.labels_due(2, state) == 16
+
+
+def test_a_reserve_is_kept_for_an_alarm_or_the_last_round() -> None:
+    experiment = budgeted(
+        guard={"reaction": "ask_more", "reserve": 0.25}, budget={"env_steps": 576}
+    )
+    # 30 of 40 labels are spread over five rounds; the last gets the ten that were kept too.
+    assert [experiment.labels_of(i) for i in range(5)] == [6, 6, 6, 6, 16]
+    assert experiment.labels_due(1, spent(12), alarmed=True) == 14  # half of 28
+    assert experiment.labels_due(3, spent(24), alarmed=True) == 10  # the reserve
+    assert experiment.labels_due(3, spent(34), alarmed=True) == 6  # all that is left
+    assert experiment.labels_due(4, spent(40), alarmed=True) == 0
+
+
+@pytest.mark.parametrize("reaction", ["report", "roll_back", "stop"])
+def test_who_asks_no_more_keeps_no_reserve(reaction: str) -> None:
+    experiment = budgeted(guard={"reaction": reaction, "reserve": 0.25})
+    assert [experiment.labels_of(i) for i in range(5)] == [8] * 5
+
+
+def test_an_alarm_spends_no_money_that_is_not_there() -> None:
+    experiment = budgeted(
+        guard={"reaction": "ask_more"}, annotator={"cost": 0.5}, budget={"money": 5}
+    )
+    assert experiment.labels_due(1, spent(6, 3.0), alarmed=True) == 4
+
+
+def test_a_reaction_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"guard.reaction: .*'report', 'ask_more'"):
+        from_mapping({**MINIMAL, "guard": {"reaction": "panic"}})
+    with pytest.raises(ConfigurationError, match=r"guard.confidence: .*less than 1, actual: 1"):
+        from_mapping({**MINIMAL, "guard": {"confidence": 1}})
 
 
 def test_too_few_steps_for_the_rounds_are_refused_with_the_number_that_is_needed() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from rlhf_core.annotators import AnnotatorState
 from rlhf_core.feedback import FeedbackState
 from rlhf_core.loop import Progress, advance, begin, run
 from rlhf_core.optimisers import PolicyState
@@ -46,18 +47,24 @@ def test_a_run_that_was_stored_between_rounds_goes_on_as_if_it_had_not_been() ->
     experiment = tiny("Pendulum-v1")
     undisturbed = run(experiment)
     half = advance(experiment, begin(experiment))
+    rollouts, rewards = half.first
     stored = Progress(
         half.round,
         unpack(pack(half.policy), PolicyState),
+        unpack(pack(half.trusted), PolicyState),
         unpack(pack(half.feedback), FeedbackState),
+        unpack(pack(half.annotator), AnnotatorState),
         unpack(pack(half.rollouts), Rollouts),
         unpack(pack(half.rewards), RolloutRewards),
-        {},
+        (unpack(pack(rollouts), Rollouts), unpack(pack(rewards), RolloutRewards)),
+        half.history,
     )
     resumed = advance(experiment, stored)
-    assert resumed.metrics == undisturbed.metrics
+    assert resumed.history == undisturbed.history
     assert pack(resumed.policy) == pack(undisturbed.policy)
     assert pack(resumed.feedback) == pack(undisturbed.feedback)
+    assert pack(resumed.annotator) == pack(undisturbed.annotator)
+    assert pack(resumed.trusted) == pack(undisturbed.trusted)
 
 
 def test_a_run_spends_its_budget_and_no_more() -> None:
@@ -98,6 +105,16 @@ def test_the_loop_runs_with_a_fixed_horizon_over_a_dict() -> None:
     assert final.evaluation.lengths.tolist() == [5] * 3
 
 
+def test_what_is_known_of_a_run_grows_by_a_round() -> None:
+    rounds: list[Progress] = []
+    final = run(tiny(), rounds.append)
+    assert [len(progress.history) for progress in rounds] == [1, 2]
+    assert final.history[0] == rounds[0].metrics
+    assert final.first == rounds[0].first
+    assert final.trusted.parameters is rounds[0].policy.parameters
+    assert not final.stopped
+
+
 def test_fewer_labels_than_rounds_are_enough() -> None:
     budget = {"env_steps": 80, "labels": 1, "rounds": 3, "initial_steps": 16}
     asked: list[float] = []
@@ -108,9 +125,10 @@ def test_fewer_labels_than_rounds_are_enough() -> None:
 def test_episodes_may_be_shorter_than_the_segment() -> None:
     feedback = {"segment_steps": 10, "reward_model": {"hidden": [8], "epochs": 2}}
     final = run(tiny(feedback=feedback))
-    assert final.feedback.segments is not None
-    real = final.feedback.segments.mask.sum(axis=1)
-    assert final.feedback.segments.steps == 10
+    assert final.feedback.evidence is not None
+    clips = final.feedback.evidence.segments
+    real = clips.mask.sum(axis=1)
+    assert clips.steps == 10
     assert 1 <= real.min() < 10
     assert real.max() <= 10
 
@@ -152,10 +170,15 @@ def test_the_true_reward_teaches_what_a_constant_one_does_not(seed: int) -> None
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_preferences_teach_what_shuffled_ones_do_not_and_flipped_ones_undo(seed: int) -> None:
+def test_preferences_teach_what_flipped_ones_undo(seed: int) -> None:
     assert cue("preference", seed) > 7.5
-    assert abs(cue("shuffled_labels", seed) - 4) < 3
     assert cue("sign_flipped", seed) < 0.5
+
+
+def test_shuffled_preferences_teach_nothing_on_the_whole() -> None:
+    # Labels without sense still favour some action for each cue, right or wrong by a coin.
+    returns = [cue("shuffled_labels", seed) for seed in range(4)]
+    assert abs(np.mean(returns) - 4) < 2.5
 
 
 def test_a_teacher_that_always_errs_is_a_flipped_one() -> None:

@@ -8,7 +8,12 @@ import pytest
 from PIL import Image, ImageSequence
 
 from rlhf_core.environments import Environment
-from rlhf_core.evaluation.plots import learning_curve, reward_against_truth
+from rlhf_core.evaluation.plots import (
+    learning_curve,
+    proxy_and_true,
+    reward_against_truth,
+    reward_quality,
+)
 from rlhf_core.evaluation.video import WIDTH, film
 from rlhf_core.rollouts import Act
 from tests.core.examples import HERE
@@ -101,3 +106,34 @@ def test_rewards_are_drawn_against_the_truth() -> None:
     agreed = png(reward_against_truth(truth, truth, "agreed"))
     opposed = png(reward_against_truth(-truth, truth, "agreed"))
     assert not np.array_equal(agreed, opposed)
+
+
+def test_the_proxy_is_the_sum_of_its_gains() -> None:
+    # Gains of 1, 0, 1 are the line 1, 1, 2; the same line with another scale and offset is equal.
+    drawn = png(proxy_and_true([1, 2, 3], [1.0, 0.0, 1.0], [0.0, 5.0, 5.0], [False] * 3))
+    scaled = png(proxy_and_true([1, 2, 3], [9.0, 0.0, 3.0], [-3.0, 2.0, 2.0], [False] * 3))
+    other = png(proxy_and_true([1, 2, 3], [1.0, 1.0, 0.0], [0.0, 5.0, 5.0], [False] * 3))
+    np.testing.assert_array_equal(drawn, scaled)
+    assert not np.array_equal(drawn, other)
+
+
+def test_an_alarm_is_drawn_and_one_round_can_be() -> None:
+    calm, alarmed = (
+        png(proxy_and_true([1, 2], [1.0, 1.0], [1.0, 2.0], [False, alarm]))
+        for alarm in (False, True)
+    )
+    assert not np.array_equal(calm, alarmed)
+    assert png(proxy_and_true([10], [0.0], [1.0], [False])).std() > 0
+
+
+def test_the_quality_of_a_reward_is_drawn_where_it_was_measured() -> None:
+    first = {"policy/steps": 1.0, "reward/heldout_accuracy": 0.6, "proxy/true_correlation": 0.1}
+    later = {"policy/steps": 2.0, "reward/heldout_accuracy": 0.8}
+    known = png(reward_quality([first, later]))
+    more = png(reward_quality([first, {**later, "reward/fresh_accuracy": 0.7}]))
+    assert not np.array_equal(known, more)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_reward_of_which_one_side_was_never_measured_can_be_drawn() -> None:
+    assert png(reward_quality([{"policy/steps": 1.0, "reward/heldout_accuracy": 0.6}])).std() > 0

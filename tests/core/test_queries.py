@@ -84,8 +84,8 @@ def test_scores_of_groups() -> None:
     np.testing.assert_allclose(information_gain(returns, group), [LOG_2])
 
 
-def test_scores_of_ratings_are_about_standardised_returns() -> None:
-    # Both members put the clips at -1, 1 and 1, -1, whatever their own scale.
+def test_scores_of_ratings_are_about_places_among_all_clips() -> None:
+    # Both members put the clips at -1, 1 and 1, -1, whatever their own returns are.
     returns = np.array([[0.0, 2], [500, 100]])
     clips = np.array([[0], [1]])
     np.testing.assert_allclose(rating_variance(returns, clips), [1, 1])

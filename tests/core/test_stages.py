@@ -7,7 +7,8 @@ from rlhf_core import stages
 from rlhf_core.evidence import Choice
 from rlhf_core.experiment import Experiment
 from rlhf_core.feedback import FeedbackState
-from rlhf_core.loop import advance, begin
+from rlhf_core.loop import Progress, advance, begin
+from rlhf_core.optimisers import PolicyState
 from rlhf_core.rewards.model import EnsembleState
 from rlhf_core.seeding import generator
 from rlhf_core.store import pack
@@ -29,28 +30,35 @@ def linear(weight: float) -> FeedbackState:
         "bias_0": np.ones((1, 1, 1), dtype=np.float32),
     }
     one = np.ones(1, dtype=np.float32)
-    return FeedbackState(ensemble=EnsembleState(parameters, 0 * one, one))
+    state = EnsembleState(parameters, 0 * one, one, np.zeros(1), np.ones(1))
+    return FeedbackState(ensemble=state)
 
 
 def test_what_was_asked_answered_and_paid_is_counted() -> None:
-    _, rewards = played(4, 4)
+    rollouts, rewards = played(4, 4)
     # Segments 0 and 1 are step 0 of trajectories 0 and 1, which pay 1 and 101.
     asked = request([[0.0], [100.0]], [[0, 1], [1, 0], [0, 0]])
     object.__setattr__(asked.segments, "origin", np.array([[0, 0], [1, 0]]))
-    teacher = {"kind": "synthetic", "cost": 0.25}
-    answers, metrics = stages.answer(tiny(annotator=teacher), 0, asked, rewards)
-    assert answers.choice.tolist() == [Choice.RIGHT, Choice.LEFT, Choice.EQUAL]
+    experiment = tiny(annotator={"kind": "synthetic", "cost": 0.25, "seconds": 2})
+    prepared = stages.prepare(experiment)
+    state, answers, metrics = stages.answer(experiment, 0, prepared, asked, rollouts, rewards)
+    assert answers.comparisons.choice.tolist() == [Choice.RIGHT, Choice.LEFT, Choice.EQUAL]
     assert metrics == {
         "feedback/queries": 3,
         "feedback/labels": 3,
+        "feedback/judgements": 3,
         "feedback/skipped": 0,
         "feedback/cost": 0.75,
+        "feedback/seconds": 6,
         "feedback/agreement": 1,
+        "reward/accuracy_ceiling": 1,
     }
+    assert (state.judgements, state.right, state.judged) == (3, 2, 2)
 
 
 def test_agreement_is_the_share_of_answers_in_the_true_order() -> None:
-    experiment = tiny(annotator={"kind": "synthetic", "mistake": 1})
+    # No two clips of a pendulum are paid the same.
+    experiment = tiny("Pendulum-v1", annotator={"kind": "synthetic", "mistake": 1})
     _, metrics = ask_and_answer(experiment)
     assert metrics["feedback/agreement"] == 0
 
@@ -58,18 +66,73 @@ def test_agreement_is_the_share_of_answers_in_the_true_order() -> None:
 def ask_and_answer(experiment: Experiment) -> tuple[np.ndarray, dict[str, float]]:
     start = begin(experiment)
     asked = stages.ask(experiment, 0, start.feedback, start.rollouts)
-    answers, metrics = stages.answer(experiment, 0, asked, start.rewards)
-    return answers.choice, dict(metrics)
+    _, answers, metrics = stages.answer(
+        experiment, 0, start.annotator, asked, start.rollouts, start.rewards
+    )
+    return answers.comparisons.choice, dict(metrics)
+
+
+def test_the_ceiling_is_that_of_all_answers_so_far() -> None:
+    rollouts, rewards = played(4, 4)
+    asked = request([[0.0], [100.0]], [[0, 1]])
+    object.__setattr__(asked.segments, "origin", np.array([[0, 0], [1, 0]]))
+    right, wrong = (tiny(annotator={"kind": "synthetic", "mistake": m}) for m in (0, 1))
+    state = stages.prepare(right)
+    ceilings = []
+    for experiment in (right, wrong, right, right):
+        state, _, metrics = stages.answer(experiment, 0, state, asked, rollouts, rewards)
+        ceilings.append(metrics["reward/accuracy_ceiling"])
+    assert ceilings == [1, 1 / 2, 2 / 3, 3 / 4]
+    assert state.judgements == 4
 
 
 def test_without_a_strict_answer_there_is_no_agreement() -> None:
     start = begin(tiny())
-    rollouts = start.rollouts
     unpaid = RolloutRewards(tuple(type(r)(np.zeros_like(r.values)) for r in start.rewards.rewards))
-    asked = stages.ask(tiny(), 0, start.feedback, rollouts)
-    answers, metrics = stages.answer(tiny(), 0, asked, unpaid)
-    assert set(answers.choice.tolist()) == {Choice.EQUAL}
-    assert "feedback/agreement" not in metrics
+    asked = stages.ask(tiny(), 0, start.feedback, start.rollouts)
+    _, answers, metrics = stages.answer(tiny(), 0, start.annotator, asked, start.rollouts, unpaid)
+    assert set(answers.comparisons.choice.tolist()) == {Choice.EQUAL}
+    assert not {"feedback/agreement", "reward/accuracy_ceiling"} & metrics.keys()
+
+
+def test_a_round_that_asks_twice_draws_anew() -> None:
+    experiment = tiny(guard={"reaction": "ask_more"})
+    start = begin(experiment)
+    first, second = (
+        stages.ask(experiment, 0, start.feedback, start.rollouts, alarmed)
+        for alarmed in (False, True)
+    )
+    assert pack(first) != pack(second)
+
+
+def test_two_parts_of_a_round_are_one() -> None:
+    first = {
+        "feedback/queries": 3.0, "feedback/cost": 0.5, "feedback/agreement": 1.0, "time/ask": 1.0,
+        "reward/fresh_accuracy": 0.9, "reward/fresh_pairs": 10.0, "reward/train_loss": 0.7,
+    }  # fmt: skip
+    second = {
+        "feedback/queries": 2.0, "feedback/cost": 0.25, "feedback/agreement": 0.5, "time/ask": 2.0,
+        "reward/fresh_accuracy": 0.1, "reward/fresh_pairs": 2.0, "reward/train_loss": 0.6,
+        "time/optimise": 4.0,
+    }  # fmt: skip
+    assert stages.both(first, second) == {
+        "feedback/queries": 5, "feedback/cost": 0.75, "feedback/agreement": 0.5, "time/ask": 3,
+        "reward/fresh_accuracy": 0.9, "reward/fresh_pairs": 10, "reward/train_loss": 0.6,
+        "time/optimise": 4,
+    }  # fmt: skip
+    assert stages.both({}, second) == second
+    assert stages.both(first, {}) == first
+
+
+def test_a_roll_back_keeps_what_was_spent() -> None:
+    now, before = (
+        PolicyState({"a": np.full(2, i)}, {"a/step": np.array(float(i))}, steps=100 * i)
+        for i in (2, 1)
+    )
+    back = stages.roll_back(now, before)
+    assert back.steps == 200
+    np.testing.assert_array_equal(back.parameters["a"], [1, 1])
+    assert back.optimiser["a/step"] == 1
 
 
 def test_the_first_rollouts_take_the_first_steps() -> None:
@@ -109,10 +172,10 @@ def test_a_reward_that_follows_the_truth_correlates_with_it(
     experiment = tiny(feedback=NEXT)
     start = begin(experiment)
     compared, metrics = stages.compare_rewards(
-        experiment, 0, linear(weight), start.rollouts, start.rewards
+        experiment, 0, linear(weight), start.rollouts, start.rewards, *start.first
     )
-    assert metrics["proxy/true_correlation"] == pytest.approx(correlation)
-    assert metrics["proxy/true_rank_correlation"] == pytest.approx(correlation)
+    for name in ("true", "true_rank", "off_policy", "off_policy_rank"):
+        assert metrics[f"proxy/{name}_correlation"] == pytest.approx(correlation)
     assert compared is not None
     np.testing.assert_allclose(compared.learned, weight * compared.true + 1, rtol=1e-5)
     assert len(compared.true) == 16
@@ -122,7 +185,7 @@ def test_a_reward_that_never_varies_correlates_with_nothing() -> None:
     experiment = tiny(feedback="constant")
     start = begin(experiment)
     _, metrics = stages.compare_rewards(
-        experiment, 0, start.feedback, start.rollouts, start.rewards
+        experiment, 0, start.feedback, start.rollouts, start.rewards, *start.first
     )
     assert metrics == {}
 
@@ -130,8 +193,34 @@ def test_a_reward_that_never_varies_correlates_with_nothing() -> None:
 def test_the_true_reward_is_not_compared_with_itself() -> None:
     experiment = tiny(feedback="true_reward")
     start = begin(experiment)
-    found = stages.compare_rewards(experiment, 0, start.feedback, start.rollouts, start.rewards)
+    found = stages.compare_rewards(
+        experiment, 0, start.feedback, start.rollouts, start.rewards, *start.first
+    )
     assert found == (None, {})
+
+
+def test_off_policy_is_what_the_untrained_policy_did_the_same_in_every_round() -> None:
+    experiment = tiny("Pendulum-v1", feedback=NEXT)
+    start = begin(experiment)
+    later, paid = stages.collect(experiment.model_copy(update={"seed": 9}), start.policy)
+    reward = drawn(experiment, start)
+    first = stages.compare_rewards(
+        experiment, 0, reward, start.rollouts, start.rewards, *start.first
+    )[1]
+    second = stages.compare_rewards(experiment, 3, reward, later, paid, *start.first)[1]
+    same = {
+        "proxy/off_policy_correlation", "proxy/off_policy_rank_correlation", "reward/starc_distance"
+    }  # fmt: skip
+    assert {name for name in first if first[name] == second[name]} == same
+
+
+def drawn(experiment: Experiment, start: Progress) -> FeedbackState:
+    """The reward as it was initialised."""
+    asked = stages.ask(experiment, 0, start.feedback, start.rollouts)
+    _, answers, _ = stages.answer(
+        experiment, 0, start.annotator, asked, start.rollouts, start.rewards
+    )
+    return stages.fit(experiment, 0, start.feedback, asked, answers)[0]
 
 
 def test_a_stage_draws_from_its_seed_round_and_name_alone() -> None:

@@ -36,7 +36,8 @@ def credit(clips: Any, step: int, delay: tuple[int, int] = (0, 0)) -> list[float
         (5, (0, 2), [0, 0, 0, 2, 2, 2]),
         # The clip began only a step before: what is left of the window gets all of it.
         (1, (0, 3), [3, 3, 0, 0, 0, 0]),
-        (0, (1, 2), [0, 0, 0, 0, 0, 0]),
+        # Too early to have reacted to anything: it is a word on the first step.
+        (0, (1, 2), [6, 0, 0, 0, 0, 0]),
     ],
 )
 def test_a_rating_speaks_of_the_steps_in_its_window(

@@ -34,7 +34,7 @@ def test_list_names_every_plugin_with_fields_defaults_and_meaning() -> None:
     assert field == {
         "required": False,
         "default": 10,
-        "meaning": "Candidate pairs drawn for each pair that is asked.",
+        "meaning": "Candidates drawn for each question that is asked.",
     }
     for kinds in content["plugins"].values():
         for kind, plugin in kinds.items():

@@ -1,0 +1,118 @@
+"""One changed line at a time: the demo with every kind of every family runs from end to end."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from flows import presets
+from rlhf_core.aggregation import AGGREGATION
+from rlhf_core.annotators import ANNOTATORS
+from rlhf_core.errors import UnusedFieldWarning
+from rlhf_core.experiment import Experiment, from_mapping
+from rlhf_core.feedback import FEEDBACK
+from rlhf_core.feedback._nothing import Silent
+from rlhf_core.loop import Progress, run
+from rlhf_core.queries import QUERIES
+
+TINY: dict[str, Any] = {
+    "environment": {"id": "Pendulum-v1", "count": 4, "time_limit": 20},
+    "optimiser": {"kind": "ppo", "steps": 20, "batch_size": 40, "epochs": 1, "hidden": [8]},
+    "budget": {"env_steps": 320, "labels": 24, "rounds": 2, "initial_steps": 160},
+    "evaluation": {"episodes": 2},
+}
+FEEDBACK_FIELDS: dict[str, Any] = {
+    "segment_steps": 5, "reward_model": {"hidden": [8], "members": 2, "epochs": 2}
+}  # fmt: skip
+QUICK: dict[str, dict[str, Any]] = {"expert": {"env_steps": 80, "episodes": 2}}
+"""Fields that keep a kind short."""
+
+
+def demo() -> dict[str, Any]:
+    """The preset as it stands in its file, made tiny."""
+    data: dict[str, Any] = yaml.safe_load(presets.find("pendulum-preference").read_text())
+    data |= TINY
+    data["feedback"] |= FEEDBACK_FIELDS
+    return data
+
+
+def play(data: dict[str, Any]) -> tuple[Experiment, list[Progress]]:
+    """Play it; the fields that a kind does not use are set aside with a warning."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnusedFieldWarning)
+        experiment = from_mapping(data)
+    rounds: list[Progress] = []
+    run(experiment, rounds.append)
+    return experiment, rounds
+
+
+def check(rounds: list[Progress]) -> None:
+    assert len(rounds) == 2
+    assert rounds[-1].policy.steps == 320
+    for progress in rounds:
+        wrong = {name: v for name, v in progress.metrics.items() if not np.isfinite(v)}
+        assert wrong == {}
+        assert progress.feedback.asked <= 24
+
+
+@pytest.mark.parametrize("kind", FEEDBACK.kinds())
+def test_every_strategy(kind: str) -> None:
+    data = demo()
+    data["feedback"]["kind"] = kind
+    experiment, rounds = play(data)
+    check(rounds)
+    silent = isinstance(experiment.feedback, Silent)
+    asked = sum(progress.metrics["feedback/queries"] for progress in rounds)
+    assert (asked == 0) == silent
+
+
+ASKING: list[dict[str, Any]] = [
+    {"kind": "preference", "form": "ranking"},
+    {"kind": "preference", "form": "best_of"},
+    {"kind": "direct_reward", "rated": "signal"},
+    {"kind": "direct_reward", "likelihoods": {"ratings": "ordinal"}},
+    {"kind": "mixed", "split_by": "information"},
+    {"kind": "preference", "likelihoods": {"ties": "davidson"}},
+    {"kind": "preference", "audit": 0.5},
+]
+
+
+@pytest.mark.parametrize("fields", ASKING, ids=lambda fields: "-".join(map(str, fields.values())))
+def test_every_way_of_asking(fields: dict[str, Any]) -> None:
+    data = demo()
+    data["feedback"] |= fields
+    check(play(data)[1])
+
+
+@pytest.mark.parametrize("kind", ANNOTATORS.kinds())
+@pytest.mark.parametrize("strategy", ["preference", "direct_reward", "mixed"])
+def test_every_annotator_of_every_form(kind: str, strategy: str) -> None:
+    data = demo()
+    data["annotator"] = {"kind": kind, **QUICK.get(kind, {})}
+    data["feedback"]["kind"] = strategy
+    check(play(data)[1])
+
+
+@pytest.mark.parametrize("kind", QUERIES.kinds())
+@pytest.mark.parametrize("strategy", ["preference", "mixed"])
+def test_every_selector(kind: str, strategy: str) -> None:
+    data = demo()
+    data["feedback"] |= {"kind": strategy, "queries": {"kind": kind}}
+    check(play(data)[1])
+
+
+@pytest.mark.parametrize("kind", AGGREGATION.kinds())
+@pytest.mark.parametrize("strategy", ["preference", "mixed"])
+def test_every_aggregator(kind: str, strategy: str) -> None:
+    data = demo()
+    data["annotator"] = {"kind": "crowd", "workers": 6, "adversarial": 0.34, "gold": 0.2}
+    data["feedback"] |= {"kind": strategy, "aggregation": {"kind": kind}}
+    check(play(data)[1])
+
+
+@pytest.mark.parametrize("reaction", ["report", "ask_more", "roll_back", "stop"])
+def test_every_reaction(reaction: str) -> None:
+    check(play({**demo(), "guard": {"reaction": reaction}})[1])

@@ -1,0 +1,120 @@
+"""Labels and judgements as CSV, row by row."""
+
+import csv
+import io
+from dataclasses import replace
+
+import numpy as np
+
+from rlhf_core.evidence import EXPERT, NOBODY, WHOLE, Answers, Choice, Preferences, Workers, answers
+from rlhf_core.feedback import FeedbackState
+from tasks import tables
+from tests.core.examples import annotations, evidence, rankings, ratings, segments
+
+CLIPS = segments(np.zeros((6, 1)))
+
+
+def rows(content: bytes) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(content.decode())))
+
+
+STATE = FeedbackState(
+    evidence=evidence(
+        CLIPS, [[0, 1], [2, 3]], annotations([0], [Choice.LEFT]),
+        rankings([[4, 2, NOBODY], [5, 1, 0]], places=[1, 2], worker=[3, EXPERT]),
+        ratings([1, 2], [0.25, -1.5], step=[WHOLE, 7], worker=[0, 3]),
+    ),
+    preferences=Preferences(
+        np.array([[0, 1], [2, 3]]), np.array([0.25, 0.5]), np.array([1.0, 0.75])
+    ),
+    workers=Workers(
+        np.array([0, 3]), np.array([4, 9]), np.array([0.5, 0.875]), np.array([np.nan, 0.75])
+    ),
+)  # fmt: skip
+
+
+def test_labels_are_one_table_a_form() -> None:
+    files = tables.labels(STATE)
+    assert {name: rows(content) for name, content in files.items()} == {
+        "labels/labels.csv": [
+            ["left_segment", "right_segment", "probability_right", "weight"],
+            ["0", "1", "0.25", "1.0"],
+            ["2", "3", "0.5", "0.75"],
+        ],
+        "labels/rankings.csv": [
+            ["places", "worker", "segments_best_first"], ["1", "3", "4 2"], ["2", "-1", "5 1 0"],
+        ],
+        "labels/ratings.csv": [
+            ["segment", "step", "value", "worker"], ["1", "-1", "0.25", "0"], ["2", "7", "-1.5", "3"]
+        ],
+        "labels/workers.csv": [
+            ["worker", "judgements", "competence", "agreement"],
+            ["0", "4", "0.5", "nan"],
+            ["3", "9", "0.875", "0.75"],
+        ],
+    }  # fmt: skip
+
+
+def test_forms_that_nobody_judged_have_no_table() -> None:
+    assert tables.labels(FeedbackState()) == {}
+    known = evidence(CLIPS, rated=ratings([0], [1.0]))
+    none = Preferences(np.empty((0, 2), dtype=np.int64), np.empty(0), np.empty(0))
+    assert set(tables.labels(FeedbackState(known, none))) == {"labels/ratings.csv"}
+
+
+def test_a_worker_alone_is_not_tabled() -> None:
+    alone = Workers(np.array([0]), np.array([4]), np.array([0.5]), np.array([1.0]))
+    assert "labels/workers.csv" not in tables.labels(replace(STATE, workers=alone))
+
+
+def test_the_profile_counts_labels_by_form() -> None:
+    assert tables.profile(STATE) == {"comparisons": 2, "ties": 1, "rankings": 2, "ratings": 2}
+    assert tables.profile(FeedbackState()) == {}
+
+
+def paid(given: Answers) -> Answers:
+    """The same with a price and a time for each judgement."""
+    forms = {}
+    for name in ("comparisons", "rankings", "ratings"):
+        form = getattr(given, name)
+        forms[name] = replace(
+            form, seconds=np.full(len(form), 2.0), cost=np.full(len(form), 0.5)
+        )
+    return replace(given, **forms)
+
+
+def ledger(*rounds: Answers) -> list[list[str]]:
+    head, *found = rows(tables.judgements(rounds))
+    assert head == ["round", "form", "question", "answer", "worker", "seconds", "cost"]
+    return found
+
+
+def test_the_ledger_has_a_line_for_each_judgement() -> None:
+    first = answers(
+        annotations([1, 0], [Choice.SKIP, Choice.RIGHT], worker=[2, EXPERT]),
+        rankings([[5, 3, 4], [2, 0, 1]], places=[1, 2], worker=[1, 1]),
+    )
+    second = answers(ratings=ratings([3, 3], [0.5, 0.25], step=[WHOLE, 6], worker=[0, 4]))
+    assert ledger(paid(first), paid(second)) == [
+        ["0", "comparison", "1", "skip", "2", "2.0", "0.5"],
+        ["0", "comparison", "0", "right", "-1", "2.0", "0.5"],
+        ["0", "ranking", "3 4 5", "5", "1", "2.0", "0.5"],
+        ["0", "ranking", "0 1 2", "2 0", "1", "2.0", "0.5"],
+        ["1", "rating", "3", "0.5", "0", "2.0", "0.5"],
+        ["1", "signal", "3", "0.25", "4", "2.0", "0.5"],
+    ]
+
+
+def test_nobody_is_no_part_of_a_question() -> None:
+    (line,) = ledger(paid(answers(rankings=rankings([[7, 0, 1, NOBODY]], places=[1]))))
+    assert line[:4] == ["0", "ranking", "0 1 7", "7"]
+
+
+def test_the_ledger_adds_up_to_the_cost() -> None:
+    given = paid(answers(annotations([0, 1], [Choice.LEFT] * 2), ratings=ratings([1], [0.1])))
+    assert sum(float(line[-1]) for line in ledger(given)) == given.cost == 1.5
+
+
+def test_an_empty_ledger_is_its_head() -> None:
+    assert ledger() == []
+    assert ledger(answers()) == []
