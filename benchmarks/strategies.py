@@ -60,6 +60,8 @@ def play(job: tuple[str, str, int, tuple[str, ...]]) -> dict[str, Any]:
         "overrides": list(overrides),
         "cpu_seconds": round(time.process_time() - began, 1),
         "env_steps": final.policy.steps,
+        "labels_total": sum(m["feedback/labels"] for m in final.history),
+        "cost_total": round(sum(m["feedback/cost"] for m in final.history), 4),
         "curve": curve,
         **{name: round(value, 4) for name, value in final.metrics.items()},
     }

@@ -76,7 +76,8 @@ def train(experiment: Experiment, run_id: str | None = None) -> dict[str, Any]:
     run = Run(run_id, experiment, str(home.path))
 
     first = collect(run, 0)
-    now = {**first.refs, **prepare(run, 0).refs}
+    prepared = prepare(run, 0)
+    now = {**first.refs, **prepared.refs}
     start = {"first": now["rollouts"], "first_rewards": now["rewards"]}
     trusted = now["policy"]
     history: list[Metrics] = []
@@ -98,7 +99,7 @@ def train(experiment: Experiment, run_id: str | None = None) -> dict[str, Any]:
         history.append(track(run, round, done, history, verdict))
         if verdict is Verdict.STOP:
             break
-    publish(run, history, first, answers, now | start)
+    publish(run, history, [first, prepared], answers, now | start)
     seconds = time.perf_counter() - began
     tracking.finish_run(home, run_id, {"time/orchestration": seconds - worked_seconds(run_id)})
 

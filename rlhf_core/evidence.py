@@ -73,14 +73,24 @@ class Request(Value):
     @property
     def labels(self) -> int:
         """What the questions count as: one a pair, one a named place, one a rating."""
-        ranked = len(self.rankings) * self.places if self.rankings is not None else 0
-        return len(self.queries) + ranked + (0 if self.ratings is None else len(self.ratings))
+        return len(self.queries) + self.ranked + self.rated()
+
+    @property
+    def ranked(self) -> int:
+        """Places of rankings that are to be named."""
+        return 0 if self.rankings is None else len(self.rankings) * self.places
+
+    def rated(self, step: int | None = None) -> int:
+        """Ratings asked for: all of them, or those after one step (`WHOLE`: of clips)."""
+        if self.ratings is None:
+            return 0
+        return len(self.ratings) if step is None else int((self.ratings[:, 1] == step).sum())
 
     @property
     def questions(self) -> int:
         """How many questions there are."""
         ranked = 0 if self.rankings is None else len(self.rankings)
-        return len(self.queries) + ranked + (0 if self.ratings is None else len(self.ratings))
+        return len(self.queries) + ranked + self.rated()
 
     def _check(self) -> None:
         expect(self.queries.items.shape[1] == 2, self, "pairs (N, 2)", self.queries.items.shape)

@@ -1,5 +1,6 @@
 """An experiment: one frozen, typed value that says everything about a run."""
 
+import re
 import warnings
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
@@ -117,12 +118,28 @@ class Experiment(Config):
             warnings.filterwarnings("ignore", module="gymnasium")
             horizon = self.environment.horizon()
         price, money = self.annotator.label_price(), self.budget.money
-        if money is not None and money < price:
+        question = price * self.feedback.smallest_question()
+        if money is not None and money < question:
             raise ConfigurationError(
-                f"budget.money: expected at least {price:g}, the most that one label may cost, "
-                f"actual: {money:g}"
+                f"budget.money: expected at least {question:g}, the most that one question may "
+                f"cost, actual: {money:g}"
             )
         rounds = range(self.budget.rounds)
+        rollout = self.optimiser.rollout_steps(self.environment)
+        fewest = min(self.steps_of(round) for round in rounds)
+        if self.guard.reaction != "report" and fewest < 2 * rollout:
+            raise ConfigurationError(
+                f"guard.reaction: '{self.guard.reaction}' expected at least 2 rollouts of "
+                f"{rollout} steps in each round, to see whether the proxy return rises, actual: "
+                f"{fewest // rollout}; fewer rounds or more steps give that"
+            )
+        stable = self.budget.until_stable
+        if stable is not None and stable.rounds >= self.budget.rounds:
+            raise ConfigurationError(
+                f"budget.until_stable.rounds: expected fewer than the {self.budget.rounds} rounds "
+                f"of the run, actual: {stable.rounds}"
+            )
+        self.annotator.check_fit(self.environment)
         steps = [self.steps_of(round - 1) if round else self.first_steps for round in rounds]
         self.feedback.check_fit([self.labels_of(round) for round in rounds], steps, horizon)
 
@@ -150,18 +167,19 @@ class Experiment(Config):
     def labels_due(self, round: int, state: FeedbackState, alarmed: bool = False) -> int:
         """Labels to ask for now.
 
-        What was planned up to this round and not yet asked; after an alarm the reserve, or half
-        of what is left where that is more. Never more than the labels and the money that are left,
-        and nothing once the reward is stable.
+        What was planned up to this round and not yet asked; after an alarm what is left of the
+        reserve. Never more than the labels and the money that are left, and nothing once the reward
+        is stable.
         """
         left = self.budget.labels - state.asked
         if alarmed:
-            due = max(self._reserve, -(-left // 2))
+            # What was asked beyond the plan came out of the reserve.
+            due = self._reserve - max(0, state.asked - self._planned(round + 1))
         else:
             stable = self.budget.until_stable
             if stable is not None and _is_stable(state.trace, stable):
                 return 0
-            due = self._planned(round + 1) - state.asked
+            due = self._planned(round + 1) - min(state.asked, self._planned(round))
         due = max(0, min(due, left))
         if self.budget.money is not None:
             price = self.annotator.label_price()
@@ -287,7 +305,10 @@ def _explain(error: ValidationError, data: Mapping[str, Any]) -> str:
         text = problem["msg"].removeprefix("Value error, ")
         known = whole or problem["type"] == "missing"
         came = "" if known else f", actual: {problem['input']!r}"
-        problems.append(f"{field}: {text}{came}" if field else f"{text}{came}")
+        # A model that speaks of one of its own fields names it first.
+        own = re.match(r"[a-z_]+: ", text) is not None and problem["type"] == "value_error"
+        colon = "." if own else ": "
+        problems.append(f"{field}{colon}{text}{came}" if field else f"{text}{came}")
     return "; ".join(problems)
 
 
@@ -306,7 +327,8 @@ def _path(location: tuple[int | str, ...], data: Any, whole: bool) -> list[str]:
             data = data.get(part)
         elif isinstance(data, list) and isinstance(part, int) and part < len(data):
             data = data[part]
-        elif part == data:
+        else:
+            # Inside a value that is no collection: which of several types was tried.
             continue
         names.append(str(part))
     return names

@@ -32,6 +32,11 @@ def sample_segments(
     return cut(rollouts, np.stack([trajectory, start], axis=1), steps)
 
 
+def clips_in(rollouts: Rollouts, steps: int) -> int:
+    """How many clips of `steps` steps there are; a shorter trajectory holds one."""
+    return sum(max(len(trajectory) - steps + 1, 1) for trajectory in rollouts.trajectories)
+
+
 def cut(rollouts: Rollouts, origin: np.ndarray, steps: int) -> Segments:
     """The clips of `steps` steps that begin at `origin` (S, 2): trajectory, first step."""
     trajectories = rollouts.trajectories

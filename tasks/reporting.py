@@ -64,7 +64,7 @@ def track(
 def publish(
     run: Run,
     history: Sequence[Metrics],
-    first: Outcome,
+    opening: Sequence[Outcome],
     answers: Sequence[Ref],
     last: Mapping[str, Ref],
 ) -> None:
@@ -73,8 +73,8 @@ def publish(
     Args:
         run: the run.
         history: the metrics of each round.
-        first: what `collect` gave.
-        answers: references of each round's annotations.
+        opening: what `collect` and `prepare` gave.
+        answers: references of each round's answers.
         last: references of the last round's feedback, policy, rollouts and rewards, and of the
             first rollouts and rewards.
     """
@@ -97,9 +97,10 @@ def publish(
         files |= _reward_files(run.experiment, feedback.ensemble)
     tracking.log_files(home, run.run_id, files)
     registry.register(home, run.run_id, run.experiment, policy, history[-1])
-    seconds = {"time/report": work.seconds, "time/collect": first.metrics["time/collect"]}
+    spent = {name: value for name, value in merged(opening).items() if name.startswith("time/")}
+    seconds = {"time/report": work.seconds, **spent}
     step = int(history[-1]["policy/steps"])
-    tracking.log_metrics(home, run.run_id, seconds, step, first.finished_ms)
+    tracking.log_metrics(home, run.run_id, seconds, step, opening[0].finished_ms)
     create_markdown_artifact(
         _summary(run, history), key="summary", description="Outcome of the run"
     )
@@ -143,7 +144,7 @@ def _pictures(
         )
     files["plots/proxy_and_true.png"] = plots.proxy_and_true(
         [int(m["policy/steps"]) for m in history],
-        [m["proxy/gain"] for m in history],
+        [m.get("proxy/gain", 0.0) for m in history],
         [m["eval/true_return_iqm"] for m in history],
         [m["guard/alarm"] > 0 for m in history],
     )

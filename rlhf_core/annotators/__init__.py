@@ -49,6 +49,10 @@ class Annotator(Plugin):
         """
 
     @abstractmethod
+    def check_fit(self, environment: Environment) -> None:
+        """Raise `ConfigurationError` where the annotator cannot work in this environment."""
+
+    @abstractmethod
     def label_price(self) -> float:
         """The most that one label may cost, all judgements of it together."""
 

@@ -7,7 +7,8 @@ from enum import IntEnum
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from rlhf_core.evidence import EXPERT, WHOLE
+from rlhf_core.annotators._rating import heard, mean_rewards
+from rlhf_core.evidence import EXPERT, WHOLE, Request
 from rlhf_core.types import Truth
 
 STEEP = 1.7
@@ -117,18 +118,24 @@ def standard(truth: Truth) -> Float[np.ndarray, " S"]:
     return (returns - (reference.mean() if len(reference) else 0.0)) / max(spread, 1e-9)
 
 
-def progress(truth: Truth, ratings: Int[np.ndarray, "R 2"]) -> Float[np.ndarray, " R"]:
-    """Return up to the rated step, standardised by what reference segments paid up to there."""
-    segment, step = ratings.T
-    last = truth.segments.shape[1] - 1
-    until = np.where(step == WHOLE, last, np.minimum(step, last))
-    paid = truth.segments.cumsum(axis=1)[segment, until]
-    if not len(truth.reference):
+def rated_quality(
+    request: Request, truth: Truth, delay_steps: tuple[int, int]
+) -> Float[np.ndarray, " R"]:
+    """What is rated, in deviations of what the reference segments pay: a clip's mean reward.
+
+    Of a moment it is that of the steps which can have been reacted to.
+    """
+    assert request.ratings is not None
+    segment, step = request.ratings.T
+    counted = heard(step, request.segments.mask[segment], delay_steps)
+    paid = mean_rewards(truth.segments[segment], counted)
+    mask = request.reference.mask
+    clips, steps = mean_rewards(truth.reference, mask), truth.reference[mask]
+    if not len(steps):
         return paid
-    known = truth.reference.cumsum(axis=1)
-    seen = np.minimum(until, known.shape[1] - 1)
-    spread = np.maximum(known.std(axis=0), 1e-9)
-    return (paid - known.mean(axis=0)[seen]) / spread[seen]
+    mean = np.where(step == WHOLE, clips.mean(), steps.mean())
+    spread = np.where(step == WHOLE, clips.std(), steps.std())
+    return (paid - mean) / np.maximum(spread, 1e-9)
 
 
 def nth(worker: Int[np.ndarray, " R"]) -> Int[np.ndarray, " R"]:

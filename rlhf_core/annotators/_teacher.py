@@ -53,8 +53,9 @@ def quantile_margins(
 ) -> tuple[float, float]:
     """Margins at which these shares of random pairs are skipped, and called equal.
 
-    A pair is skipped when the better clip's return is not above the first, and equal when the
-    returns do not differ by more than the second.
+    A pair is skipped when the better clip's return is below the first, and equal when the returns
+    do not differ by more than the second. Where returns are discrete fewer may be skipped, and more
+    be equal: those that tie exactly.
     """
     if not len(pairs):
         return -np.inf, -np.inf

@@ -5,7 +5,14 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from rlhf_core.annotators import Annotator, AnnotatorState
 from rlhf_core.annotators._crowd_assignment import pick_distinct
@@ -16,9 +23,9 @@ from rlhf_core.annotators._crowd_workers import (
     honesty,
     longest,
     on_scale,
-    progress,
     rank,
     rate,
+    rated_quality,
     standard,
 )
 from rlhf_core.environments.factory import Environment
@@ -99,6 +106,8 @@ class Crowd(Annotator):
     """Values that a rating can have, evenly from 0 to 1."""
     rating_noise: NonNegativeFloat = 0.3
     """Standard deviation of a rating, in those of segment returns."""
+    delay_steps: tuple[NonNegativeInt, NonNegativeInt] = (0, 0)
+    """A moment's rating is a reaction to the steps from t minus the second to t minus the first."""
     rating_spread: NonNegativeFloat = 0.2
     """Standard deviation over workers of the log slope and of the shift of their scales."""
 
@@ -115,6 +124,10 @@ class Crowd(Annotator):
             raise ValueError(
                 f"competence_spread: expected below sqrt(competence (1 - competence)) = "
                 f"{widest:.3g}, actual: {self.competence_spread:g}"
+            )
+        if self.delay_steps[0] > self.delay_steps[1]:
+            raise ValueError(
+                f"delay_steps: expected the shorter delay first, actual: {self.delay_steps}"
             )
         if self.redundancy > self.workers:
             raise ValueError(
@@ -136,6 +149,9 @@ class Crowd(Annotator):
             rng,
         )
         return AnnotatorState(memory={**crew.memory(), "round_seconds": np.empty(0)})
+
+    def check_fit(self, environment: Environment) -> None:
+        """It always can."""
 
     def label_price(self) -> float:
         """Every worker that may be asked, and the expert's part."""
@@ -226,7 +242,7 @@ class Crowd(Annotator):
         """Every clip by `redundancy` workers, and a share of them by the expert."""
         if request.ratings is None or not len(request.ratings):
             return crew, None, 0.0
-        quality = progress(truth, request.ratings)
+        quality = rated_quality(request, truth, self.delay_steps)
         gold = self._gold(len(quality), rng)
         clip, worker = pick_distinct(len(quality), self.redundancy, crew.active, rng)
         honest = honesty(crew, worker, 1, self.fatigue_judgements)

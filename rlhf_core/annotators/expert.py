@@ -46,29 +46,21 @@ class Expert(Annotator):
         """Train and record the expert, or read the recording."""
         from rlhf_core.annotators import _expert as expert
 
-        spaces = environment.spaces()
         if self.recording is not None:
-            found = _read(Path(self.recording)).trajectories
+            found = self._recorded(environment)
         else:
+            spaces = environment.spaces()
             policy = expert.train(environment, optimiser, self.env_steps, rng)
             act = optimiser.act(policy, spaces, deterministic=True)
             steps = environment.horizon()
             record = expert.play(environment, act, self.episodes, steps, rng)
             found = trajectories(record, policy.steps)[0].trajectories
-        for trajectory in found:
-            shape = trajectory.observations.shape[1:]
-            if shape != (spaces.observation.shape or ()):
-                raise ConfigurationError(
-                    f"annotator.recording: expected observations of shape "
-                    f"{spaces.observation.shape}, as '{environment.id}' has them, actual: {shape}"
-                )
-            odd = next((a for a in trajectory.actions if not spaces.action.contains(a)), None)
-            if odd is not None:
-                raise ConfigurationError(
-                    f"annotator.recording: expected actions of {spaces.action}, as "
-                    f"'{environment.id}' has them, actual: {odd!r}"
-                )
         return AnnotatorState(memory=_packed(found))
+
+    def check_fit(self, environment: Environment) -> None:
+        """Read the recording once, to see that it is there and that it fits."""
+        if self.recording is not None:
+            self._recorded(environment)
 
     def label_price(self) -> float:
         """The price of one demonstration."""
@@ -105,6 +97,25 @@ class Expert(Annotator):
         )
         state = replace(state, judgements=state.judgements + count)
         return state, answers(rankings=rankings, segments=shown)
+
+    def _recorded(self, environment: Environment) -> Sequence[Trajectory]:
+        """The recorded trajectories, once all of them fit the environment."""
+        assert self.recording is not None
+        spaces, found = environment.spaces(), _read(Path(self.recording)).trajectories
+        for trajectory in found:
+            shape = trajectory.observations.shape[1:]
+            if shape != (spaces.observation.shape or ()):
+                raise ConfigurationError(
+                    f"annotator.recording: expected observations of shape "
+                    f"{spaces.observation.shape}, as '{environment.id}' has them, actual: {shape}"
+                )
+            odd = next((a for a in trajectory.actions if not spaces.action.contains(a)), None)
+            if odd is not None:
+                raise ConfigurationError(
+                    f"annotator.recording: expected actions of {spaces.action}, as "
+                    f"'{environment.id}' has them, actual: {odd!r}"
+                )
+        return found
 
 
 def _read(path: Path) -> Rollouts:

@@ -45,8 +45,8 @@ class Synthetic(Annotator):
     parameter given beside it wins.
 
     Rankings follow the same utilities (Plackett-Luce by Gumbel noise), and a mistake exchanges two
-    neighbouring places. Ratings are mean rewards on a scale of the teacher's own; thresholds and
-    mistakes do not apply to them.
+    neighbouring places. Ratings are mean rewards on a scale of the teacher's own. Thresholds apply
+    to pairs alone, mistakes to pairs and rankings.
     """
 
     kind: Literal["synthetic"] = "synthetic"
@@ -126,6 +126,9 @@ class Synthetic(Annotator):
             memory["value/spaces"] = expert.described(spaces)
         return AnnotatorState(memory=memory)
 
+    def check_fit(self, environment: Environment) -> None:
+        """It always can."""
+
     def label_price(self) -> float:
         """The price of one judgement."""
         return self.cost
@@ -169,7 +172,7 @@ class Synthetic(Annotator):
         returns = truth.segments.sum(axis=1)[pair]
         worst, near = self._margins(state, request, truth)
         choice = np.where(np.abs(returns[:, 1] - returns[:, 0]) <= near, Choice.EQUAL, choice)
-        choice = np.where(returns.max(axis=1) <= worst, Choice.SKIP, choice)
+        choice = np.where(returns.max(axis=1) < worst, Choice.SKIP, choice)
         count = len(pair)
         return Annotations(
             np.arange(count),
@@ -205,7 +208,8 @@ class Synthetic(Annotator):
             teacher.published_margin(truth.episodes, steps, horizon, threshold)
             for threshold in (self.skip_threshold, self.equal_threshold)
         )
-        return skip, equal
+        # As published: skipped unless above the margin, equal only below it.
+        return np.nextafter(skip, np.inf), np.nextafter(equal, -np.inf)
 
     def _rank(
         self, request: Request, scores: np.ndarray, beta: float | None, rng: np.random.Generator

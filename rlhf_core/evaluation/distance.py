@@ -35,14 +35,16 @@ def starc_distance(
         rng: draws the features.
 
     Returns:
-        The distance, or None where a canonical reward is 0 throughout.
+        The distance, or None where a reward never varies or is nothing but shaping.
     """
     rewards = np.stack([first, second], axis=1).astype(np.float64)
+    if (np.ptp(rewards, axis=0) == 0).any():
+        return None
     values = fit_values(observation, next_observation, terminated, rewards, discount, rng)
     after = np.where(terminated[:, None], 0.0, values(next_observation))
     canonical = rewards - values(observation) + discount * after
     norms = np.linalg.norm(canonical, axis=0)
-    if (norms < 1e-9 * np.sqrt(len(rewards))).any():
+    if (norms < 1e-6 * np.linalg.norm(rewards - rewards.mean(axis=0), axis=0)).any():
         return None
     apart = canonical[:, 0] / norms[0] - canonical[:, 1] / norms[1]
     return float(np.linalg.norm(apart) / 2)

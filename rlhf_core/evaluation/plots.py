@@ -76,7 +76,7 @@ def reward_quality(history: Sequence[Metrics]) -> bytes:
     labels, truth = figure.subplots(1, 2, sharex=True)
     shown = {
         labels: {
-            "reward/accuracy_ceiling": "ceiling: the answers' own accuracy",
+            "reward/accuracy_ceiling": "the answers' own accuracy (majority)",
             "reward/heldout_accuracy": "accuracy on held-out labels",
             "reward/fresh_accuracy": "accuracy on fresh clips, before the fit",
             "reward/calibration_error": "calibration error",

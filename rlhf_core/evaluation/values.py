@@ -63,6 +63,8 @@ def fit_values(
     )
     here = values.basis(states)
     step = here - discount * np.where(terminated[:, None], 0.0, values.basis(next_states))
-    system = here.T @ step / len(here) + RIDGE * np.eye(FEATURES + 1)
+    # The constant is not held down, or an offset of the reward would leave a trace.
+    ridge = RIDGE * np.diag(np.append(np.ones(FEATURES), 0.0))
+    system = here.T @ step / len(here) + ridge
     weights = np.linalg.solve(system, here.T @ rewards / len(here))
     return values._replace(weights=weights)

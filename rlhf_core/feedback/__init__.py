@@ -64,6 +64,12 @@ class FeedbackState(Value):
     trace: Float[np.ndarray, "round 2"] = field(default_factory=lambda: np.empty((0, 2)))
     """Held-out accuracy after each round, and Spearman correlation of clips' returns before and
     after its fit; NaN where there was none."""
+    asked_ranked: int = 0
+    """Of the labels asked for, those that are named places of a ranking, or best of a group."""
+    asked_rated: int = 0
+    """Of the labels asked for, those that are ratings of clips."""
+    asked_signals: int = 0
+    """Of the labels asked for, those that are ratings of moments."""
 
 
 class FeedbackStrategy(Plugin):
@@ -84,6 +90,10 @@ class FeedbackStrategy(Plugin):
             steps: environment steps of the rollouts that each round asks about.
             horizon: steps after which an episode ends at the latest.
         """
+
+    @abstractmethod
+    def smallest_question(self) -> int:
+        """Labels that the smallest question counts as; 0 where nothing is asked."""
 
     @abstractmethod
     def ask(

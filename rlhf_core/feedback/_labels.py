@@ -111,7 +111,9 @@ def rating_weights(ratings: Ratings) -> np.ndarray:
     """Weight (R,) of each rating: how far its worker's ratings go with those of the others.
 
     The correlation of a worker's ratings with the weighted mean of the others' on the same clips,
-    negative ones as 0, iterated. A worker whose clips nobody else rated counts fully.
+    negative ones as 0, iterated half a step at a time. The expert counts fully, and the first
+    round of all is told by the expert alone where there are enough gold ratings, so that a
+    majority of inverters cannot turn the sign. A worker whose clips nobody else rated counts fully.
     """
     worker_id, worker = np.unique(ratings.worker, return_inverse=True)
     if len(worker_id) < 2:
@@ -119,18 +121,19 @@ def rating_weights(ratings: Ratings) -> np.ndarray:
     question = np.stack([ratings.segment, ratings.step], axis=1)
     _, clip = np.unique(question, axis=0, return_inverse=True)
     clip = clip.ravel()
+    expert = worker_id == EXPERT
     weight = np.ones(len(worker_id))
-    for _ in range(CONSENSUS_ROUNDS):
-        own = weight[worker]
+    for round in range(CONSENSUS_ROUNDS):
+        own = (expert if expert.any() and not round else weight)[worker].astype(np.float64)
         total = np.bincount(clip, own)[clip] - own
         shared = total > 1e-9
         mean = np.bincount(clip, own * ratings.value)[clip] - own * ratings.value
         others = mean[shared] / total[shared]
-        weight = np.where(
-            np.bincount(worker[shared], minlength=len(worker_id)) > 2,
-            np.clip(_correlations(ratings.value[shared], others, worker[shared], weight), 0, 1),
-            1.0,
-        )
+        told = np.clip(_correlations(ratings.value[shared], others, worker[shared], weight), 0, 1)
+        enough = np.bincount(worker[shared], minlength=len(worker_id)) > 2
+        # Half a step: a split crowd would swing from one side to the other for ever.
+        following = told if expert.any() and not round else (weight + told) / 2
+        weight = np.where(expert, 1.0, np.where(enough, following, weight))
     return weight[worker]
 
 
@@ -149,11 +152,12 @@ def _correlations(
 
 
 def spoken_of(labels: Labels, chosen: Bool[np.ndarray, " S"]) -> Labels:
-    """The labels whose first segment is among the chosen ones."""
+    """The labels of which some segment is among the chosen ones."""
     preferences, rankings, ratings = labels.preferences, labels.rankings, labels.ratings
-    group, clip = chosen[rankings.items[:, 0]], chosen[ratings.segment]
+    group = (chosen[rankings.items] & (rankings.items != NOBODY)).any(axis=1)
+    clip = chosen[ratings.segment]
     return Labels(
-        where(preferences, chosen[preferences.pair[:, 0]]),
+        where(preferences, chosen[preferences.pair].any(axis=1)),
         where(rankings, group),
         labels.ranking_weight[group],
         where(ratings, clip),
@@ -166,9 +170,8 @@ def worker_metrics(evidence: Evidence, workers: Workers) -> Metrics:
     if len(workers) < 2:
         return {}
     given = evidence.comparisons
-    people = given.worker != EXPERT
-    alpha = krippendorff_alpha(given.query[people], given.worker[people], given.choice[people])
+    alpha = krippendorff_alpha(given.query, given.worker, given.choice)
     metrics = {"feedback/worker_competence": float(workers.competence.mean())}
-    if alpha is not None:
+    if np.isfinite(alpha):
         metrics["feedback/krippendorff_alpha"] = alpha
     return metrics

@@ -11,7 +11,7 @@ from rlhf_core.aggregation.majority import Majority
 from rlhf_core.environments.factory import Spaces
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.evaluation.statistics import spearman
-from rlhf_core.evidence import Answers, Request
+from rlhf_core.evidence import WHOLE, Answers, Request
 from rlhf_core.feedback import Evidence, FeedbackState, FeedbackStrategy
 from rlhf_core.feedback._forms import Form
 from rlhf_core.feedback._labels import (
@@ -57,16 +57,28 @@ class RewardLearning(FeedbackStrategy):
         """The forms of judgement that may be asked for."""
 
     @abstractmethod
-    def split(self, labels: int, information: Information) -> Mapping[Form, int]:
-        """How many labels of each form to ask for, together at most `labels`."""
+    def split(
+        self, labels: int, asked: Mapping[Form, int], information: Information
+    ) -> Mapping[Form, int]:
+        """How many labels of each form to ask for, together at most `labels`.
+
+        Args:
+            labels: to be asked for now.
+            asked: labels of each form that were asked for before.
+            information: what one label of a form is expected to tell.
+        """
 
     @abstractmethod
     def told(self, labels: Labels, rng: np.random.Generator) -> Labels:
         """What the fit is told, given what the annotators said."""
 
+    def smallest_question(self) -> int:
+        """That of the form with the fewest labels a question."""
+        return min(form.worth(self.group_size) for form in self.forms())
+
     def check_fit(self, labels: Sequence[int], steps: Sequence[int], horizon: int) -> None:
         """Refuse no labels, more questions than clips, and clips longer than any episode."""
-        worth = min(form.worth(self.group_size) for form in self.forms())
+        worth = self.smallest_question()
         if sum(labels) < worth:
             raise ConfigurationError(
                 f"budget.labels: expected at least {worth} for feedback kind '{self.kind}' "
@@ -77,13 +89,21 @@ class RewardLearning(FeedbackStrategy):
                 f"feedback.segment_steps: expected at most {horizon}, the longest that an episode "
                 f"can be, actual: {self.segment_steps}"
             )
+        if self.likelihoods.delay_steps[0] >= self.segment_steps:
+            raise ConfigurationError(
+                f"feedback.likelihoods.delay_steps: expected less than the {self.segment_steps} "
+                f"steps of a clip, actual: {self.likelihoods.delay_steps}"
+            )
         for round, (wanted, seen) in enumerate(zip(labels, steps, strict=True)):
-            for form in self.forms():
-                most = seen // form.size(self.group_size) * form.worth(self.group_size)
-                if wanted > most:
+            # Each episode has fewer clips than steps, by the length of a clip less one.
+            clips = max(seen - -(-seen // horizon) * (self.segment_steps - 1), 1)
+            for form, share in self.split(wanted, {}, lambda form: 1.0).items():
+                most = clips // form.size(self.group_size) * form.worth(self.group_size)
+                if share > most:
                     raise ConfigurationError(
                         f"budget.labels: expected at most {most} in round {round + 1}, whose "
-                        f"questions ({form}) are cut from {seen} steps, actual: {wanted}"
+                        f"questions ({form}) are cut from the {clips} clips of {seen} steps, "
+                        f"actual: {share}"
                     )
 
     def ask(
@@ -103,7 +123,9 @@ class RewardLearning(FeedbackStrategy):
         # Before the first fit the random ensemble stands in: its disagreement is as good as any.
         ensemble = restore(state.ensemble, self.reward_model, spaces, reference, rng)
         counts = self.split(
-            labels, lambda form: questions.information(form, group, reference, ensemble)
+            labels,
+            self._asked(state),
+            lambda form: questions.information(form, group, reference, ensemble),
         )
         chosen = []
         for form, wanted in counts.items():
@@ -144,7 +166,7 @@ class RewardLearning(FeedbackStrategy):
                 right, pairs = ordered_right(before, evidence.segments, fresh, self.likelihoods)
                 if pairs:
                     metrics["reward/fresh_accuracy"] = right / pairs
-                    metrics["reward/fresh_pairs"] = float(pairs)
+                    metrics["reward/fresh_pairs"] = pairs
             after, fitted = fit(
                 before, evidence.segments, labels, self.likelihoods, request.reference, rng
             )
@@ -153,8 +175,8 @@ class RewardLearning(FeedbackStrategy):
         accuracy = metrics.get("reward/heldout_accuracy", np.nan)
         stability = np.nan
         if state.ensemble is not None:
-            ranks = [e.segment_returns(request.reference).mean(axis=0) for e in (before, after)]
-            stability = spearman(*ranks) or 0.0
+            clips = request.reference
+            stability = spearman(before.mean_returns(clips), after.mean_returns(clips)) or 0.0
             metrics["reward/rank_stability"] = stability
         return FeedbackState(
             evidence=evidence,
@@ -162,6 +184,9 @@ class RewardLearning(FeedbackStrategy):
             workers=None if found is None else found.workers,
             ensemble=after.state,
             asked=state.asked + request.labels,
+            asked_ranked=state.asked_ranked + request.ranked,
+            asked_rated=state.asked_rated + request.rated(WHOLE),
+            asked_signals=state.asked_signals + request.rated() - request.rated(WHOLE),
             trace=np.concatenate([state.trace, [[accuracy, stability]]]),
         ), metrics
 
@@ -172,11 +197,25 @@ class RewardLearning(FeedbackStrategy):
         assert state.ensemble is not None, "reward() comes after tell()"
         return RewardEnsemble(state.ensemble, spaces, self.reward_model)
 
+    def _asked(self, state: FeedbackState) -> Mapping[Form, int]:
+        """Labels of each form so far."""
+        compared = state.asked - state.asked_ranked - state.asked_rated - state.asked_signals
+        return {
+            Form.COMPARISON: compared,
+            Form.RANKING: state.asked_ranked,
+            Form.BEST_OF: state.asked_ranked,
+            Form.RATING: state.asked_rated,
+            Form.SIGNAL: state.asked_signals,
+        }
+
     def _fresh(self, evidence: Evidence, request: Request, known: int) -> np.ndarray:
         """Which segments (S,) tell how the last reward does: the new ones, of an audit if any."""
+        asked = len(request.segments)
         fresh = np.arange(len(evidence.segments)) >= known
+        # Demonstrations that came back are beside the clips that were asked about, not among them.
+        fresh[known + asked :] = False
         if request.audit is not None and request.audit.any():
-            fresh[known : known + len(request.segments)] = request.audit
+            fresh[known : known + asked] = request.audit
         return fresh
 
     def _labels(self, evidence: Evidence, rng: np.random.Generator) -> tuple[Aggregated, Labels]:

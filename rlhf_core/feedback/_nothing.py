@@ -30,6 +30,10 @@ class Silent(FeedbackStrategy):
     def check_fit(self, labels: Sequence[int], steps: Sequence[int], horizon: int) -> None:
         """It always can."""
 
+    def smallest_question(self) -> int:
+        """There is none."""
+        return 0
+
     def ask(
         self,
         state: FeedbackState,

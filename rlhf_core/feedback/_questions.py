@@ -9,8 +9,9 @@ import numpy as np
 from rlhf_core.evidence import WHOLE, Queries, Request, concatenate, no_queries
 from rlhf_core.feedback._forms import Form
 from rlhf_core.queries import QuerySelector
+from rlhf_core.queries._scores import information_gain
 from rlhf_core.rewards.network import RewardEnsemble
-from rlhf_core.segments import sample_segments
+from rlhf_core.segments import clips_in, sample_segments
 from rlhf_core.types import Rollouts, Segments
 
 RATING_NOISE = 0.5
@@ -54,7 +55,7 @@ def choose(
     size = form.size(group)
     # More candidates than there are clips would be the same clips again.
     wanted = count if audit else selector.candidates(count)
-    drawn = max(count, min(wanted, rollouts.steps // size))
+    drawn = max(count, min(wanted, clips_in(rollouts, steps) // size))
     segments = sample_segments(rollouts, size * drawn, steps, rng)
     candidates = Queries(np.arange(size * drawn).reshape(-1, size))
     if not audit:
@@ -68,29 +69,17 @@ def information(form: Form, group: int, reference: Segments, ensemble: RewardEns
 
     For a choice among K clips the mutual information between the answer and the member,
     H(mean of p_m) - mean of H(p_m) with p_m = softmax(R_m); for a rating that of a Gaussian
-    channel, log(1 + Var_m(z) / noise^2) / 2, with z the standardised return. Means over groups of
+    channel, log(1 + Var_m(z) / noise^2) / 2, with z a clip's place among all. Means over groups of
     reference clips.
     """
     returns = ensemble.segment_returns(reference)
     size = form.size(group)
-    if size == 1:
-        deviation = np.maximum(returns.std(axis=1, keepdims=True), 1e-9)
-        z = (returns - returns.mean(axis=1, keepdims=True)) / deviation
-        noise = np.exp(ensemble.state.heads.get("log_noise", np.log(RATING_NOISE))).mean()
-        return float(np.log1p(z.var(axis=0) / noise**2).mean() / 2)
     whole = returns.shape[1] // size * size
     if not whole:
         return 0.0
-    groups = returns[:, :whole].reshape(len(returns), -1, size)
-    shifted = np.exp(groups - groups.max(axis=2, keepdims=True))
-    chosen = shifted / shifted.sum(axis=2, keepdims=True)
-    return float((_entropy(chosen.mean(axis=0)) - _entropy(chosen).mean(axis=0)).mean())
-
-
-def _entropy(probabilities: np.ndarray) -> np.ndarray:
-    safe = np.maximum(probabilities, 1e-300)
-    entropy: np.ndarray = -(probabilities * np.log(safe)).sum(axis=-1)
-    return entropy
+    noise = np.exp(ensemble.state.heads.get("log_noise", np.log(RATING_NOISE))).mean()
+    items = np.arange(whole).reshape(-1, size)
+    return float(information_gain(returns, items, float(noise)).mean())
 
 
 def compose(

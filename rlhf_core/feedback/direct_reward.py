@@ -26,7 +26,9 @@ class DirectReward(RewardLearning):
         """The one that was chosen."""
         return (self.rated,)
 
-    def split(self, labels: int, information: Information) -> Mapping[Form, int]:
+    def split(
+        self, labels: int, asked: Mapping[Form, int], information: Information
+    ) -> Mapping[Form, int]:
         """All labels are of that form."""
         return {self.rated: labels}
 

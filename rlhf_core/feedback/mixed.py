@@ -43,20 +43,35 @@ class Mixed(RewardLearning):
         """Those with a share."""
         return [form for form, share in self.shares.items() if share > 0]
 
-    def split(self, labels: int, information: Information) -> Mapping[Form, int]:
-        """Whole labels of each form; what rounding leaves over goes to the largest remainders."""
+    def split(
+        self, labels: int, asked: Mapping[Form, int], information: Information
+    ) -> Mapping[Form, int]:
+        """Whole questions of each form, so that all that was asked so far comes near the shares.
+
+        What cannot be asked in whole questions is left for the next round.
+        """
         forms = self.forms()
-        if self.split_by == "shares":
-            weight = np.array([self.shares[form] for form in forms])
-        else:
-            worth = np.array([information(form) / self.prices.get(form, 1.0) for form in forms])
-            weight = worth / worth.sum() if worth.sum() > 0 else np.full(len(forms), 1.0)
-            weight = np.maximum(weight / weight.sum(), LEAST_SHARE)
-        exact = labels * weight / weight.sum()
-        counts = np.floor(exact).astype(int)
-        for index in np.argsort(counts - exact, kind="stable")[: labels - counts.sum()]:
-            counts[index] += 1
+        weight = self._weights(forms, information)
+        before = np.array([asked.get(form, 0) for form in forms])
+        worth = np.array([form.worth(self.group_size) for form in forms])
+        wanted = np.maximum(weight * (before.sum() + labels) - before, 0.0)
+        wanted *= labels / max(wanted.sum(), 1e-9)
+        counts = (wanted / worth + 1e-9).astype(int) * worth
+        for index in np.argsort((counts - wanted) / worth, kind="stable"):
+            if counts.sum() + worth[index] <= labels:
+                counts[index] += worth[index]
         return dict(zip(forms, counts.tolist(), strict=True))
+
+    def _weights(self, forms: Sequence[Form], information: Information) -> np.ndarray:
+        """The share of each form, together 1."""
+        if self.split_by == "shares":
+            shares = np.array([self.shares[form] for form in forms])
+            return shares / shares.sum()
+        worth = np.array([information(form) / self.prices.get(form, 1.0) for form in forms])
+        even = np.full(len(forms), 1 / len(forms))
+        weight = worth / worth.sum() if worth.sum() > 0 else even
+        least = min(LEAST_SHARE, 1 / len(forms))
+        return least + (1 - least * len(forms)) * weight
 
     def told(self, labels: Labels, rng: np.random.Generator) -> Labels:
         """Exactly what the annotators said."""

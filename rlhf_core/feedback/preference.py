@@ -22,7 +22,9 @@ class Preference(RewardLearning):
         """The one that was chosen."""
         return (self.form,)
 
-    def split(self, labels: int, information: Information) -> Mapping[Form, int]:
+    def split(
+        self, labels: int, asked: Mapping[Form, int], information: Information
+    ) -> Mapping[Form, int]:
         """All labels are of that form."""
         return {self.form: labels}
 

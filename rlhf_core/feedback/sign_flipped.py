@@ -22,7 +22,9 @@ class SignFlipped(RewardLearning):
         """Comparisons."""
         return (Form.COMPARISON,)
 
-    def split(self, labels: int, information: Information) -> Mapping[Form, int]:
+    def split(
+        self, labels: int, asked: Mapping[Form, int], information: Information
+    ) -> Mapping[Form, int]:
         """All labels are comparisons."""
         return {Form.COMPARISON: labels}
 

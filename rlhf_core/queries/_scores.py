@@ -26,8 +26,9 @@ def rating_variance(
 ) -> Float[np.ndarray, " C"]:
     """Variance over members of a clip's place among all clips: what they quarrel about in a rating.
 
-        place_m = (2 rank_m - S + 1) / sqrt((S^2 - 1) / 3),  which has mean 0 and deviation 1 over clips
+        place_m = (2 rank_m - S + 1) / sqrt((S^2 - 1) / 3)
 
+    It has mean 0 and deviation 1 over clips.
     Returns have no common scale across members, and far from the data they differ without bound;
     places do not.
     """

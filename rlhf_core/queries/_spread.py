@@ -91,11 +91,12 @@ def telling(
     Single clips are drawn in proportion to their score instead: the best of them are all alike, of
     the one corner that the members know least, while two clips of a pair differ by themselves.
     """
-    features = question_features(segments, candidates)
     if candidates.items.shape[1] == 1:
         # The largest of scaled exponential draws are a sample without replacement.
         scores = np.maximum(scores - min(scores.min(), 0.0), 1e-12) / rng.exponential(
             size=len(scores)
         )
-    chosen = best_apart(scores, features, count, spread)
+    chosen = np.argsort(-scores, kind="stable")[:count]
+    if spread:
+        chosen = best_apart(scores, question_features(segments, candidates), count, spread)
     return Queries(candidates.items[rng.permutation(chosen)])

@@ -28,8 +28,8 @@ def fit(
 ) -> tuple[RewardEnsemble, Metrics]:
     """Maximise the likelihood of all labels, each member on its own part of them.
 
-    Label i of each form belongs to fold i mod `heldout_folds`, for ever. Member m never trains on
-    fold m mod `heldout_folds`: that fold tells when to stop it, which weight decay suits it and
+    Question i of each form belongs to fold i mod `heldout_folds`, for ever. Member m never trains
+    on fold m mod `heldout_folds`: that fold tells when to stop it, which weight decay suits it and
     how well it predicts. So every label teaches most members, and held-out accuracy costs no
     label. A member keeps the weights of its best epoch.
 
@@ -57,17 +57,27 @@ def fit(
 
 def ordered_right(
     ensemble: RewardEnsemble, segments: Segments, labels: Labels, likelihoods: Likelihoods
-) -> tuple[int, int]:
-    """How many pairs that the labels put in order the ensemble's mean puts in the same, of all."""
-    right, pairs = 0, 0
+) -> tuple[float, float]:
+    """How many answered questions the ensemble's mean orders as the labels do, of how many.
+
+    A question that puts several clips in order counts once, by the share of its orders; two
+    ratings count as one, since one alone orders nothing. So they can be taken for trials.
+    """
+    right, trials = 0.0, 0.0
     rewards = torch.from_numpy(ensemble.segment_rewards(segments))
     scale = torch.tensor(np.array(ensemble.state.member_scale))[:, None, None]
     mean = (rewards / scale).mean(dim=0, keepdim=True)
     for term in _terms(segments, labels, likelihoods, ensemble.model):
-        margins, _ = term.margins(_sums(mean[:, term.items], term.credit))
-        right += int((margins > 0).sum())
-        pairs += margins.shape[1]
-    return right, pairs
+        margins, stated = term.margins(_sums(mean[:, term.items], term.credit))
+        counted = torch.minimum(term.weight[stated[:, 0]], term.weight[stated[:, 1]]).double()
+        questions = int(term.question.max()) + 1
+        of = term.question[stated[:, 0]]
+        total = torch.zeros(questions).double().index_add(0, of, counted)
+        same = torch.zeros(questions).double().index_add(0, of, counted * (margins[0] > 0))
+        some = total > 0
+        right += term.trials * float((same[some] / total[some]).sum())
+        trials += term.trials * float(some.sum())
+    return right, trials
 
 
 def _terms(
@@ -114,7 +124,7 @@ class _Trainer:
         fold = torch.arange(self.count) % model.members % model.heldout_folds
         self.trained, self.judged = [], []
         for term in terms:
-            held_out = torch.arange(len(term.items)) % model.heldout_folds == fold[:, None]
+            held_out = term.question % model.heldout_folds == fold[:, None]
             self.trained.append((~held_out).float() * term.weight)
             self.judged.append(held_out.float() * term.weight)
 
@@ -138,7 +148,7 @@ class _Trainer:
         """Scores (M, n, K) of segments at positions (n, K)."""
         features, mask = self.features[items], self.mask[items]
         if crop:
-            mask = mask * self._crop(items)
+            mask = mask * self._crop(mask)
         return _sums(self._rewards(features) * mask, credit)
 
     def _rewards(self, features: Tensor) -> Tensor:
@@ -146,21 +156,26 @@ class _Trainer:
         rewards = forward(self.parameters, flat, self.ensemble.picture)
         return rewards.reshape(self.count, *features.shape[:-1])
 
-    def _crop(self, items: Tensor) -> Tensor:
-        """Random windows (n, K, L), of one length for the segments of one observation."""
-        count, size = items.shape
-        steps = self.mask.shape[1]
-        shortest = max(1, round(self.model.temporal_crop * steps))
-        length = self.rng.integers(shortest, steps, size=(count, 1, 1), endpoint=True)
-        start = (self.rng.random((count, size, 1)) * (steps - length + 1)).astype(np.int64)
-        step = np.arange(steps)
+    def _crop(self, mask: Tensor) -> Tensor:
+        """Random windows (n, K, L), of one length for the segments of one observation.
+
+        They are cut out of the real steps, so that the shortest clip bounds the length.
+        """
+        real = mask.numpy().sum(axis=2, keepdims=True).astype(np.int64)
+        longest = real.min(axis=1, keepdims=True)
+        shortest = np.maximum(np.round(self.model.temporal_crop * longest), 1).astype(np.int64)
+        length = self.rng.integers(shortest, longest, endpoint=True)
+        start = self.rng.integers(0, real - length, endpoint=True)
+        step = np.arange(mask.shape[2])
         return torch.from_numpy(((step >= start) & (step < start + length)).astype(np.float32))
 
     def losses(self, term: Term, scores: Tensor, index: Tensor) -> Tensor:
         """Loss (M, n) of observations, mistakes allowed for in a robust fit."""
         loss = term.loss(scores, index, self.heads)
         if self.model.robust:
-            loss = contaminated(loss, term.blind(loss, scores, index), self.mistake.expand(1, 1))
+            loss = contaminated(
+                loss, term.blind(loss, scores, index, self.heads), self.mistake.expand(1, 1)
+            )
         return loss
 
     def whole(self, weights: Sequence[Tensor]) -> Tensor:
@@ -250,7 +265,7 @@ class _Trainer:
             whole = rewards.sum(dim=3)
             advantage = whole[:, :, 1] - whole[:, :, 0]
             sure = torch.sigmoid(advantage.abs()) > self.model.pseudo_confidence
-        shown = (rewards * self._crop(pair)).sum(dim=3)
+        shown = (rewards * self._crop(self.free_mask[pair])).sum(dim=3)
         sign = torch.sign(advantage)
         loss = torch.nn.functional.softplus(-sign * (shown[:, :, 1] - shown[:, :, 0]))
         return loss, sure.float()
@@ -268,7 +283,7 @@ class _Trainer:
             index = torch.arange(len(term.items))
             scores = self.scores(term.items, term.credit)
             loss = term.loss(scores, index, self.heads)
-            other = term.blind(loss, scores, index)
+            other = term.blind(loss, scores, index, self.heads)
             odds = torch.log(self.mistake / (1 - self.mistake)) + loss - other
             wrong = wrong + (torch.sigmoid(odds) * weight).sum()
             count = count + weight.sum()
@@ -306,18 +321,33 @@ class _Trainer:
             found["reward/mistake_rate"] = float(self.mistake)
         correct, confidence, weights = [], [], []
         for term, judged in zip(self.terms, self.judged, strict=True):
-            margins, observation = term.margins(self.scores(term.items, term.credit))
-            weight = judged[:, observation]
+            margins, stated = term.margins(self.scores(term.items, term.credit))
+            # Two ratings make a held-out order only where both were held out.
+            weight = torch.minimum(judged[:, stated[:, 0]], judged[:, stated[:, 1]])
             # Each form counts by its observations, however many pairs it puts in order.
             share = judged.sum() / weight.sum().clamp(min=1e-9)
             correct.append((margins > 0).float().ravel())
             confidence.append(torch.sigmoid(margins.abs()).ravel())
             weights.append((weight * share).ravel())
-        right, sure, weight = (torch.cat(parts) for parts in (correct, confidence, weights))
-        if float(weight.sum()) > 0:
-            found["reward/heldout_loss"] = float(self.whole(self.judges).mean())
-            found["reward/heldout_accuracy"] = float((right * weight).sum() / weight.sum())
-            found["reward/calibration_error"] = _calibration_error(right, sure, weight)
+        found |= self._heldout(correct, confidence, weights)
+        return found
+
+    def _heldout(
+        self, correct: list[Tensor], confidence: list[Tensor], weights: list[Tensor]
+    ) -> Metrics:
+        """Loss, accuracy and calibration on labels that a member never trained on."""
+        right, weight = torch.cat(correct), torch.cat(weights)
+        if not float(weight.sum()) > 0:
+            return {}
+        found = {
+            "reward/heldout_loss": float(self.whole(self.judges).mean()),
+            "reward/heldout_accuracy": float((right * weight).sum() / weight.sum()),
+        }
+        sure = [index for index, term in enumerate(self.terms) if term.calibrated]
+        counted = sum(float(weights[index].sum()) for index in sure)
+        if counted > 0:
+            parts = ([part[index] for index in sure] for part in (correct, confidence, weights))
+            found["reward/calibration_error"] = _calibration_error(*map(torch.cat, parts))
         return found
 
 

@@ -6,7 +6,14 @@ from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from rlhf_core.evidence import Preferences, Rankings, Ratings
 from rlhf_core.plugin import Config
@@ -61,13 +68,21 @@ class Likelihoods(Config):
     """How each form of judgement is thought to come about."""
 
     ties: Literal["half", "davidson", "drop"] = "half"
-    """A tie is half a vote for each side, an outcome of its own (Davidson; in rankings half a vote
-    as well), or left out."""
+    """A tie, or a split vote, is half a vote for each side, an outcome of its own (Davidson; in
+    rankings half a vote as well), or left out."""
     ratings: Literal["gaussian", "ordinal"] = "gaussian"
     """A rating is a number with noise, or an ordered level."""
     delay_steps: tuple[NonNegativeInt, NonNegativeInt] = (0, 0)
     """A rating given after step t speaks of the steps from t minus the second to t minus the
     first (TAMER's credit assignment, doi:10.1145/1597735.1597738); one of a whole clip of all."""
+
+    @model_validator(mode="after")
+    def _shorter_delay_first(self) -> "Likelihoods":
+        if self.delay_steps[0] > self.delay_steps[1]:
+            raise ValueError(
+                f"delay_steps: expected the shorter delay first, actual: {self.delay_steps}"
+            )
+        return self
 
 
 class Labels(NamedTuple):

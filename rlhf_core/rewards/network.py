@@ -100,6 +100,12 @@ class RewardEnsemble:
         """Raw return of each segment under each member, padding left out."""
         return self.segment_rewards(segments).sum(axis=2)
 
+    def mean_returns(self, segments: Segments) -> Float[np.ndarray, " S"]:
+        """Return of each segment, the mean over members that are brought to one scale first."""
+        scaled = self.segment_returns(segments) / self.state.member_scale[:, None]
+        mean: np.ndarray = scaled.mean(axis=0)
+        return mean
+
     def normalised_on(self, reference: Segments) -> "RewardEnsemble":
         """The same ensemble with mean 0 and standard deviation 1 over these steps."""
         raw = self.members(*transitions(reference))[:, reference.mask.ravel()]

@@ -31,6 +31,12 @@ class Term(ABC):
     """(N, L) weight of each step, for ratings that speak of some steps only."""
     weight: Tensor
     """(N,) how much an observation counts."""
+    question: Tensor
+    """(N,) number of the question, from 0 in order of appearance: several may answer one."""
+    trials: float = 1.0
+    """How many independent orders an answered question is worth."""
+    calibrated: bool = True
+    """Whether the likelihood gives orders a probability."""
 
     @abstractmethod
     def heads(self, members: int) -> dict[str, Tensor]:
@@ -44,15 +50,22 @@ class Term(ABC):
 
     @abstractmethod
     def blind(
-        self, loss: Float[Tensor, "M n"], scores: Float[Tensor, "M n K"], index: Tensor
+        self,
+        loss: Float[Tensor, "M n"],
+        scores: Float[Tensor, "M n K"],
+        index: Tensor,
+        heads: Mapping[str, Tensor],
     ) -> Float[Tensor, "M n"]:
         """Negative log-likelihood of the same observations if they were mistakes."""
 
     @abstractmethod
     def margins(
         self, scores: Float[Tensor, "M N K"]
-    ) -> tuple[Float[Tensor, "M P"], Int[Tensor, " P"]]:
-        """Predicted advantage of segments that were put first, and the observations that did so."""
+    ) -> tuple[Float[Tensor, "M P"], Int[Tensor, "P 2"]]:
+        """Predicted advantage of segments put first, and the two observations that say it.
+
+        A comparison or a ranking says it alone, and is named twice.
+        """
 
 
 class Comparisons(Term):
@@ -66,6 +79,7 @@ class Comparisons(Term):
         self.weight = torch.from_numpy((preferences.weight * kept).astype(np.float32))
         self.target = target
         self.smooth = target + smoothing * (0.5 - target)
+        self.question = torch.arange(len(preferences))
         self.davidson = ties == "davidson"
 
     def heads(self, members: int) -> dict[str, Tensor]:
@@ -79,16 +93,21 @@ class Comparisons(Term):
             return likelihoods.davidson(left, right, self.smooth[index], heads["log_tie"])
         return likelihoods.bradley_terry(left, right, self.smooth[index])
 
-    def blind(self, loss: Tensor, scores: Tensor, index: Tensor) -> Tensor:
+    def blind(
+        self, loss: Tensor, scores: Tensor, index: Tensor, heads: Mapping[str, Tensor]
+    ) -> Tensor:
         """A mistake is the opposite answer."""
         left, right = scores.unbind(2)
-        return likelihoods.bradley_terry(left, right, 1 - self.smooth[index])
+        opposite = 1 - self.smooth[index]
+        if self.davidson:
+            return likelihoods.davidson(left, right, opposite, heads["log_tie"])
+        return likelihoods.bradley_terry(left, right, opposite)
 
     def margins(self, scores: Tensor) -> tuple[Tensor, Tensor]:
         """One pair a comparison, ties left out."""
         strict = torch.nonzero(self.target != 0.5)[:, 0]
         sign = torch.sign(self.target[strict] - 0.5)
-        return (scores[:, strict, 1] - scores[:, strict, 0]) * sign, strict
+        return (scores[:, strict, 1] - scores[:, strict, 0]) * sign, strict[:, None].expand(-1, 2)
 
 
 class Orders(Term):
@@ -97,6 +116,7 @@ class Orders(Term):
     def __init__(self, rankings: Rankings, weight: np.ndarray, ties: str) -> None:
         self.items = torch.from_numpy(np.array(rankings.items, dtype=np.int64)).clamp(min=0)
         self.credit = None
+        self.question = _questions(np.sort(rankings.items, axis=1))
         self.beats = torch.from_numpy(rankings.beats)
         self.equals = torch.from_numpy(rankings.equals & (ties != "drop"))
         self.weight = torch.from_numpy(weight.astype(np.float32))
@@ -110,7 +130,9 @@ class Orders(Term):
         ordered = likelihoods.plackett_luce(scores, self.beats[index])
         return ordered + likelihoods.shared_places(scores, self.equals[index])
 
-    def blind(self, loss: Tensor, scores: Tensor, index: Tensor) -> Tensor:
+    def blind(
+        self, loss: Tensor, scores: Tensor, index: Tensor, heads: Mapping[str, Tensor]
+    ) -> Tensor:
         """A mistake is any order, each as likely as the next."""
         even = torch.zeros_like(scores[:1])
         none = likelihoods.plackett_luce(even, self.beats[index])
@@ -120,11 +142,17 @@ class Orders(Term):
     def margins(self, scores: Tensor) -> tuple[Tensor, Tensor]:
         """Every pair whose order is stated."""
         observation, first, second = torch.nonzero(self.beats, as_tuple=True)
-        return scores[:, observation, first] - scores[:, observation, second], observation
+        advantage = scores[:, observation, first] - scores[:, observation, second]
+        return advantage, observation[:, None].expand(-1, 2)
 
 
 class Marks(Term):
     """Ratings of clips, or of moments in them."""
+
+    # Two ratings make one order.
+    trials = 0.5
+    # The scale of a rating is its own: the difference of two scores is no log-odds.
+    calibrated = False
 
     def __init__(
         self, ratings: Ratings, weight: np.ndarray, segments: Segments, settings: Likelihoods
@@ -132,6 +160,7 @@ class Marks(Term):
         self.items = torch.from_numpy(np.array(ratings.segment, dtype=np.int64))[:, None]
         self.credit = torch.from_numpy(_credit(ratings, segments, settings.delay_steps))
         self.weight = torch.from_numpy(weight.astype(np.float32))
+        self.question = _questions(np.stack([ratings.segment, ratings.step], axis=1))
         values = _per_worker(ratings)
         self.value = torch.from_numpy(values.astype(np.float32))
         self.level = torch.from_numpy(_levels(ratings.value))
@@ -166,17 +195,20 @@ class Marks(Term):
             score, self.value[index], heads["log_scale"], heads["offset"], heads["log_noise"]
         )
 
-    def blind(self, loss: Tensor, scores: Tensor, index: Tensor) -> Tensor:
+    def blind(
+        self, loss: Tensor, scores: Tensor, index: Tensor, heads: Mapping[str, Tensor]
+    ) -> Tensor:
         """A mistake is any rating, drawn as ratings are on the whole."""
         if self.ordinal:
             return torch.full_like(loss, float(np.log(int(self.level.max()) + 1)))
         return (self.value[index].square() / 2).expand_as(loss)
 
     def margins(self, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """Every two ratings that differ."""
+        """Every two ratings that differ, of different questions."""
         higher = self.value[:, None] > self.value
-        first, second = torch.nonzero(higher, as_tuple=True)
-        return scores[:, first, 0] - scores[:, second, 0], first
+        apart = self.question[:, None] != self.question
+        first, second = torch.nonzero(higher & apart, as_tuple=True)
+        return scores[:, first, 0] - scores[:, second, 0], torch.stack([first, second], dim=1)
 
 
 def _credit(ratings: Ratings, segments: Segments, delay_steps: tuple[int, int]) -> np.ndarray:
@@ -207,6 +239,12 @@ def _per_worker(ratings: Ratings) -> np.ndarray:
     squares = np.bincount(worker, np.square(values - mean[worker]))
     deviation = np.sqrt((squares + prior * spread) / (count + prior))
     return (values - mean[worker]) / np.maximum(deviation, 1e-9)[worker]
+
+
+def _questions(named: np.ndarray) -> Tensor:
+    """Number (R,) of each row's question, rows that name the same being one; first come, first."""
+    _, first, which = np.unique(named, axis=0, return_index=True, return_inverse=True)
+    return torch.from_numpy(first.argsort().argsort()[which.ravel()])
 
 
 def _levels(values: np.ndarray) -> np.ndarray:

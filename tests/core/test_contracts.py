@@ -298,7 +298,7 @@ def strategies() -> list[Any]:
     for kind, changes in forms.items():
         for fields in changes:
             strategy = FEEDBACK.get(kind).model_validate(fields)
-            found.append(pytest.param(strategy, id=f"{kind}-{list(fields.values())[0]}"))
+            found.append(pytest.param(strategy, id=f"{kind}-{next(iter(fields.values()))}"))
     return found
 
 

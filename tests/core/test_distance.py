@@ -58,15 +58,14 @@ def test_a_shaped_reward_is_nearly_the_same(size: float) -> None:
 
     shaped = REWARD + GAMMA * potential(THERE) - potential(HERE)
     found = distance(shaped, REWARD)
+    assert found is not None
     assert found == pytest.approx(0, abs=0.05)
     # Taken as they are, the two are not the same: this is what the values take out.
-    assert apart(shaped, REWARD) > 0.06
+    assert apart(shaped, REWARD) > 3 * found
 
 
 def test_unrelated_rewards_are_near_the_square_root_of_one_half() -> None:
-    found = [
-        distance(np.random.default_rng(seed).normal(size=STEPS), REWARD) for seed in range(5)
-    ]
+    found = [distance(np.random.default_rng(seed).normal(size=STEPS), REWARD) for seed in range(5)]
     np.testing.assert_allclose(np.array(found, dtype=float), np.sqrt(0.5), atol=0.05)
 
 

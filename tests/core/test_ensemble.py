@@ -107,9 +107,7 @@ def test_the_reward_is_the_normalised_mean_of_the_members_less_their_disagreemen
 ) -> None:
     ensemble = fresh()
     mean, scale = np.array([1.0, -1, 3]), np.array([1.0, 2, 0.5])
-    state = replace(
-        ensemble.state, member_mean=mean, member_scale=scale, mean=2.0, scale=4.0
-    )
+    state = replace(ensemble.state, member_mean=mean, member_scale=scale, mean=2.0, scale=4.0)
     model = ensemble.model.model_copy(update={"pessimism": pessimism})
     raw = (ensemble.members(*batch(5)) - mean[:, None]) / scale[:, None]
     expected = (raw.mean(axis=0) - pessimism * raw.std(axis=0) - 2) / 4

@@ -49,9 +49,9 @@ def play(data: dict[str, Any]) -> tuple[Experiment, list[Progress]]:
     return experiment, rounds
 
 
-def check(rounds: list[Progress]) -> None:
+def check(rounds: list[Progress], steps: int = 320) -> None:
     assert len(rounds) == 2
-    assert rounds[-1].policy.steps == 320
+    assert rounds[-1].policy.steps == steps
     for progress in rounds:
         wrong = {name: v for name, v in progress.metrics.items() if not np.isfinite(v)}
         assert wrong == {}
@@ -115,4 +115,6 @@ def test_every_aggregator(kind: str, strategy: str) -> None:
 
 @pytest.mark.parametrize("reaction", ["report", "ask_more", "roll_back", "stop"])
 def test_every_reaction(reaction: str) -> None:
-    check(play({**demo(), "guard": {"reaction": reaction}})[1])
+    # Two rollouts a round, so that a gain can be seen.
+    budget = {**TINY["budget"], "env_steps": 480}
+    check(play({**demo(), "guard": {"reaction": reaction}, "budget": budget})[1], steps=480)

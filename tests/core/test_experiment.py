@@ -275,11 +275,11 @@ def test_the_shares_of_the_rounds_add_up_to_the_budget(
     assert min(asked) >= 0
 
 
-BUDGET = {"env_steps": 336, "initial_steps": 96, "rounds": 5, "labels": 40}
+BUDGET = {"env_steps": 576, "initial_steps": 96, "rounds": 5, "labels": 40}
 
 
 def budgeted(**changes: Any) -> Experiment:
-    """Forty labels in five rounds of one rollout or more, the same number in each."""
+    """Forty labels in five rounds of two rollouts, the same number in each."""
     budget = {**BUDGET, "label_schedule": "constant", **changes.pop("budget", {})}
     return tiny(budget=budget, optimiser={"steps": 24, "batch_size": 48, "hidden": [8]}, **changes)
 
@@ -296,7 +296,6 @@ def test_labels_that_were_not_asked_are_due_later() -> None:
     experiment = budgeted()
     assert [experiment.labels_due(i, spent(8 * i)) for i in range(5)] == [8] * 5
     assert [experiment.labels_due(i, spent(0)) for i in range(5)] == [8, 16, 24, 32, 40]
-    assert experiment.labels_due(1, spent(20)) == 0
     assert experiment.labels_due(4, spent(40)) == 0
 
 
@@ -318,9 +317,7 @@ def test_labels_that_were_not_asked_are_due_later() -> None:
 def test_labels_are_asked_for_that_can_be_paid(
     money: float, price: float, paid: float, due: int
 ) -> None:
-    experiment = budgeted(
-        budget={"money": money}, annotator={"kind": "synthetic", "cost": price}
-    )
+    experiment = budgeted(budget={"money": money}, annotator={"kind": "synthetic", "cost": price})
     assert experiment.labels_due(0, spent(0, paid)) == due
 
 
@@ -358,7 +355,8 @@ def test_a_crowd_is_paid_for_all_its_judgements() -> None:
 
 def test_money_for_not_one_label_is_refused() -> None:
     with pytest.raises(
-        ConfigurationError, match=r"budget.money: expected at least 0.25, .*one label.* actual: 0.2"
+        ConfigurationError,
+        match=r"budget.money: expected at least 0.25, .*one question.* actual: 0.2",
     ):
         budgeted(budget={"money": 0.2}, annotator={"kind": "synthetic", "cost": 0.25})
 
@@ -392,14 +390,14 @@ def test_nothing_is_asked_once_labels_change_nothing(trace: Any, stable: bool) -
 
 
 def test_a_reserve_is_kept_for_an_alarm_or_the_last_round() -> None:
-    experiment = budgeted(
-        guard={"reaction": "ask_more", "reserve": 0.25}, budget={"env_steps": 576}
-    )
+    experiment = budgeted(guard={"reaction": "ask_more", "reserve": 0.25})
     # 30 of 40 labels are spread over five rounds; the last gets the ten that were kept too.
     assert [experiment.labels_of(i) for i in range(5)] == [6, 6, 6, 6, 16]
-    assert experiment.labels_due(1, spent(12), alarmed=True) == 14  # half of 28
-    assert experiment.labels_due(3, spent(24), alarmed=True) == 10  # the reserve
-    assert experiment.labels_due(3, spent(34), alarmed=True) == 6  # all that is left
+    assert experiment.labels_due(1, spent(12), alarmed=True) == 10
+    assert experiment.labels_due(3, spent(30), alarmed=True) == 4  # six are spent
+    assert experiment.labels_due(3, spent(34), alarmed=True) == 0
+    # Later rounds ask as planned, whatever came out of the reserve.
+    assert [experiment.labels_due(i, spent(10 + 6 * i)) for i in range(1, 5)] == [6, 6, 6, 6]
     assert experiment.labels_due(4, spent(40), alarmed=True) == 0
 
 
@@ -442,7 +440,7 @@ def test_a_strategy_that_learns_from_labels_needs_one_and_a_control_does_not() -
 
 
 def test_more_labels_than_pairs_and_clips_longer_than_episodes_are_refused() -> None:
-    with pytest.raises(ConfigurationError, match=r"budget\.labels: expected at most 8 in round 1"):
+    with pytest.raises(ConfigurationError, match=r"budget\.labels: expected at most 5 in round 1"):
         tiny(budget={"env_steps": 80, "initial_steps": 16, "rounds": 1, "labels": 9})
     with pytest.raises(ConfigurationError, match=r"feedback\.segment_steps: expected at most 10"):
         tiny(feedback={"segment_steps": 11})

@@ -124,8 +124,7 @@ def test_shuffled_labels_are_the_same_answers_to_other_questions() -> None:
     assert sorted(said.rankings.items[0]) == [0, 1, 2, 3]
     assert said.rankings.items[1, 2:].tolist() == [NOBODY, NOBODY]
     firsts = [
-        SHUFFLED.told(SAID, np.random.default_rng(seed)).rankings.items[0, 0]
-        for seed in range(400)
+        SHUFFLED.told(SAID, np.random.default_rng(seed)).rankings.items[0, 0] for seed in range(400)
     ]
     assert np.abs(np.bincount(firsts) - 100).max() < 40
 
@@ -326,24 +325,47 @@ SHARES = st.dictionaries(st.sampled_from(FORMS), st.floats(0, 100), min_size=1).
 
 
 @given(SHARES, st.integers(0, 500))
-def test_fixed_shares_add_up_and_are_within_a_label_of_exact(
+def test_fixed_shares_are_whole_questions_near_the_exact_shares(
     shares: dict[str, float], wanted: int
 ) -> None:
-    counts = Mixed.model_validate({"shares": shares}).split(wanted, lambda form: 1.0)
-    assert sum(counts.values()) == wanted
+    mixed = Mixed.model_validate({"shares": shares})
+    counts = mixed.split(wanted, {}, lambda form: 1.0)
+    assert 0 <= wanted - sum(counts.values()) < max(form.worth(4) for form in counts)
     total = sum(shares.values())
     for form, count in counts.items():
-        assert abs(count - wanted * shares[form] / total) < 1 + 1e-6
+        assert count % form.worth(4) == 0
+        assert abs(count - wanted * shares[form] / total) < form.worth(4) + 1e-6
     assert set(counts) == {form for form, share in shares.items() if share > 0}
+
+
+@given(SHARES, st.integers(1, 7), st.integers(1, 40))
+def test_over_many_rounds_every_form_comes_to_its_share(
+    shares: dict[str, float], wanted: int, rounds: int
+) -> None:
+    mixed = Mixed.model_validate({"shares": shares})
+    asked = dict.fromkeys(Form, 0)
+    due = 0
+    for _ in range(rounds):
+        due += wanted
+        counts = mixed.split(due, asked, lambda form: 1.0)
+        for form, count in counts.items():
+            asked[form] += count
+        due -= sum(counts.values())
+    total = sum(asked.values())
+    assert total == wanted * rounds - due
+    for form in mixed.forms():
+        exact = total * shares[form] / sum(shares.values())
+        assert abs(asked[form] - exact) <= 2 * 3 + 1e-6
 
 
 @given(st.lists(st.floats(0, 10), min_size=3, max_size=3), st.integers(0, 500))
 def test_labels_go_where_they_tell_most(worth: list[float], wanted: int) -> None:
-    mixed = Mixed(split_by="information")
-    forms = dict(zip(mixed.forms(), worth, strict=True))
-    counts = mixed.split(wanted, lambda form: forms[form])
+    shares = {"comparison": 1, "rating": 1, "signal": 1}
+    mixed = Mixed.model_validate({"split_by": "information", "shares": shares})
+    known = dict(zip(mixed.forms(), worth, strict=True))
+    counts = mixed.split(wanted, {}, lambda form: known[form])
     assert sum(counts.values()) == wanted
-    order = sorted(forms, key=lambda form: forms[form])
+    order = sorted(known, key=lambda form: known[form])
     assert counts[order[0]] <= counts[order[1]] + 1
     assert counts[order[1]] <= counts[order[2]] + 1
 
@@ -352,18 +374,19 @@ def test_information_is_weighed_by_its_price() -> None:
     shares = {"comparison": 1, "rating": 1}
     dear = {"split_by": "information", "shares": shares, "prices": {"rating": 3}}
     mixed = Mixed.model_validate(dear)
-    assert mixed.split(100, lambda form: 1.0) == {"comparison": 75, "rating": 25}
+    # A tenth each, and the rest of 80 by information per price: 3 to 1, 1 to 3, even.
     known = {Form.COMPARISON: 0.1, Form.RATING: 0.9}
-    assert mixed.split(100, lambda form: known[form]) == {"comparison": 25, "rating": 75}
-    assert mixed.split(100, lambda form: 0.0) == {"comparison": 50, "rating": 50}
+    assert mixed.split(100, {}, lambda form: 1.0) == {"comparison": 70, "rating": 30}
+    assert mixed.split(100, {}, lambda form: known[form]) == {"comparison": 30, "rating": 70}
+    assert mixed.split(100, {}, lambda form: 0.0) == {"comparison": 50, "rating": 50}
 
 
 @pytest.mark.parametrize("worth", [(1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (1.0, 1.0, 0.0)])
 def test_every_form_gets_a_tenth_so_that_its_worth_is_seen(worth: tuple[float, ...]) -> None:
     mixed = Mixed(split_by="information")
     known = dict(zip(mixed.forms(), worth, strict=True))
-    counts = mixed.split(1000, lambda form: known[form])
-    assert min(counts.values()) >= 1000 * LEAST_SHARE
+    counts = mixed.split(3000, {}, lambda form: known[form])
+    assert min(counts.values()) >= 3000 * LEAST_SHARE
 
 
 @pytest.mark.parametrize(
@@ -500,14 +523,17 @@ def test_every_metric_of_a_crowd_is_a_number(crowd: dict[str, int], form: str) -
     assert {name for name, value in metrics.items() if not np.isfinite(value)} == set()
 
 
+SHORT = Preference(segment_steps=10)
 REFUSED: list[tuple[RewardLearning, list[int], list[int], int, str]] = [
     (Preference(), [0, 0], [100, 100], 200, r"budget.labels: expected at least 1 for .*compariso"),
     (Preference(form=Form.RANKING), [1, 1], [999, 999], 200, "expected at least 3 .*ranking"),
     (Preference(), [9], [100], 49, "feedback.segment_steps: expected at most 49"),
-    (Preference(), [9, 51], [20, 100], 50, "at most 50 in round 2, .*comparison.*actual: 51"),
-    (Preference(form=Form.RANKING), [76], [100], 50, "at most 75 in round 1"),
-    (Preference(form=Form.BEST_OF), [26], [100], 50, "at most 25 in round 1"),
-    (DirectReward(), [101], [100], 50, "at most 100 in round 1"),
+    # A hundred steps are two episodes with 41 clips of ten steps each.
+    (SHORT, [5, 42], [20, 100], 50, "at most 41 in round 2, .*comparison.*82 clips.*actual: 42"),
+    (SHORT, [6, 41], [20, 100], 50, "at most 5 in round 1, .*comparison.*11 clips.*actual: 6"),
+    (Preference(form=Form.RANKING, segment_steps=10), [61], [100], 50, "at most 60 in round 1"),
+    (Preference(form=Form.BEST_OF, segment_steps=10), [21], [100], 50, "at most 20 in round 1"),
+    (DirectReward(segment_steps=10), [83], [100], 50, "at most 82 in round 1"),
 ]
 
 

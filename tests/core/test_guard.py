@@ -46,9 +46,7 @@ def test_the_alarm_is_raised_beyond_the_quantile(
     right_0: int, n_0: int, right: int, n: int, expected: float, confidence: float
 ) -> None:
     assert z(right_0, n_0, right, n) == pytest.approx(expected, abs=1e-3)
-    verdict = Guard(confidence=confidence).judge(
-        [seen(right_0 / n_0, n_0)], seen(right / n, n)
-    )
+    verdict = Guard(confidence=confidence).judge([seen(right_0 / n_0, n_0)], seen(right / n, n))
     assert (verdict is Verdict.REPORT) == (expected > norm.ppf(confidence))
 
 
@@ -135,7 +133,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Watched]:
 
     def make(reaction: str, alarms: tuple[int, ...], **changes: Any) -> Watched:
         budget = {
-            "env_steps": 96, "labels": 20, "rounds": 5, "initial_steps": 16,
+            "env_steps": 176, "labels": 20, "rounds": 5, "initial_steps": 16,
             "label_schedule": "constant", **changes.pop("budget", {}),
         }  # fmt: skip
         guard = {"reaction": reaction, **changes.pop("guard", {})}
@@ -162,8 +160,8 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Watched]:
     return make
 
 
-LONGER = {"env_steps": 176}
-"""Two rollouts a round, for more pairs in it."""
+LONGER = {"env_steps": 256}
+"""Three rollouts a round, for more pairs in it."""
 
 
 def alike(first: PolicyState, second: PolicyState) -> bool:
@@ -199,17 +197,25 @@ def test_an_alarm_spends_the_reserve_and_never_more_than_there_is(
 ) -> None:
     watched = watch("ask_more", (2,), guard={"reserve": 0.25})
     final = watched.play()
-    # After three rounds of 3 labels 11 are left; half of them, 6, are more than the reserve of 5.
-    assert watched.asked[:4] == [(0, False, 3), (1, False, 3), (2, False, 3), (2, True, 6)]
+    # A quarter of 20 labels is kept back; the rounds after the alarm ask as they would have.
+    assert watched.asked == [
+        (0, False, 3), (1, False, 3), (2, False, 3), (2, True, 5), (3, False, 3), (4, False, 3)
+    ]  # fmt: skip
     assert final.feedback.asked == sum(labels for _, _, labels in watched.asked) == 20
     counted = [m["feedback/labels"] for m in final.history]
-    assert counted[:3] == [3, 3, 9]
+    assert counted == [3, 3, 8, 3, 3]
     assert sum(counted) == 20
     assert [m["guard/alarm"] for m in final.history] == [0, 0, 1, 0, 0]
-    assert final.policy.steps == 96
+    assert final.policy.steps == 176
 
 
-def test_an_alarm_spends_the_whole_reserve_when_little_else_is_left(
+def test_a_second_alarm_finds_no_reserve_left(watch: Callable[..., Watched]) -> None:
+    watched = watch("ask_more", (2, 3), guard={"reserve": 0.25})
+    watched.play()
+    assert [labels for _, alarmed, labels in watched.asked if alarmed] == [5, 0]
+
+
+def test_an_alarm_spends_a_large_reserve_too(
     watch: Callable[..., Watched],
 ) -> None:
     watched = watch("ask_more", (3,), guard={"reserve": 0.4}, budget=LONGER)
@@ -249,8 +255,8 @@ def test_a_roll_back_goes_on_from_the_policy_before_the_last_round(
     began, again = watched.optimised[1], watched.optimised[2]
     assert alike(began, again)
     assert not alike(watched.rounds[1].policy, again)
-    assert again.steps == watched.rounds[1].policy.steps == began.steps + 16
-    assert final.policy.steps == 96
+    assert again.steps == watched.rounds[1].policy.steps == began.steps + 32
+    assert final.policy.steps == 176
     assert watched.rounds[2].trusted is again
     assert [m["guard/alarm"] for m in final.history] == [0, 0, 1, 0, 0]
 
@@ -260,7 +266,7 @@ def test_two_alarms_in_a_row_go_back_to_the_same_policy(watch: Callable[..., Wat
     watched.play()
     assert alike(watched.optimised[1], watched.optimised[2])
     assert alike(watched.optimised[1], watched.optimised[3])
-    assert watched.optimised[3].steps == 16 + 3 * 16
+    assert watched.optimised[3].steps == 16 + 3 * 32
 
 
 def test_a_roll_back_refits_the_reward_to_the_labels_that_raised_the_alarm(
@@ -281,7 +287,7 @@ def test_a_stop_ends_the_run_with_the_policy_before_the_last_round(
     assert final.round == len(final.history) == 3
     assert len(watched.optimised) == 2
     assert alike(final.policy, watched.optimised[1])
-    assert final.policy.steps == watched.rounds[1].policy.steps == 48
+    assert final.policy.steps == watched.rounds[1].policy.steps == 80
     last = final.history[-1]
     assert last["guard/alarm"] == 1
     assert "proxy/gain" not in last

@@ -40,9 +40,7 @@ def clips(shown: Spaces, count: int, seed: int = 0) -> Segments:
 
 
 def ensemble(shown: Spaces, inputs: tuple[Input, ...], **changes: Any) -> RewardEnsemble:
-    model = RewardModel(
-        hidden=(8,), channels=(3, 4), members=2, inputs=inputs, **changes
-    )
+    model = RewardModel(hidden=(8,), channels=(3, 4), members=2, inputs=inputs, **changes)
     return initial(model, shown, clips(shown, 5), np.random.default_rng(0))
 
 
@@ -70,10 +68,7 @@ def test_images_are_read_by_convolutions(shown: Spaces, inputs: tuple[Input, ...
     order = [name for name in ("observation", "next_observation") if name in inputs]
     pictures = {"observation": seen, "next_observation": after}
     stacked = np.concatenate(
-        [
-            np.moveaxis(pictures[name], -1, 1) if shown is LAST else pictures[name]
-            for name in order
-        ],
+        [np.moveaxis(pictures[name], -1, 1) if shown is LAST else pictures[name] for name in order],
         axis=1,
     )
     for member in range(2):
@@ -85,7 +80,7 @@ def test_images_are_read_by_convolutions(shown: Spaces, inputs: tuple[Input, ...
                 )
             features = hidden.ravel()
             if "action" in inputs:
-                one_hot = (np.eye(2)[done[row]] - reward.state.input_mean[-2:])
+                one_hot = np.eye(2)[done[row]] - reward.state.input_mean[-2:]
                 features = np.append(features, one_hot / reward.state.input_scale[-2:])
             middle = features @ found["weight_0"][member] + found["bias_0"][member, 0]
             middle = middle / (1 + np.exp(-middle))

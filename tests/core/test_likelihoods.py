@@ -211,6 +211,15 @@ def test_a_gaussian_rating_is_that_of_scipy_up_to_a_constant() -> None:
         np.testing.assert_allclose(loss[member] + np.log(2 * np.pi) / 2, exact)
 
 
+def test_noise_at_its_floor_can_grow_again() -> None:
+    # Ratings that no line fits: whatever the noise was, a fit must be able to raise it.
+    noise = column(-3.0).requires_grad_()
+    score, value = torch.zeros(1, 2, dtype=torch.float64), torch.tensor([3.0, -3.0]).double()
+    gaussian(score, value, column(0.0), column(0.0), noise).sum().backward()
+    assert noise.grad is not None
+    assert noise.grad.item() < 0
+
+
 def test_the_levels_of_a_rating_sum_to_1() -> None:
     score = torch.tensor(np.random.default_rng(0).normal(0, 4, (2, 60)))
     cuts = torch.tensor([[-1.0, 0.5, 0.6], [-3.0, 0.0, 8.0]], dtype=torch.float64)

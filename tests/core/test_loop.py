@@ -77,6 +77,8 @@ def test_a_run_spends_its_budget_and_no_more() -> None:
     assert sum(progress.metrics["feedback/labels"] for progress in rounds) == 8
 
 
+FEW = {"env_steps": 80, "labels": 4, "rounds": 2, "initial_steps": 16}
+"""So few labels that clips of four steps out of episodes of five or six are enough."""
 OBSERVED = [
     "box", "bytes", "discrete", "discrete_from_1", "multi_discrete", "multi_discrete_from_1",
     "multi_discrete_2d", "multi_binary", "multi_binary_2d", "dict", "tuple",
@@ -91,7 +93,7 @@ ACTED = ["box", "box_2d", "discrete", "multi_discrete", "multi_binary"]
 )
 def test_the_loop_runs_on_every_space_that_is_supported(options: dict[str, str]) -> None:
     # Shapes-v0 itself refuses an action that is not in its space.
-    final = run(tiny(SHAPES, environment_options=options))
+    final = run(tiny(SHAPES, environment_options=options, budget=FEW))
     assert final.evaluation is not None
     assert final.evaluation.lengths.tolist() == [STEPS] * 3
     assert set(final.evaluation.returns.tolist()) <= set(range(STEPS + 1))
@@ -100,7 +102,8 @@ def test_the_loop_runs_on_every_space_that_is_supported(options: dict[str, str])
 
 def test_the_loop_runs_with_a_fixed_horizon_over_a_dict() -> None:
     options = {"observation": "dict", "ends_at": 2}
-    final = run(tiny(SHAPES, environment_options=options, environment_fixed_horizon=5))
+    short = {"environment_options": options, "environment_fixed_horizon": 5}
+    final = run(tiny(SHAPES, budget=FEW, **short))
     assert final.evaluation is not None
     assert final.evaluation.lengths.tolist() == [5] * 3
 
@@ -124,7 +127,8 @@ def test_fewer_labels_than_rounds_are_enough() -> None:
 
 def test_episodes_may_be_shorter_than_the_segment() -> None:
     feedback = {"segment_steps": 10, "reward_model": {"hidden": [8], "epochs": 2}}
-    final = run(tiny(feedback=feedback))
+    budget = {"env_steps": 160, "labels": 3, "rounds": 1, "initial_steps": 96}
+    final = run(tiny(feedback=feedback, budget=budget))
     assert final.feedback.evidence is not None
     clips = final.feedback.evidence.segments
     real = clips.mask.sum(axis=1)

@@ -169,7 +169,8 @@ def test_every_round_is_evaluated_on_the_same_episodes() -> None:
 def test_a_reward_that_follows_the_truth_correlates_with_it(
     weight: float, correlation: float
 ) -> None:
-    experiment = tiny(feedback=NEXT)
+    budget = {"env_steps": 80, "labels": 6, "rounds": 2, "initial_steps": 16}
+    experiment = tiny(feedback=NEXT, budget=budget)
     start = begin(experiment)
     compared, metrics = stages.compare_rewards(
         experiment, 0, linear(weight), start.rollouts, start.rewards, *start.first

@@ -83,7 +83,7 @@ def expected_thresholds(teacher: Synthetic, rewards: np.ndarray) -> tuple[np.nda
     better = np.maximum(some[:, None], some)[np.triu_indices(len(some), 1)]
     skipped, equal = np.zeros(len(left), bool), np.zeros(len(left), bool)
     if teacher.skip_threshold:
-        skipped = np.maximum(left, right) <= np.quantile(better, teacher.skip_threshold)
+        skipped = np.maximum(left, right) < np.quantile(better, teacher.skip_threshold)
     if teacher.equal_threshold:
         near = np.quantile(all_differences(returns), teacher.equal_threshold)
         equal = np.abs(right - left) <= near

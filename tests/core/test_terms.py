@@ -117,18 +117,20 @@ def test_fresh_thresholds_give_the_levels_the_shares_that_they_have() -> None:
 def test_of_two_ratings_the_higher_one_is_better() -> None:
     term = marks(ratings([0, 1, 2], [1, 3, 1]))
     scores = torch.tensor([[[1.0], [5.0], [7.0]]])
-    margins, observation = term.margins(scores)
-    assert sorted(margins[0].tolist()) == [-2, 4]
-    assert observation.tolist() == [1, 1]
+    margins, stated = term.margins(scores)
+    found = dict(zip(map(tuple, stated.tolist()), margins[0].tolist(), strict=True))
+    assert found == {(1, 0): 4, (1, 2): -2}
 
 
 def test_a_mistaken_rating_is_any_rating() -> None:
     loss, index = torch.zeros(2, 3), torch.arange(3)
     ordinal = marks(ratings([0, 1, 2], [0, 1, 2]), ratings="ordinal")
-    np.testing.assert_allclose(ordinal.blind(loss, loss[..., None], index), np.log(3), rtol=1e-6)
+    np.testing.assert_allclose(
+        ordinal.blind(loss, loss[..., None], index, {}), np.log(3), rtol=1e-6
+    )
     number = marks(ratings([0, 1, 2], [0, 1, 2]))
     expected = np.square(number.value.numpy()) / 2
-    np.testing.assert_allclose(number.blind(loss, loss[..., None], index), [expected] * 2)
+    np.testing.assert_allclose(number.blind(loss, loss[..., None], index, {}), [expected] * 2)
 
 
 def orders(*rows: list[int], places: Any = None, tied: Any = None, ties: str = "half") -> Orders:
@@ -138,8 +140,9 @@ def orders(*rows: list[int], places: Any = None, tied: Any = None, ties: str = "
 def test_a_ranking_states_every_pair_whose_order_it_names() -> None:
     term = orders([0, 1, 2, 3], [4, 5, 6, 7], [8, 9], places=[3, 1, 1])
     scores = torch.tensor([[[8.0, 4, 2, 1], [8, 4, 2, 1], [8, 4, 2, 1]]])
-    margins, observation = term.margins(scores)
-    found = [sorted(margins[0, observation == i].tolist()) for i in range(3)]
+    margins, stated = term.margins(scores)
+    assert (stated[:, 0] == stated[:, 1]).all()
+    found = [sorted(margins[0, stated[:, 0] == i].tolist()) for i in range(3)]
     whole = [4, 6, 7, 2, 3, 1]
     assert found == [sorted(whole), [4, 6, 7], [4]]
 
@@ -176,7 +179,7 @@ def test_a_ranking_of_two_that_tie_is_a_comparison_that_ties() -> None:
 def test_a_mistaken_ranking_is_any_order() -> None:
     term = orders([0, 1, 2], [3, 4, 5], places=[2, 1])
     scores = torch.randn(2, 2, 3)
-    blind = term.blind(torch.zeros(2, 2), scores, torch.arange(2))
+    blind = term.blind(torch.zeros(2, 2), scores, torch.arange(2), {})
     np.testing.assert_allclose(blind, np.log([[6, 3]] * 2), rtol=1e-6)
 
 
@@ -187,9 +190,9 @@ PAIRS = Preferences(
 
 def test_a_comparison_states_its_pair_and_a_tie_states_nothing() -> None:
     scores = torch.tensor([[[1.0, 3], [1, 4], [1, 5], [1, 6]]])
-    margins, observation = Comparisons(PAIRS, "half", 0.0).margins(scores)
+    margins, stated = Comparisons(PAIRS, "half", 0.0).margins(scores)
     assert margins.tolist() == [[-2, -3, 5]]
-    assert observation.tolist() == [0, 1, 3]
+    assert stated.tolist() == [[0, 0], [1, 1], [3, 3]]
 
 
 @pytest.mark.parametrize(("ties", "weight"), [("half", 2), ("davidson", 2), ("drop", 0)])
@@ -220,5 +223,28 @@ def test_a_mistaken_comparison_is_the_opposite_one() -> None:
         for target in (PAIRS.target, 1 - PAIRS.target)
     )
     scores, index = torch.randn(2, 4, 2), torch.arange(4)
-    blind = term.blind(torch.zeros(2, 4), scores, index)
+    blind = term.blind(torch.zeros(2, 4), scores, index, {})
     torch.testing.assert_close(blind, turned.loss(scores, index, {}))
+
+
+def test_a_mistaken_outcome_of_davidson_is_the_opposite_one_and_a_tie_a_tie() -> None:
+    term = Comparisons(PAIRS, "davidson", 0.0)
+    scores, heads = torch.tensor([[[0.0, np.log(4)]] * 4]), {"log_tie": torch.zeros(1, 1)}
+    # Weights 1, 4 and 2 of left, right and tie.
+    left, right, tie = (-np.log(np.array([1, 4, 2]) / 7)).tolist()
+    blind = term.blind(torch.zeros(1, 4), scores, torch.arange(4), heads)[0]
+    np.testing.assert_allclose(blind, [right, 0.25 * left + 0.75 * right, tie, left], rtol=1e-6)
+
+
+def test_answers_to_one_question_have_its_number() -> None:
+    ranked = orders([3, 1, 2], [8, 9], [2, 3, 1], [9, 8], [1, 2, 4])
+    assert ranked.question.tolist() == [0, 1, 0, 1, 2]
+    rated = marks(ratings([2, 0, 2, 2], [1, 2, 3, 4], step=[5, WHOLE, 5, 4]))
+    assert rated.question.tolist() == [0, 1, 0, 2]
+    assert Comparisons(PAIRS, "half", 0.0).question.tolist() == [0, 1, 2, 3]
+
+
+def test_two_ratings_of_one_question_are_no_order() -> None:
+    rated = marks(ratings([0, 0, 1], [1, 3, 2], worker=[0, 1, 0]))
+    _, stated = rated.margins(torch.zeros(1, 3, 1))
+    assert {tuple(sorted(pair)) for pair in stated.tolist()} <= {(0, 2), (1, 2)}

@@ -45,7 +45,9 @@ def test_labels_are_one_table_a_form() -> None:
             ["places", "worker", "segments_best_first"], ["1", "3", "4 2"], ["2", "-1", "5 1 0"],
         ],
         "labels/ratings.csv": [
-            ["segment", "step", "value", "worker"], ["1", "-1", "0.25", "0"], ["2", "7", "-1.5", "3"]
+            ["segment", "step", "value", "worker"],
+            ["1", "-1", "0.25", "0"],
+            ["2", "7", "-1.5", "3"],
         ],
         "labels/workers.csv": [
             ["worker", "judgements", "competence", "agreement"],
@@ -77,9 +79,7 @@ def paid(given: Answers) -> Answers:
     forms = {}
     for name in ("comparisons", "rankings", "ratings"):
         form = getattr(given, name)
-        forms[name] = replace(
-            form, seconds=np.full(len(form), 2.0), cost=np.full(len(form), 0.5)
-        )
+        forms[name] = replace(form, seconds=np.full(len(form), 2.0), cost=np.full(len(form), 0.5))
     return replace(given, **forms)
 
 

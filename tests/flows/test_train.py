@@ -111,7 +111,7 @@ def test_the_ledger_and_the_labels_are_those_of_the_run(
 
 GUARDED = (
     "--set", "guard.confidence=0.51", "--set", "budget.labels=60", "--set", "budget.rounds=5",
-    "--set", "budget.env_steps=1440", "--set", "seed=SEED",
+    "--set", "budget.env_steps=1440",
 )  # fmt: skip
 """A guard so timid that it is alarmed by chance, and two rollouts a round for it to see a gain."""
 
