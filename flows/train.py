@@ -23,7 +23,7 @@ from tasks.stage import Outcome, Run, merged, worked_seconds
 
 
 def learn(
-    run: Run, round: int, now: dict[str, Ref], answers: list[Ref], alarmed: bool = False
+    run: Run, round: int, now: dict[str, Ref], answers: list[tuple[int, Ref]], alarmed: bool = False
 ) -> list[Outcome]:
     """Ask, be answered, fit: brings the references in `now` up to date."""
     rollouts, rewards = now["rollouts"], now["rewards"]
@@ -35,7 +35,7 @@ def learn(
     given = answered["answers"]
     fitted = fit(run, round, feedback=now["feedback"], answers=given, alarmed=alarmed, **asked.refs)
     now |= {"annotator": answered["annotator"], **fitted.refs}
-    answers.append(given)
+    answers.append((round, given))
     return [asked, answered, fitted]
 
 
@@ -81,7 +81,7 @@ def train(experiment: Experiment, run_id: str | None = None) -> dict[str, Any]:
     start = {"first": now["rollouts"], "first_rewards": now["rewards"]}
     trusted = now["policy"]
     history: list[Metrics] = []
-    answers: list[Ref] = []
+    answers: list[tuple[int, Ref]] = []
     for round in range(experiment.budget.rounds):
         done = learn(run, round, now, answers)
         verdict = experiment.guard.judge(history, merged(done))

@@ -1,8 +1,8 @@
 """What annotators are asked, what they answer, and the labels that a fit makes of it.
 
 A `Request` asks for up to three forms of judgement: comparisons of two segments, rankings of K,
-ratings of one. `Answers` holds what came back, in the same three forms; `Evidence` is everything
-that ever came back. Positions always point into the segments that travel along.
+ratings of one. `Answers` holds what came back, in the same three forms. Positions always point into
+the segments that travel along.
 """
 
 from collections.abc import Sequence
@@ -101,6 +101,8 @@ class Request(Value):
             expect(1 <= self.places <= most, self, f"places from 1 to {most}", self.places)
         if self.ratings is not None:
             asked.append(self.ratings[:, :1])
+        if self.audit is not None:
+            expect_shape(self, "audit", (len(self.segments),))
         for items in asked:
             if items.size:
                 expect(

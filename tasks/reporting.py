@@ -65,7 +65,7 @@ def publish(
     run: Run,
     history: Sequence[Metrics],
     opening: Sequence[Outcome],
-    answers: Sequence[Ref],
+    answers: Sequence[tuple[int, Ref]],
     last: Mapping[str, Ref],
 ) -> None:
     """Log plots, film, labels, reward and policy of a finished run. Repeating it adds nothing.
@@ -74,7 +74,7 @@ def publish(
         run: the run.
         history: the metrics of each round.
         opening: what `collect` and `prepare` gave.
-        answers: references of each round's answers.
+        answers: round and reference of each batch of answers.
         last: references of the last round's feedback, policy, rollouts and rewards, and of the
             first rollouts and rewards.
     """
@@ -91,7 +91,7 @@ def publish(
         files["labels/evidence.safetensors"] = pack(evidence)
         files |= tables.labels(feedback)
         files["labels/judgements.csv"] = tables.judgements(
-            [work.load(ref, Answers) for ref in answers]
+            [(round, work.load(ref, Answers)) for round, ref in answers]
         )
     if feedback.ensemble is not None:
         files |= _reward_files(run.experiment, feedback.ensemble)

@@ -12,7 +12,8 @@ from rlhf_core.feedback import FeedbackState
 def labels(feedback: FeedbackState) -> dict[str, bytes]:
     """One file a form of label, and one about the workers. Segments are positions in the evidence.
 
-    It is what the fit was told; a control that changes labels shows the changed ones.
+    Labels of pairs are what the fit was told, those of a control changed by it; rankings and
+    ratings are as they were given.
     """
     evidence, preferences = feedback.evidence, feedback.preferences
     files: dict[str, bytes] = {}
@@ -38,18 +39,20 @@ def labels(feedback: FeedbackState) -> dict[str, bytes]:
     return files
 
 
-def judgements(rounds: Sequence[Answers]) -> bytes:
-    """One line a judgement, as it was given, with its price: the ledger."""
+def judgements(batches: Iterable[tuple[int, Answers]]) -> bytes:
+    """One line a judgement with its round, as it was given, and its price: the ledger."""
     rows: list[tuple[object, ...]] = []
     paid = ("worker", "seconds", "cost")
-    for index, given in enumerate(rounds):
+    for index, given in batches:
         for query, choice, *rest in _rows(given.comparisons, "query", "choice", *paid):
             rows.append((index, "comparison", query, Choice(choice).name.lower(), *rest))
         for items, places, *rest in _rows(given.rankings, "items", "places", *paid):
+            group = " ".join(str(item) for item in sorted(items) if item != NOBODY)
             best = " ".join(str(item) for item in items[:places])
-            rows.append((index, "ranking", " ".join(map(str, sorted(items))), best, *rest))
+            rows.append((index, "ranking", group, best, *rest))
         for segment, step, value, *rest in _rows(given.ratings, "segment", "step", "value", *paid):
-            rows.append((index, "rating" if step < 0 else "signal", segment, value, *rest))
+            form, question = ("rating", segment) if step < 0 else ("signal", f"{segment}@{step}")
+            rows.append((index, form, question, value, *rest))
     head = ["round", "form", "question", "answer", *paid]
     return _table(head, rows)
 

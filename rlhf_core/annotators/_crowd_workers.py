@@ -210,9 +210,10 @@ def rank(
     return np.argsort(-felt, axis=1, kind="stable")
 
 
-def on_scale(quality: Float[np.ndarray, " R"], levels: int) -> Float[np.ndarray, " R"]:
-    """The nearest of `levels` values between 0 and 1 to sigmoid(1.7 quality)."""
-    return np.rint((0.5 + 0.5 * np.tanh(STEEP * quality / 2)) * (levels - 1)) / (levels - 1)
+def on_scale(quality: Float[np.ndarray, " R"], levels: int | None) -> Float[np.ndarray, " R"]:
+    """The nearest of `levels` values between 0 and 1 to sigmoid(1.7 quality); None: itself."""
+    exact: np.ndarray = 0.5 + 0.5 * np.tanh(STEEP * quality / 2)
+    return exact if levels is None else np.rint(exact * (levels - 1)) / (levels - 1)
 
 
 def rate(
@@ -221,7 +222,7 @@ def rate(
     honest: Float[np.ndarray, " R"],
     quality: Float[np.ndarray, " R"],
     noise: float,
-    levels: int,
+    levels: int | None,
     rng: np.random.Generator,
 ) -> Float[np.ndarray, " R"]:
     """Ratings: scale_w (quality + noise) + offset_w on the scale, the inverted quality with
@@ -231,5 +232,7 @@ def rate(
     felt = sign * (quality + noise * rng.normal(size=len(worker)))
     value = on_scale(crew.scale[worker] * felt + crew.offset[worker], levels)
     role = crew.role[worker]
-    any_level = rng.integers(levels, size=len(worker)) / (levels - 1)
+    any_level = rng.random(len(worker))
+    if levels is not None:
+        any_level = np.floor(any_level * levels) / (levels - 1)
     return np.select([role == Role.RANDOM, role == Role.ALWAYS_LEFT], [any_level, 0.0], value)

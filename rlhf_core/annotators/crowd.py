@@ -102,8 +102,8 @@ class Crowd(Annotator):
     dismissal: float = Field(0.95, gt=0, lt=1)
     """Posterior probability, by the gold answers alone, that a worker's accuracy is no more than
     the threshold, at which the worker is dismissed."""
-    rating_levels: int = Field(5, ge=2)
-    """Values that a rating can have, evenly from 0 to 1."""
+    rating_levels: int | None = Field(5, ge=2)
+    """Values that a rating can have, evenly from 0 to 1; null: any number."""
     rating_noise: NonNegativeFloat = 0.3
     """Standard deviation of a rating, in those of segment returns."""
     delay_steps: tuple[NonNegativeInt, NonNegativeInt] = (0, 0)

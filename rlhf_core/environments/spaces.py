@@ -84,11 +84,16 @@ def channel_axis(space: spaces.Space[Any]) -> int:
 
 
 def flat(space: spaces.Space[Any]) -> spaces.Space[Any]:
-    """The space as a network of dense layers reads it: images as one row of bytes.
+    """The space as a network of dense layers reads it: an image as one row, from 0 to 1.
 
     Stable-Baselines3 turns the axes of images round by itself, and only while it trains.
     """
-    return spaces.flatten_space(space) if is_image(space) else space
+    return spaces.Box(0, 1, (int(np.prod(space.shape or ())),)) if is_image(space) else space
+
+
+def flattened(space: spaces.Space[Any], values: Shaped[np.ndarray, "B ..."]) -> np.ndarray:
+    """Values of a space as values of its `flat` one."""
+    return encode(space, values) if is_image(space) else values
 
 
 def encode(

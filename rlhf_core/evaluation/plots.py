@@ -59,9 +59,9 @@ def proxy_and_true(
     ):
         span = np.ptp(values)
         axes.plot(steps, (values - values.min()) / (span or 1.0), "o-", color=colour, label=label)
-    for step, alarm in zip(steps, alarms, strict=True):
-        if alarm:
-            axes.axvline(step, color="tab:red", linestyle=":", label="alarm")
+    alarmed = [step for step, alarm in zip(steps, alarms, strict=True) if alarm]
+    for index, step in enumerate(alarmed):
+        axes.axvline(step, color="tab:red", linestyle=":", label=None if index else "alarm")
     axes.set(xlabel="environment steps", ylabel="share of the run's range")
     axes.legend(frameon=False)
     axes.grid(alpha=0.3)
@@ -94,7 +94,8 @@ def reward_quality(history: Sequence[Metrics]) -> bytes:
             if found:
                 axes.plot(*zip(*found, strict=True), "o-", markersize=4, label=label)
         axes.set(xlabel="environment steps")
-        axes.legend(frameon=False, fontsize=8)
+        if axes.lines:
+            axes.legend(frameon=False, fontsize=8)
         axes.grid(alpha=0.3)
     labels.set(title="learned reward and the labels", ylim=(-0.05, 1.05))
     truth.set(title="learned reward and the truth", ylim=(-1.05, 1.05))

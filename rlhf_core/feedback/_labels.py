@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from rlhf_core.aggregation import Aggregated, Aggregator
 from rlhf_core.aggregation._agreement import krippendorff_alpha
@@ -25,7 +25,8 @@ from rlhf_core.feedback import Evidence
 from rlhf_core.rewards.model import Labels
 from rlhf_core.types import Metrics
 
-CONSENSUS_ROUNDS = 10
+SHARED = 2
+"""Clips that two raters must have in common, and more, to be compared."""
 
 
 def gathered(evidence: Evidence | None, request: Request, answers: Answers) -> Evidence:
@@ -108,47 +109,48 @@ def aggregated(aggregator: Aggregator, evidence: Evidence) -> tuple[Aggregated, 
 
 
 def rating_weights(ratings: Ratings) -> np.ndarray:
-    """Weight (R,) of each rating: how far its worker's ratings go with those of the others.
+    """Weight (R,) of each rating: how far its worker goes with what the workers have in common.
 
-    The correlation of a worker's ratings with the weighted mean of the others' on the same clips,
-    negative ones as 0, iterated half a step at a time. The expert counts fully, and the first
-    round of all is told by the expert alone where there are enough gold ratings, so that a
-    majority of inverters cannot turn the sign. A worker whose clips nobody else rated counts fully.
+    The first eigenvector of the workers' correlations on the clips that they share, its largest
+    entry 1 and negative ones 0. Its sign is the expert's where there is one, so that a majority of
+    inverters cannot turn it, and else that of its sum. Whoever shares fewer than three clips with
+    everybody counts fully, and so does the expert.
     """
     worker_id, worker = np.unique(ratings.worker, return_inverse=True)
     if len(worker_id) < 2:
         return np.ones(len(ratings))
     question = np.stack([ratings.segment, ratings.step], axis=1)
     _, clip = np.unique(question, axis=0, return_inverse=True)
-    clip = clip.ravel()
-    expert = worker_id == EXPERT
-    weight = np.ones(len(worker_id))
-    for round in range(CONSENSUS_ROUNDS):
-        own = (expert if expert.any() and not round else weight)[worker].astype(np.float64)
-        total = np.bincount(clip, own)[clip] - own
-        shared = total > 1e-9
-        mean = np.bincount(clip, own * ratings.value)[clip] - own * ratings.value
-        others = mean[shared] / total[shared]
-        told = np.clip(_correlations(ratings.value[shared], others, worker[shared], weight), 0, 1)
-        enough = np.bincount(worker[shared], minlength=len(worker_id)) > 2
-        # Half a step: a split crowd would swing from one side to the other for ever.
-        following = told if expert.any() and not round else (weight + told) / 2
-        weight = np.where(expert, 1.0, np.where(enough, following, weight))
-    return weight[worker]
+    shape = (len(worker_id), int(clip.max()) + 1)
+    given, value = np.zeros(shape), np.zeros(shape)
+    given[worker, clip.ravel()] = 1.0
+    value[worker, clip.ravel()] = ratings.value
+    correlation, shared = _correlations(value, given)
+    _, vectors = np.linalg.eigh(correlation)
+    common, expert = vectors[:, -1], worker_id == EXPERT
+    side = common[expert].sum() or common.sum()
+    weight = np.clip(common * (np.sign(side) or 1.0), 0, None)
+    weight = weight / max(weight.max(), 1e-9)
+    alone = (shared > SHARED).sum(axis=1) == (shared.diagonal() > SHARED)
+    return np.where(expert | alone, 1.0, weight)[worker]
 
 
 def _correlations(
-    first: np.ndarray, second: np.ndarray, group: np.ndarray, like: np.ndarray
-) -> np.ndarray:
-    """Pearson correlation within each group, 0 where a side never varies."""
-    count = np.maximum(np.bincount(group, minlength=len(like)), 1)
+    value: Float[np.ndarray, "W C"], given: Float[np.ndarray, "W C"]
+) -> tuple[Float[np.ndarray, "W W"], Float[np.ndarray, "W W"]]:
+    """Pearson correlation of each two workers over the clips that both rated, and how many.
 
-    def mean(values: np.ndarray) -> np.ndarray:
-        return np.bincount(group, values, minlength=len(like)) / count
-
-    a, b = first - mean(first)[group], second - mean(second)[group]
-    spread = np.sqrt(mean(a * a) * mean(b * b))
-    return np.where(spread > 1e-9, mean(a * b) / np.maximum(spread, 1e-9), 0.0)
+    0 where they share too few or one never varies on them; `value` is 0 where nothing was given.
+    """
+    shared = given @ given.T
+    count = np.maximum(shared, 1.0)
+    # Row i, column j: moments of worker i over the clips that j rated as well.
+    mean = value @ given.T / count
+    variance = np.maximum(np.square(value) @ given.T / count - np.square(mean), 0.0)
+    covariance = value @ value.T / count - mean * mean.T
+    spread = np.sqrt(variance * variance.T)
+    known = (shared > SHARED) & (spread > 1e-9)
+    return np.where(known, covariance / np.maximum(spread, 1e-9), 0.0), shared
 
 
 def spoken_of(labels: Labels, chosen: Bool[np.ndarray, " S"]) -> Labels:

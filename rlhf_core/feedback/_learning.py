@@ -161,7 +161,7 @@ class RewardLearning(FeedbackStrategy):
         if evidence is not None:
             found, labels = self._labels(evidence, rng)
             known = 0 if state.evidence is None else len(state.evidence.segments)
-            if state.evidence is not None:
+            if state.evidence is not None and evidence is not state.evidence:
                 fresh = spoken_of(labels, self._fresh(evidence, request, known))
                 right, pairs = ordered_right(before, evidence.segments, fresh, self.likelihoods)
                 if pairs:

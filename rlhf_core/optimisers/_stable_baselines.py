@@ -15,7 +15,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from rlhf_core.environments.factory import Environment, Spaces, episode_seeds
-from rlhf_core.environments.spaces import flat
+from rlhf_core.environments.spaces import flat, flattened
 from rlhf_core.optimisers import Optimised, PolicyState, Report
 from rlhf_core.rewards import EnvironmentReward, Reward
 from rlhf_core.rollouts import Act, Record, Recorder, join, trajectories
@@ -75,6 +75,7 @@ class RecordingVecEnv(VecEnv):
         super().__init__(
             environment.count, flat(vector.single_observation_space), vector.single_action_space
         )
+        self._own_space = vector.single_observation_space
         self._rng = rng
         self._nothing = np.zeros(self.num_envs, dtype=np.float32)
         self._infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
@@ -85,7 +86,7 @@ class RecordingVecEnv(VecEnv):
 
     def shown(self, observations: np.ndarray) -> np.ndarray:
         """Observations as the policy reads them."""
-        return observations.reshape(len(observations), *(self.observation_space.shape or ()))
+        return flattened(self._own_space, observations)
 
     def step_async(self, actions: np.ndarray) -> None:
         # MultiBinary actions leave the network as floats.
@@ -245,8 +246,7 @@ def act(
     rng = np.random.default_rng(seed)
 
     def choose(observations: np.ndarray) -> np.ndarray:
-        shown = observations.reshape(len(observations), *(policy.observation_space.shape or ()))
-        tensor, _ = policy.obs_to_tensor(shown)
+        tensor, _ = policy.obs_to_tensor(flattened(spaces.observation, observations))
         with torch.no_grad():
             if deterministic:
                 actions = policy._predict(tensor, deterministic=True)

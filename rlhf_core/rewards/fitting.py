@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rlhf_core.rewards.likelihoods import contaminated
+from rlhf_core.rewards.likelihoods import BOUNDS, contaminated
 from rlhf_core.rewards.model import Labels, Likelihoods, RewardModel
 from rlhf_core.rewards.network import RewardEnsemble, forward
 from rlhf_core.rewards.terms import Comparisons, Marks, Orders, Term
@@ -174,7 +174,9 @@ class _Trainer:
         loss = term.loss(scores, index, self.heads)
         if self.model.robust:
             loss = contaminated(
-                loss, term.blind(loss, scores, index, self.heads), self.mistake.expand(1, 1)
+                loss,
+                term.blind(loss, scores, index, self.heads),
+                self.mistake.expand(self.count, 1),
             )
         return loss
 
@@ -218,10 +220,15 @@ class _Trainer:
                 for term in self.terms
             ]
             for parts in zip(*orders, strict=True):
+                if not any(len(part) for part in parts):
+                    continue
                 optimiser.zero_grad()
                 self._batch_loss([torch.from_numpy(part) for part in parts]).sum().backward()
                 optimiser.step()
                 with torch.no_grad():
+                    for name, (least, most) in BOUNDS.items():
+                        if name in self.heads:
+                            self.heads[name].clamp_(least, most)
                     for tensor in self.parameters.values():
                         shape = (-1, *[1] * (tensor.ndim - 1))
                         tensor.mul_(1 - model.learning_rate * self.decay.reshape(shape))

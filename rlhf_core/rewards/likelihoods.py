@@ -9,8 +9,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
-LEAST_LOG_NOISE = -1.6
-"""Least log of the noise of ratings, in deviations of the ratings."""
+BOUNDS = {"log_noise": (-1.6, 1.0)}
+"""Where a fit keeps the parameters of a likelihood. Were the noise of ratings less than a fifth of
+their deviation, a few ratings that happen to fit would drown all other evidence."""
 
 
 def bradley_terry(
@@ -108,8 +109,7 @@ def gaussian(
 ) -> Float[Tensor, "M N"]:
     """Ratings with Gaussian noise around a line: value ~ Normal(scale R + offset, noise^2).
 
-    Constants are left out. The noise is kept above a fifth of the ratings' deviation, or a few
-    ratings that happen to fit would drown all other evidence.
+    Constants are left out.
 
     Args:
         score: R of the rated clip.
@@ -118,9 +118,8 @@ def gaussian(
         offset: of each member.
         log_noise: of each member.
     """
-    noise = log_noise.clamp(min=LEAST_LOG_NOISE)
-    surprise = (value - log_scale.exp() * score - offset) / noise.exp()
-    return surprise.square() / 2 + noise
+    surprise = (value - log_scale.exp() * score - offset) / log_noise.exp()
+    return surprise.square() / 2 + log_noise
 
 
 def ordinal(

@@ -9,7 +9,7 @@ import torch
 from gymnasium import spaces
 
 from rlhf_core.environments.factory import Spaces
-from rlhf_core.environments.spaces import channel_axis, flat, is_image
+from rlhf_core.environments.spaces import channel_axis, flat, flattened, is_image
 from rlhf_core.evidence import Preferences
 from rlhf_core.optimisers._stable_baselines import make_policy
 from rlhf_core.rewards.fitting import fit
@@ -173,8 +173,8 @@ def test_a_reward_that_hangs_on_one_pixel_is_learned(shown: Spaces) -> None:
 @BOTH
 def test_a_policy_reads_shares_of_brightness(shown: Spaces) -> None:
     policy = make_policy(shown, (4,), 1e-3)
-    white = np.full((1, 60), 255, dtype=np.uint8)
-    tensor, _ = policy.obs_to_tensor(white)
+    white = np.full((1, *(shown.observation.shape or ())), 255, dtype=np.uint8)
+    tensor, _ = policy.obs_to_tensor(flattened(shown.observation, white))
     features = policy.extract_features(tensor)
     assert isinstance(features, torch.Tensor)
     assert features.max().item() == pytest.approx(1)

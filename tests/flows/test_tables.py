@@ -84,7 +84,7 @@ def paid(given: Answers) -> Answers:
 
 
 def ledger(*rounds: Answers) -> list[list[str]]:
-    head, *found = rows(tables.judgements(rounds))
+    head, *found = rows(tables.judgements(enumerate(rounds)))
     assert head == ["round", "form", "question", "answer", "worker", "seconds", "cost"]
     return found
 
