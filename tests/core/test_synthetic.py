@@ -302,8 +302,8 @@ def test_a_moment_is_rated_by_what_happened_just_before() -> None:
 
 
 def test_regret_judges_by_what_was_thrown_away() -> None:
-    # Corridor-v0 pays the place a step ends on, and ends at place 3; with discount 0.9 it is best to
-    # go to and fro between 1 and 2: V(1) = (2 + 0.9) / 0.19, V(0) = 1 + 0.9 V(1) without an end.
+    # Corridor-v0 pays the place a step ends on, and ends at place 3; with discount 0.9 it is best
+    # to go to and fro between 1 and 2: V(1) = (2 + 0.9) / 0.19, V(0) = 1 + 0.9 V(1) without an end.
     # Clip 0 steps back from place 1 and clip 1 stays at place 0; both pay 0. The regrets are
     # V(1) - 0.9 V(0) and V(0) - 0.9 V(0): the first has more to lose.
     environment = Environment(id=f"{HERE}:Corridor-v0", count=4)
