@@ -50,7 +50,8 @@ class Budget(Config):
     """Labels that are asked for at the most, over all rounds: one a pair, a rating or a named place
     of a ranking, however many workers judge it."""
     money: NonNegativeFloat | None = None
-    """What labels may cost at the most, over all rounds, in the annotator's unit."""
+    """What labels may cost at the most, over all rounds, in the annotator's unit; spread over the
+    rounds as the labels are."""
     rounds: PositiveInt = 10
     """Rounds of ask, fit, optimise and evaluate."""
     label_schedule: Literal["constant", "hyperbolic"] = "hyperbolic"
@@ -185,8 +186,11 @@ class Experiment(Config):
             price = self.annotator.label_price()
             spent = state.evidence.cost if state.evidence is not None else 0.0
             if price > 0:
+                # Spread as the labels are, or the first round would spend it all.
+                share = self._planned(round + 1) / max(self.budget.labels, 1)
+                purse = self.budget.money * (1.0 if alarmed else share) - spent
                 # Prices are decimal fractions: what fits exactly must not be lost to rounding.
-                due = min(due, max(0, int((self.budget.money - spent) / price + 1e-9)))
+                due = min(due, max(0, int(purse / price + 1e-9)))
         return due
 
     @property

@@ -10,7 +10,7 @@ from enum import StrEnum
 from statistics import NormalDist
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rlhf_core.plugin import Config
 from rlhf_core.types import Metrics
@@ -55,6 +55,12 @@ class Guard(Config):
     reserve: float = Field(0.2, ge=0, lt=1)
     """Share of the labels that ask_more keeps back for an alarm; unused ones are asked in the last
     round."""
+
+    @model_validator(mode="after")
+    def _more_can_be_asked(self) -> "Guard":
+        if self.reaction == "ask_more" and self.reserve == 0:
+            raise ValueError("reserve: expected more than 0 for reaction ask_more, actual: 0")
+        return self
 
     def judge(self, history: Sequence[Metrics], now: Metrics) -> Verdict:
         """What to do, given the metrics of earlier rounds and of this round's fit."""

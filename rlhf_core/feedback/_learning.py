@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from math import ceil
 
 import numpy as np
 from pydantic import Field, PositiveInt
@@ -45,8 +46,8 @@ class RewardLearning(FeedbackStrategy):
     aggregation: AnyAggregator = Majority()
     """How several judgements of one pair become a label."""
     audit: float = Field(0.0, ge=0, le=1)
-    """Share of the questions that are drawn at random; if there are any, the guard looks at them
-    alone, since chosen questions are the hard ones."""
+    """Share of the questions that are drawn at random, rounded up; if there are any, the guard
+    looks at them alone, since chosen questions are the hard ones."""
     likelihoods: Likelihoods = Likelihoods()
     """How judgements are thought to come about."""
     reward_model: RewardModel = RewardModel()
@@ -130,7 +131,7 @@ class RewardLearning(FeedbackStrategy):
         chosen = []
         for form, wanted in counts.items():
             count = wanted // form.worth(group)
-            audited = round(self.audit * count)
+            audited = ceil(self.audit * count)
             for number, audit in ((count - audited, False), (audited, True)):
                 if number:
                     part = questions.choose(

@@ -19,18 +19,18 @@ class DirectReward(RewardLearning):
     """
 
     kind: Literal["direct_reward"] = "direct_reward"
-    rated: Literal[Form.RATING, Form.SIGNAL] = Form.RATING
+    rated: Literal["rating", "signal"] = "rating"
     """rating: clips as wholes; signal: what happened just before one moment of a clip."""
 
     def forms(self) -> Sequence[Form]:
         """The one that was chosen."""
-        return (self.rated,)
+        return (Form(self.rated),)
 
     def split(
         self, labels: int, asked: Mapping[Form, int], information: Information
     ) -> Mapping[Form, int]:
         """All labels are of that form."""
-        return {self.rated: labels}
+        return {Form(self.rated): labels}
 
     def told(self, labels: Labels, rng: np.random.Generator) -> Labels:
         """Exactly what the annotators said."""

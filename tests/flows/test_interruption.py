@@ -48,7 +48,7 @@ def test_a_killed_run_resumes_to_the_numbers_of_an_undisturbed_one(
     assert resumed["run_id"] == run_id
     assert run_ids(rlhf.home)[run_id] == "FINISHED"
     assert set(run_ids(rlhf.home)) == before | {run_id}
-    assert memos(rlhf.home, run_id) == 16 > finished
+    assert memos(rlhf.home, run_id) == 17 > finished
 
     client = tracking.client(Home(rlhf.home))
     for metric in ("eval/true_return_iqm", "feedback/labels_total", "time/fit"):
