@@ -58,7 +58,8 @@ class Mixed(RewardLearning):
         wanted *= labels / max(wanted.sum(), 1e-9)
         counts = (wanted / worth + 1e-9).astype(int) * worth
         for index in np.argsort((counts - wanted) / worth, kind="stable"):
-            if counts.sum() + worth[index] <= labels:
+            short = counts[index] < wanted[index] - 1e-9
+            if short and counts.sum() + worth[index] <= labels:
                 counts[index] += worth[index]
         return dict(zip(forms, counts.tolist(), strict=True))
 

@@ -318,7 +318,16 @@ def test_labels_are_asked_for_that_can_be_paid(
     money: float, price: float, paid: float, due: int
 ) -> None:
     experiment = budgeted(budget={"money": money}, annotator={"kind": "synthetic", "cost": price})
-    assert experiment.labels_due(0, spent(0, paid)) == due
+    # In the last round all of the money may be spent.
+    assert experiment.labels_due(experiment.budget.rounds - 1, spent(0, paid)) == due
+
+
+def test_money_is_spread_over_the_rounds_as_labels_are() -> None:
+    # Half of the labels and of the money in each of two rounds: 4 labels, 1.00.
+    budget = {"money": 2.0, "labels": 8, "label_schedule": "constant"}
+    experiment = budgeted(budget=budget, annotator={"kind": "synthetic", "cost": 0.5})
+    assert experiment.labels_due(0, spent(0)) == 2
+    assert experiment.labels_due(1, spent(2, 1.0)) == 2
 
 
 @given(
@@ -350,7 +359,7 @@ def test_a_crowd_is_paid_for_all_its_judgements() -> None:
     }  # fmt: skip
     experiment = budgeted(annotator=crowd, budget={"money": 1.0})
     assert experiment.annotator.label_price() == pytest.approx(0.2)
-    assert experiment.labels_due(0, spent(0)) == 5
+    assert experiment.labels_due(experiment.budget.rounds - 1, spent(0)) == 5
 
 
 def test_money_for_not_one_label_is_refused() -> None:
