@@ -319,15 +319,16 @@ def test_labels_are_asked_for_that_can_be_paid(
 ) -> None:
     experiment = budgeted(budget={"money": money}, annotator={"kind": "synthetic", "cost": price})
     # In the last round all of the money may be spent.
-    assert experiment.labels_due(experiment.budget.rounds - 1, spent(0, paid)) == due
+    assert experiment.labels_due(4, spent(32, paid)) == due
 
 
 def test_money_is_spread_over_the_rounds_as_labels_are() -> None:
-    # Half of the labels and of the money in each of two rounds: 4 labels, 1.00.
-    budget = {"money": 2.0, "labels": 8, "label_schedule": "constant"}
-    experiment = budgeted(budget=budget, annotator={"kind": "synthetic", "cost": 0.5})
-    assert experiment.labels_due(0, spent(0)) == 2
-    assert experiment.labels_due(1, spent(2, 1.0)) == 2
+    # A fifth of the labels and of the money in each of five rounds: 8 labels, 2.00.
+    experiment = budgeted(budget={"money": 10.0}, annotator={"kind": "synthetic", "cost": 0.5})
+    assert experiment.labels_due(0, spent(0)) == 4
+    assert experiment.labels_due(1, spent(4, 2.0)) == 4
+    # What one round leaves the next may spend.
+    assert experiment.labels_due(1, spent(3, 1.5)) == 5
 
 
 @given(
@@ -359,7 +360,7 @@ def test_a_crowd_is_paid_for_all_its_judgements() -> None:
     }  # fmt: skip
     experiment = budgeted(annotator=crowd, budget={"money": 1.0})
     assert experiment.annotator.label_price() == pytest.approx(0.2)
-    assert experiment.labels_due(experiment.budget.rounds - 1, spent(0)) == 5
+    assert experiment.labels_due(4, spent(32)) == 5
 
 
 def test_money_for_not_one_label_is_refused() -> None:
