@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Every way of asking, five seeds each: the learning tables of docs/results.md.
+#
+#     benchmarks/asking.sh [processes]
+#
+# Several hours on two cores. Finished runs are kept in benchmarks/results, so it goes on where it
+# was stopped.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export OMP_NUM_THREADS=1
+processes=${1:-2}
+
+compare() {
+    python benchmarks/strategies.py "$@" --seeds 5 --processes "$processes"
+}
+asking="preference rankings ratings mixed"
+
+compare pendulum-preference --name pendulum-200
+for labels in 100 50; do
+    compare pendulum-preference --name "pendulum-$labels" --strategies $asking \
+        --set "budget.labels=$labels"
+done
+for preset in cartpole-preference cartpole-evolving acrobot-preference halfcheetah-preference; do
+    compare "$preset"
+done
+
+# Are chosen questions worth their choice?
+for labels in 200 100; do
+    compare pendulum-preference --name "pendulum-uniform-$labels" --strategies preference \
+        --set "budget.labels=$labels" --set feedback.queries.kind=uniform
+done
+
+# Thirty in a hundred answers wrong.
+for robust in false true; do
+    compare pendulum-preference --name "pendulum-noise-robust-$robust" --strategies preference \
+        --set annotator.mistake=0.3 --set "feedback.reward_model.robust=$robust"
+done
+
+# What a crowd's labels cost, and what is learned from them.
+for aggregation in majority dawid_skene crowd_bradley_terry; do
+    for adaptive in false true; do
+        compare pendulum-preference --name "pendulum-crowd-$aggregation-$adaptive" \
+            --strategies preference --set annotator.kind=crowd --set annotator.random=0.15 \
+            --set annotator.always_left=0.1 --set annotator.adversarial=0.1 \
+            --set annotator.redundancy=5 --set "annotator.adaptive=$adaptive" \
+            --set "feedback.aggregation.kind=$aggregation"
+    done
+done
