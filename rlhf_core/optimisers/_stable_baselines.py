@@ -17,6 +17,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 from rlhf_core.environments.factory import Environment, Spaces, episode_seeds
 from rlhf_core.environments.spaces import flat, flattened
 from rlhf_core.optimisers import Optimised, PolicyState, Report
+from rlhf_core.optimisers._normalised import Normalised
 from rlhf_core.rewards import EnvironmentReward, Reward
 from rlhf_core.rollouts import Act, Record, Recorder, join, trajectories
 from rlhf_core.seeding import isolated
@@ -26,13 +27,21 @@ TRUE_SCALE = "true_reward_scale"
 """Key among what the optimiser remembers: the scale of the true-reward control."""
 
 
-def make_policy(spaces: Spaces, hidden: tuple[int, ...], learning_rate: float) -> ActorCriticPolicy:
+def architecture(hidden: tuple[int, ...], normalise: bool) -> dict[str, Any]:
+    """What Stable-Baselines3's policies are built with."""
+    extractor = {"features_extractor_class": Normalised} if normalise else {}
+    return {"net_arch": {"pi": list(hidden), "vf": list(hidden)}, **extractor}
+
+
+def make_policy(
+    spaces: Spaces, hidden: tuple[int, ...], learning_rate: float, normalise: bool = False
+) -> ActorCriticPolicy:
     """An untrained actor-critic network for these spaces."""
     return ActorCriticPolicy(
         flat(spaces.observation),
         spaces.action,
         lambda _: learning_rate,
-        net_arch={"pi": list(hidden), "vf": list(hidden)},
+        **architecture(hidden, normalise),
     )
 
 
@@ -139,6 +148,20 @@ class Relabel(BaseCallback):
     def _on_step(self) -> bool:
         return True
 
+    def _on_rollout_start(self) -> None:
+        if self.records:
+            self._observe(self.records[-1])
+
+    def _on_training_end(self) -> None:
+        self._observe(self.records[-1])
+
+    def _observe(self, record: Record) -> None:
+        """Normalise by this rollout from now on, when nothing is left to learn from it."""
+        extractor = self.model.policy.features_extractor
+        if isinstance(extractor, Normalised):
+            shown = self.environment.shown(_all_steps(record.observations))
+            extractor.observe(torch.from_numpy(shown))
+
     def _on_rollout_end(self) -> None:
         record = self.environment.recorder.take()
         labels = self._labels(record)
@@ -169,17 +192,18 @@ class Relabel(BaseCallback):
             if self.true_scale is None:
                 self.true_scale = float(np.sqrt(np.square(record.rewards).mean())) or None
             return (record.rewards / (self.true_scale or 1.0)).astype(np.float32)
-
-        def flat(array: np.ndarray) -> np.ndarray:
-            return array.reshape(-1, *array.shape[2:])
-
         labels = self.reward(
-            flat(record.observations),
-            flat(record.actions),
-            flat(record.next_observations),
-            flat(record.terminated),
+            _all_steps(record.observations),
+            _all_steps(record.actions),
+            _all_steps(record.next_observations),
+            _all_steps(record.terminated),
         )
         return labels.reshape(record.rewards.shape)
+
+
+def _all_steps(array: np.ndarray) -> np.ndarray:
+    """An array (T, copies, ...) as (T x copies, ...)."""
+    return array.reshape(-1, *array.shape[2:])
 
 
 def learn(
@@ -188,16 +212,13 @@ def learn(
     reward: Reward,
     steps: int,
     rng: np.random.Generator,
-    hidden: tuple[int, ...],
+    network: Mapping[str, Any],
     arguments: Mapping[str, Any],
     report: Report,
 ) -> Optimised:
     """Train for `steps` environment steps. Draws from the global generators: see `isolated`."""
     vector = RecordingVecEnv(environment, rng)
-    net_arch = {"pi": list(hidden), "vf": list(hidden)}
-    model = PPO(
-        "MlpPolicy", vector, policy_kwargs={"net_arch": net_arch}, device="cpu", **arguments
-    )
+    model = PPO("MlpPolicy", vector, policy_kwargs=dict(network), device="cpu", **arguments)
     restore(model.policy, state)
     scale = state.optimiser.get(TRUE_SCALE)
     relabel = Relabel(reward, vector, report, None if scale is None else float(scale))
@@ -236,11 +257,16 @@ def _return_mean(record: Record) -> float:
 
 
 def act(
-    state: PolicyState, spaces: Spaces, hidden: tuple[int, ...], deterministic: bool, seed: int
+    state: PolicyState,
+    spaces: Spaces,
+    hidden: tuple[int, ...],
+    normalise: bool,
+    deterministic: bool,
+    seed: int,
 ) -> Act:
     """The policy as a function of a batch of observations; actions are inside their bounds."""
     with isolated(0):
-        policy = make_policy(spaces, hidden, 0.0)
+        policy = make_policy(spaces, hidden, 0.0, normalise)
     policy.load_state_dict({n: torch.tensor(np.asarray(p)) for n, p in state.parameters.items()})
     policy.set_training_mode(False)
     rng = np.random.default_rng(seed)

@@ -46,6 +46,9 @@ class PPO(Optimiser):
     """Stop the epochs of a rollout when the policy moved further than this."""
     hidden: tuple[PositiveInt, ...] = (64, 64)
     """Widths of the hidden layers, for the policy and for the value function."""
+    normalise_observations: bool = False
+    """Bring observations to mean 0 and deviation 1 by what was seen so far; for states whose
+    numbers differ much in size, as those of robots do."""
 
     def rollout_steps(self, environment: Environment) -> int:
         """Steps of all copies together, a multiple of the batch size."""
@@ -63,7 +66,9 @@ class PPO(Optimiser):
         from rlhf_core.seeding import isolated
 
         with isolated(seed):
-            policy = sb3.make_policy(spaces, self.hidden, self.learning_rate)
+            policy = sb3.make_policy(
+                spaces, self.hidden, self.learning_rate, self.normalise_observations
+            )
         return PolicyState(*sb3.weights(policy))
 
     def optimise(
@@ -103,12 +108,12 @@ class PPO(Optimiser):
         }
         with isolated(seed):
             return sb3.learn(
-                state, environment, reward, steps, np.random.default_rng(seed), self.hidden,
-                arguments, report,
+                state, environment, reward, steps, np.random.default_rng(seed),
+                sb3.architecture(self.hidden, self.normalise_observations), arguments, report,
             )  # fmt: skip
 
     def act(self, state: PolicyState, spaces: Spaces, deterministic: bool, seed: int = 0) -> Act:
         """The policy network; random actions are drawn from a generator of their own."""
         from rlhf_core.optimisers import _stable_baselines as sb3
 
-        return sb3.act(state, spaces, self.hidden, deterministic, seed)
+        return sb3.act(state, spaces, self.hidden, self.normalise_observations, deterministic, seed)

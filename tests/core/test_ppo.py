@@ -275,3 +275,41 @@ def test_a_rollout_is_the_steps_of_all_copies() -> None:
     assert SMALL.rollout_steps(DRIFT) == 16
     with pytest.raises(ValueError, match=r"optimiser.batch_size: expected a divisor .* = 16\)"):
         SMALL.model_copy(update={"batch_size": 5}).rollout_steps(DRIFT)
+
+
+def test_normalised_observations_have_the_moments_of_all_that_was_seen() -> None:
+    normalising = SMALL.model_copy(update={"normalise_observations": True})
+    state, seen = normalising.initial(DRIFT.spaces(), 0), []
+    for seed in (3, 4):
+        outcome = normalising.optimise(state, DRIFT, drift_reward, STEPS, STEPS, seed)
+        state = outcome.state
+        seen += [found.observations[:-1] for found in outcome.rollouts.trajectories]
+    every = np.concatenate(seen).astype(np.float64)
+    name = "features_extractor."
+    assert state.parameters[f"{name}seen"] == len(every) == 2 * STEPS
+    np.testing.assert_allclose(state.parameters[f"{name}mean"], every.mean(axis=0))
+    variance = state.parameters[f"{name}square"] / len(every)
+    np.testing.assert_allclose(variance, every.var(axis=0), rtol=1e-6)
+
+    # Whoever acts sees the normalised numbers: a plain network with the same weights, given them
+    # by hand, does the same.
+    rest = {n: p for n, p in state.parameters.items() if "features_extractor." not in n}
+    bare = SMALL.act(PolicyState(rest, {}, 0), DRIFT.spaces(), deterministic=True)
+    by_hand = ((every - every.mean(axis=0)) / every.std(axis=0)).clip(-10, 10)
+    acts = normalising.act(state, DRIFT.spaces(), deterministic=True)
+    shown = every.astype(np.float32)
+    np.testing.assert_allclose(acts(shown), bare(by_hand.astype(np.float32)), atol=1e-5)
+    assert np.abs(acts(shown) - bare(shown)).max() > 1e-3
+
+
+def test_moments_stand_still_while_a_rollout_is_learned_from() -> None:
+    normalising = SMALL.model_copy(update={"normalise_observations": True})
+    start = normalising.initial(DRIFT.spaces(), 0)
+    # One rollout and one step of learning: had the moments moved before it, the new and the old
+    # probabilities would differ, and with them the divergence.
+    once = normalising.model_copy(update={"epochs": 1, "batch_size": 16})
+    outcome = once.optimise(start, DRIFT, drift_reward, 16, 16, 3)
+    assert outcome.metrics["policy/kl"] == pytest.approx(0, abs=1e-6)
+    # The second rollout is seen with the moments of the first, and learned from with the same.
+    again = once.optimise(outcome.state, DRIFT, drift_reward, 16, 16, 4)
+    assert again.metrics["policy/kl"] == pytest.approx(0, abs=1e-6)
