@@ -121,8 +121,8 @@ class RewardLearning(FeedbackStrategy):
 
         steps, group = self.segment_steps, self.group_size
         reference = sample_segments(rollouts, reference_count(steps), steps, rng)
-        # Before the first fit the random ensemble stands in: its disagreement is as good as any.
         ensemble = restore(state.ensemble, self.reward_model, spaces, reference, rng)
+        fitted = state.ensemble is not None
         counts = self.split(
             labels,
             self._asked(state),
@@ -135,8 +135,9 @@ class RewardLearning(FeedbackStrategy):
             for number, audit in ((count - audited, False), (audited, True)):
                 if number:
                     part = questions.choose(
-                        form, group, number, rollouts, ensemble, self.queries, steps, audit, rng
-                    )
+                        form, group, number, rollouts, ensemble, fitted, self.queries, steps,
+                        audit, rng,
+                    )  # fmt: skip
                     chosen.append(part)
         if not chosen:
             return ask_nothing(reference)

@@ -34,6 +34,7 @@ def choose(
     count: int,
     rollouts: Rollouts,
     ensemble: RewardEnsemble,
+    fitted: bool,
     selector: QuerySelector,
     steps: int,
     audit: bool,
@@ -47,18 +48,20 @@ def choose(
         count: N, questions.
         rollouts: where clips are cut from.
         ensemble: the reward so far.
+        fitted: whether it has learned from any labels.
         selector: chooses among candidates.
         steps: L, of a clip.
         audit: draw them at random instead.
         rng: the source of randomness.
     """
     size = form.size(group)
+    at_random = audit or (selector.reads_reward and not fitted)
     # More candidates than there are clips would be the same clips again.
-    wanted = count if audit else selector.candidates(count)
+    wanted = count if at_random else selector.candidates(count)
     drawn = max(count, min(wanted, clips_in(rollouts, steps) // size))
     segments = sample_segments(rollouts, size * drawn, steps, rng)
     candidates = Queries(np.arange(size * drawn).reshape(-1, size))
-    if not audit:
+    if not at_random:
         returns = ensemble.segment_returns(segments)
         candidates = selector.select(candidates, segments, returns, count, rng)
     return Chosen(form, segments, candidates, audit)

@@ -18,6 +18,9 @@ class QuerySelector(Plugin):
     """
 
     family: ClassVar[str] = "rlhf_core.queries"
+    reads_reward: ClassVar[bool] = False
+    """Whether `select` chooses by `returns`. Before the first fit they say nothing, and questions
+    are drawn at random instead, as by Lee et al. 2021 (https://arxiv.org/abs/2106.05091)."""
 
     @abstractmethod
     def candidates(self, count: int) -> int:

@@ -1,6 +1,6 @@
 """Questions that the ensemble quarrels about."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -22,6 +22,7 @@ class Disagreement(QuerySelector):
     rating: the variance of the clip's standardised return.
     """
 
+    reads_reward: ClassVar[bool] = True
     kind: Literal["disagreement"] = "disagreement"
     oversample: PositiveInt = 10
     """Candidates drawn for each question that is asked."""

@@ -1,6 +1,6 @@
 """Questions whose answer cannot be foreseen."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -22,6 +22,7 @@ class Entropy(QuerySelector):
     the entropy of a Gaussian as wide as the members are apart.
     """
 
+    reads_reward: ClassVar[bool] = True
     kind: Literal["entropy"] = "entropy"
     oversample: PositiveInt = 10
     """Candidates drawn for each question that is asked."""

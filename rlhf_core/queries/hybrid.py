@@ -1,6 +1,6 @@
 """Questions that tell much and are unlike each other."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -22,6 +22,7 @@ MEASURES = {
 class Hybrid(QuerySelector):
     """A shortlist of the most telling candidates, and of it a batch spread by greedy k-centre."""
 
+    reads_reward: ClassVar[bool] = True
     kind: Literal["hybrid"] = "hybrid"
     measure: Literal["disagreement", "entropy", "information_gain"] = "information_gain"
     """What makes a question telling; as the selectors of these names have it."""

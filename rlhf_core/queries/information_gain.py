@@ -1,6 +1,6 @@
 """Questions whose answer tells most."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -22,6 +22,7 @@ class InformationGain(QuerySelector):
     https://arxiv.org/abs/1112.5745; for preferences https://arxiv.org/abs/1910.04365).
     """
 
+    reads_reward: ClassVar[bool] = True
     kind: Literal["information_gain"] = "information_gain"
     oversample: PositiveInt = 10
     """Candidates drawn for each question that is asked."""

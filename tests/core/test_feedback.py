@@ -417,6 +417,26 @@ def test_a_mixed_request_holds_every_form_and_no_clip_twice() -> None:
     assert sorted(shown) == list(range(len(request.segments)))
 
 
+@pytest.mark.parametrize("form", ["comparison", "ranking"])
+def test_a_reward_that_was_never_fitted_is_not_asked_what_to_ask(form: str) -> None:
+    # A random ensemble has favourites too, and all their clips are alike.
+    reading = strategy(form=form, group_size=3, queries={"kind": "disagreement"})
+    drawn = strategy(form=form, group_size=3, queries={"kind": "uniform"})
+
+    def first(given: RewardLearning, state: FeedbackState | None = None) -> np.ndarray:
+        return ask(given, 4, seed=1, state=state).segments.origin
+
+    np.testing.assert_array_equal(first(reading), first(drawn))
+    known = tell(drawn, drawn.initial(), ask(drawn, 4))
+    assert not np.array_equal(first(reading, known), first(drawn, known))
+
+
+def test_a_selector_that_reads_no_reward_chooses_from_the_start() -> None:
+    covering, drawn = (strategy(queries={"kind": kind}) for kind in ("coverage", "uniform"))
+    starts = [ask(given, 4, seed=1).segments.origin for given in (covering, drawn)]
+    assert not np.array_equal(*starts)
+
+
 def test_audit_questions_are_a_share_and_known_by_their_clips() -> None:
     request = ask(strategy(audit=0.25, queries={"kind": "disagreement"}), 8)
     assert request.audit is not None

@@ -1,0 +1,124 @@
+"""The tables of docs/results.md, from the runs that `asking.sh` left in benchmarks/results.
+
+    python benchmarks/tables.py
+
+A cell is the interquartile mean over seeds of the final true return, and its 95 % interval.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rlhf_core.evaluation.statistics import bootstrap_interval, interquartile_mean
+
+RESULTS = Path(__file__).with_name("results")
+Rows = list[dict[str, Any]]
+
+TASKS = {
+    "pendulum-200": "Pendulum, 200",
+    "cartpole-preference": "CartPole absorbing, 200",
+    "cartpole-evolving": "CartPole evolving, 700",
+    "acrobot-preference": "Acrobot, 200",
+    "halfcheetah-preference": "HalfCheetah, 700",
+}
+ARMS = {
+    "true_reward": "true reward",
+    "preference": "`preference`",
+    "rankings": "`preference`, `form: ranking`",
+    "ratings": "`direct_reward`",
+    "mixed": "`mixed`",
+    "shuffled_labels": "`shuffled_labels`",
+    "random_network": "`random_network`",
+    "constant": "`constant`",
+    "constant_negative": "`constant`, -1",
+    "sign_flipped": "`sign_flipped`",
+}
+ASKING = ("preference", "rankings", "ratings", "mixed")
+
+
+def runs(name: str, strategy: str) -> Rows:
+    """The finished runs of one strategy; none where the benchmark has not got there."""
+    path = RESULTS / f"{name}.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return [row for row in rows if row["strategy"] == strategy]
+
+
+def cell(rows: Rows) -> str:
+    """IQM and interval; the number of seeds where it is not five."""
+    if not rows:
+        return ""
+    returns = np.array([row["eval/true_return_iqm"] for row in rows])
+    low, high = bootstrap_interval(returns, np.random.default_rng(0))
+    few = "" if len(rows) == 5 else f" ({len(rows)} seeds)"
+    return f"{interquartile_mean(returns):.0f} ({low:.0f} to {high:.0f}){few}"
+
+
+def markdown(head: list[str], body: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *body]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def strategies() -> str:
+    """Every way of asking on every task, beside its controls."""
+    body = [
+        [shown, *(cell(runs(task, arm)) for task in TASKS)]
+        for arm, shown in ARMS.items()
+        if any(runs(task, arm) for task in TASKS)
+    ]
+    return markdown(["strategy", *TASKS.values()], body)
+
+
+def labels() -> str:
+    """Fewer labels, and clips drawn at random."""
+    names = {"200": "pendulum-200", "100": "pendulum-100", "50": "pendulum-50"}
+    body = [[ARMS[arm], *(cell(runs(name, arm)) for name in names.values())] for arm in ASKING]
+    random = [cell(runs(f"pendulum-uniform-{count}", "preference")) for count in names]
+    return markdown(
+        ["strategy", *(f"{count} labels" for count in names)],
+        [*body, ["`preference`, `queries: uniform`", *random]],
+    )
+
+
+def noise() -> str:
+    """Thirty in a hundred answers wrong."""
+    fits = {
+        "no wrong answers": "pendulum-200",
+        "30 % wrong, plain fit": "pendulum-noise-robust-false",
+        "30 % wrong, `robust: true`": "pendulum-noise-robust-true",
+    }
+    body = [
+        [shown, cell(runs(name, "preference")), *correlations(runs(name, "preference"))]
+        for shown, name in fits.items()
+    ]
+    return markdown(["answers", "true return", "correlation on-policy", "off-policy"], body)
+
+
+def correlations(rows: Rows) -> list[str]:
+    """Mean Pearson correlation of the last reward with the true one, on and off the policy."""
+    names = ("proxy/true_correlation", "proxy/off_policy_correlation")
+    return [f"{np.mean([row[name] for row in rows]):.2f}" if rows else "" for name in names]
+
+
+def price() -> str:
+    """What a crowd's labels cost and what is learned from them."""
+    body = []
+    for aggregation in ("majority", "dawid_skene", "crowd_bradley_terry"):
+        for adaptive in ("false", "true"):
+            rows = runs(f"pendulum-crowd-{aggregation}-{adaptive}", "preference")
+            cost = f"{np.mean([row['cost_total'] for row in rows]):.1f}" if rows else ""
+            asked = "adaptive" if adaptive == "true" else "5 judgements a pair"
+            body.append([f"`{aggregation}`", asked, cost, cell(rows)])
+    return markdown(["aggregation", "policy", "price of the run", "true return"], body)
+
+
+def main() -> None:
+    """Print all tables."""
+    for table in (strategies, labels, noise, price):
+        print(table.__doc__, table(), sep="\n\n")
+
+
+if __name__ == "__main__":
+    main()
