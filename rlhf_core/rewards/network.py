@@ -85,7 +85,8 @@ class RewardEnsemble:
             self.spaces, self.model, observation, action, next_observation, terminated
         )
         scaled = (raw - self.state.input_mean) / self.state.input_scale
-        return np.clip(scaled, -WIDEST, WIDEST)
+        widest = WIDEST * self.model.input_deviation
+        return np.clip(scaled, -widest, widest)
 
     def segment_features(self, segments: Segments) -> Float[np.ndarray, "S L features"]:
         """Standardised input for every step of every segment."""
@@ -202,7 +203,7 @@ def initial(
     raw = raw_features(spaces_, model, *transitions(reference))[reference.mask.ravel()]
     mean, scale = raw.mean(axis=0), raw.std(axis=0)
     # A feature that never moved yet must not explode when it first does.
-    scale = np.where(scale < 1e-3, 1.0, scale).astype(np.float32)
+    scale = np.where(scale < 1e-3, 1.0, scale / model.input_deviation).astype(np.float32)
     parameters: dict[str, np.ndarray] = {}
 
     def draw(name: str, shape: tuple[int, ...], fan_in: int) -> None:

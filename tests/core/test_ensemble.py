@@ -209,6 +209,18 @@ def test_inputs_are_standardised_on_what_was_not_padded() -> None:
     np.testing.assert_allclose(state.input_scale, [np.sqrt(8)])
 
 
+def test_inputs_are_brought_to_the_deviation_that_is_wished() -> None:
+    shown = clips(50)
+    sharp = RewardModel(inputs=ALL, input_deviation=4.0)
+    ensemble = initial(sharp, PLANE, shown, np.random.default_rng(0))
+    features = ensemble.segment_features(shown)[shown.mask]
+    np.testing.assert_allclose(features.std(axis=0), 4, rtol=1e-4)
+    # Ten deviations are still ten deviations.
+    wild = np.full((1, 2), 1e6, dtype=np.float32)
+    far = ensemble.features(wild, np.zeros(1, np.int64), wild, np.zeros(1, bool))
+    assert far.max() == 40
+
+
 def test_a_feature_that_never_moved_keeps_its_scale() -> None:
     shown = segments([[4, 4, 4]])
     model = RewardModel(hidden=(), members=1, inputs=("observation",))
