@@ -3,7 +3,7 @@
 #
 #     benchmarks/asking.sh [processes]
 #
-# Several hours on two cores. Finished runs are kept in benchmarks/results, so it goes on where it
+# About five hours on two cores. Finished runs are kept in benchmarks/results, so it goes on where it
 # was stopped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -25,7 +25,7 @@ for preset in cartpole-preference cartpole-evolving acrobot-preference halfcheet
 done
 
 # Are chosen questions worth their choice?
-for labels in 200 100; do
+for labels in 200 100 50; do
     compare pendulum-preference --name "pendulum-uniform-$labels" --strategies preference \
         --set "budget.labels=$labels" --set feedback.queries.kind=uniform
 done
@@ -46,3 +46,5 @@ for aggregation in majority dawid_skene crowd_bradley_terry; do
             --set "feedback.aggregation.kind=$aggregation"
     done
 done
+
+python benchmarks/tables.py

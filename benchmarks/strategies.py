@@ -29,7 +29,6 @@ STRATEGIES: dict[str, tuple[str, ...]] = {
     "shuffled_labels": ("feedback.kind=shuffled_labels",),
     "random_network": ("feedback.kind=random_network",),
     "constant": ("feedback.kind=constant",),
-    "constant_negative": ("feedback.kind=constant", "feedback.value=-1.0"),
     "sign_flipped": ("feedback.kind=sign_flipped",),
 }
 """What is compared, and the lines of the preset that make it."""

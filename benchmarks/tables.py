@@ -2,10 +2,12 @@
 
     python benchmarks/tables.py
 
-A cell is the interquartile mean over seeds of the final true return, and its 95 % interval.
+Each table is put between its marks in the page, `<!-- strategies -->` and `<!-- end -->`. A cell is the
+interquartile mean over seeds of the final true return, and its 95 % interval.
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import numpy as np
 from rlhf_core.evaluation.statistics import bootstrap_interval, interquartile_mean
 
 RESULTS = Path(__file__).with_name("results")
+PAGE = Path(__file__).parents[1] / "docs/results.md"
 Rows = list[dict[str, Any]]
 
 TASKS = {
@@ -32,7 +35,6 @@ ARMS = {
     "shuffled_labels": "`shuffled_labels`",
     "random_network": "`random_network`",
     "constant": "`constant`",
-    "constant_negative": "`constant`, -1",
     "sign_flipped": "`sign_flipped`",
 }
 ASKING = ("preference", "rankings", "ratings", "mixed")
@@ -115,9 +117,15 @@ def price() -> str:
 
 
 def main() -> None:
-    """Print all tables."""
+    """Bring the page up to date."""
+    page = PAGE.read_text()
     for table in (strategies, labels, noise, price):
-        print(table.__doc__, table(), sep="\n\n")
+        begin, end = f"<!-- {table.__name__} -->\n", "<!-- end -->"
+        body = f"{begin}{table()}{end}"
+        page, found = re.subn(f"{re.escape(begin)}.*?{end}", lambda _: body, page, flags=re.DOTALL)  # noqa: B023
+        assert found == 1, f"{PAGE}: expected the mark {begin!r} once, actual: {found} times"
+        print(body)
+    PAGE.write_text(page)
 
 
 if __name__ == "__main__":
