@@ -2,8 +2,8 @@
 
     python benchmarks/tables.py
 
-Each table is put between its marks in the page, `<!-- strategies -->` and `<!-- end -->`. A cell is the
-interquartile mean over seeds of the final true return, and its 95 % interval.
+Each table is put between its marks in the page, as `<!-- strategies -->` and `<!-- end -->`. A cell
+is the interquartile mean over seeds of the final true return, and its 95 % interval.
 """
 
 import json
