@@ -9,8 +9,8 @@ READY := $(VENV)/.ready
 demo: $(READY)  ## learn Pendulum from 200 comparisons
 	$(BIN)/rlhf train pendulum-preference
 
-test: $(READY)  ## all tests, two to four at a time
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+test: $(READY)  ## all tests, two to four at a time with one thread each
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 check: $(READY)  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
