@@ -10,7 +10,7 @@ demo: $(READY)  ## learn Pendulum from 200 comparisons
 	$(BIN)/rlhf train pendulum-preference
 
 test: $(READY)  ## all tests, two to four at a time with one thread each
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 
 check: $(READY)  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
