@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 demo: $(READY)  ## learn Pendulum from 200 comparisons
 	$(BIN)/rlhf train pendulum-preference
 
-test: $(READY)  ## all tests, two to four at a time with one thread each
+test: $(READY)  ## all tests, up to four at a time
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 
 check: $(READY)  ## format, lint, types, import contracts

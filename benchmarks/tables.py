@@ -8,6 +8,7 @@ is the interquartile mean over seeds of the final true return, and its 95 % inte
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from rlhf_core.evaluation.statistics import bootstrap_interval, interquartile_me
 
 RESULTS = Path(__file__).with_name("results")
 PAGE = Path(__file__).parents[1] / "docs/results.md"
+SEEDS = 5
 Rows = list[dict[str, Any]]
 
 TASKS = {
@@ -48,13 +50,12 @@ def runs(name: str, strategy: str) -> Rows:
 
 
 def cell(rows: Rows) -> str:
-    """IQM and interval; the number of seeds where it is not five."""
-    if not rows:
-        return ""
+    """IQM and interval; of fewer than five seeds, their returns one by one."""
     returns = np.array([row["eval/true_return_iqm"] for row in rows])
+    if len(rows) < SEEDS:
+        return ", ".join(f"{value:.0f}" for value in returns)
     low, high = bootstrap_interval(returns, np.random.default_rng(0))
-    few = "" if len(rows) == 5 else f" ({len(rows)} seeds)"
-    return f"{interquartile_mean(returns):.0f} ({low:.0f} to {high:.0f}){few}"
+    return f"{interquartile_mean(returns):.0f} ({low:.0f} to {high:.0f})"
 
 
 def markdown(head: list[str], body: list[list[str]]) -> str:
@@ -113,17 +114,22 @@ def price() -> str:
             cost = f"{np.mean([row['cost_total'] for row in rows]):.1f}" if rows else ""
             asked = "adaptive" if adaptive == "true" else "5 judgements a pair"
             body.append([f"`{aggregation}`", asked, cost, cell(rows)])
-    return markdown(["aggregation", "policy", "price of the run", "true return"], body)
+    return markdown(["aggregation", "assignment", "price of the run", "true return"], body)
 
 
 def main() -> None:
     """Bring the page up to date."""
+    picture = RESULTS / "pendulum-200.png"
+    if picture.exists():
+        shutil.copy(picture, PAGE.parent / "images/pendulum-preference.png")
     page = PAGE.read_text()
     for table in (strategies, labels, noise, price):
         begin, end = f"<!-- {table.__name__} -->\n", "<!-- end -->"
         body = f"{begin}{table()}{end}"
-        page, found = re.subn(f"{re.escape(begin)}.*?{end}", lambda _: body, page, flags=re.DOTALL)  # noqa: B023
-        assert found == 1, f"{PAGE}: expected the mark {begin!r} once, actual: {found} times"
+        parts = re.split(f"{re.escape(begin)}.*?{end}", page, flags=re.DOTALL)
+        if len(parts) != 2:
+            raise SystemExit(f"{PAGE}: expected the mark {begin!r} once, actual: {len(parts) - 1}")
+        page = body.join(parts)
         print(body)
     PAGE.write_text(page)
 

@@ -122,12 +122,13 @@ class RewardLearning(FeedbackStrategy):
         steps, group = self.segment_steps, self.group_size
         reference = sample_segments(rollouts, reference_count(steps), steps, rng)
         ensemble = restore(state.ensemble, self.reward_model, spaces, reference, rng)
-        fitted = state.ensemble is not None
-        counts = self.split(
-            labels,
-            self._asked(state),
-            lambda form: questions.information(form, group, reference, ensemble),
-        )
+        fitted = _was_taught(state)
+
+        def information(form: Form) -> float:
+            """Until something was learned, every form is thought to tell the same."""
+            return questions.information(form, group, reference, ensemble) if fitted else 1.0
+
+        counts = self.split(labels, self._asked(state), information)
         chosen = []
         for form, wanted in counts.items():
             count = wanted // form.worth(group)
@@ -231,3 +232,11 @@ class RewardLearning(FeedbackStrategy):
         )
         told = self.told(labels, rng)
         return found._replace(preferences=told.preferences), told
+
+
+def _was_taught(state: FeedbackState) -> bool:
+    """Whether the ensemble has learned from any label."""
+    if state.evidence is None:
+        return False
+    compared = 0 if state.preferences is None else len(state.preferences)
+    return compared + len(state.evidence.rankings) + len(state.evidence.ratings) > 0

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from gymnasium import spaces
+from jaxtyping import Float, Shaped
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor
 
@@ -11,25 +12,26 @@ WIDEST = 10.0
 
 
 class Normalised(BaseFeaturesExtractor):
-    """z = clip((x - mean) / deviation, -10, 10), with moments of all observations so far.
+    """z = clip((x - mean) / deviation, -10, 10), with moments of all observations learned from.
 
-    The moments are buffers, so they are saved and restored with the weights. They are untouched
-    while a rollout is collected and learned from, which keeps its probability ratios exact.
+    A number that never varied is only shifted: it must not explode when it first does. The moments
+    are buffers, so they are saved and restored with the weights. They are untouched while a rollout
+    is collected and learned from, which keeps its probability ratios exact.
     """
 
     mean: Tensor
     square: Tensor
     seen: Tensor
 
-    def __init__(self, observation_space: spaces.Box) -> None:
+    def __init__(self, observation_space: spaces.Box | spaces.MultiBinary) -> None:
         size = int(np.prod(observation_space.shape))
         super().__init__(observation_space, size)
         self.register_buffer("mean", torch.zeros(size, dtype=torch.float64))
         self.register_buffer("square", torch.zeros(size, dtype=torch.float64))
         self.register_buffer("seen", torch.zeros((), dtype=torch.float64))
 
-    def observe(self, observations: Tensor) -> None:
-        """Take a batch (B, ...) into the moments (Chan et al. 1983)."""
+    def observe(self, observations: Shaped[Tensor, "B ..."]) -> None:
+        """Take a batch into the moments (Chan et al. 1983, doi:10.2307/2683386)."""
         batch = observations.flatten(start_dim=1).double()
         total = self.seen + len(batch)
         mean = batch.mean(dim=0)
@@ -39,11 +41,12 @@ class Normalised(BaseFeaturesExtractor):
         self.mean += shift * len(batch) / total
         self.seen.copy_(total)
 
-    def forward(self, observations: Tensor) -> Tensor:
-        """Observations (B, ...) as (B, features); unchanged before any were seen."""
+    def forward(self, observations: Shaped[Tensor, "B ..."]) -> Float[Tensor, "B features"]:
+        """Observations as rows of features; their numbers unchanged before any were seen."""
         flat = observations.flatten(start_dim=1).float()
         if not float(self.seen):
             return flat
-        deviation = (self.square / self.seen).sqrt().clamp(min=1e-4)
-        normal = (flat - self.mean.float()) / deviation.float()
+        deviation = (self.square / self.seen).sqrt().float()
+        deviation = torch.where(deviation < 1e-3, 1.0, deviation)
+        normal = (flat - self.mean.float()) / deviation
         return normal.clamp(-WIDEST, WIDEST)

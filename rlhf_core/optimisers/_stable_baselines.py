@@ -23,13 +23,16 @@ from rlhf_core.rollouts import Act, Record, Recorder, join, trajectories
 from rlhf_core.seeding import isolated
 
 Weights = dict[str, np.ndarray]
+ALIASES = ("pi_features_extractor.", "vf_features_extractor.")
+"""Other names of Stable-Baselines3 for the extractor that actor and critic share."""
 TRUE_SCALE = "true_reward_scale"
 """Key among what the optimiser remembers: the scale of the true-reward control."""
 
 
-def architecture(hidden: tuple[int, ...], normalise: bool) -> dict[str, Any]:
-    """What Stable-Baselines3's policies are built with."""
-    extractor = {"features_extractor_class": Normalised} if normalise else {}
+def architecture(spaces: Spaces, hidden: tuple[int, ...], normalise: bool) -> dict[str, Any]:
+    """What Stable-Baselines3's policies are built with; it makes categories one-hot by itself."""
+    numbers = isinstance(flat(spaces.observation), (gym_spaces.Box, gym_spaces.MultiBinary))
+    extractor = {"features_extractor_class": Normalised} if normalise and numbers else {}
     return {"net_arch": {"pi": list(hidden), "vf": list(hidden)}, **extractor}
 
 
@@ -41,13 +44,17 @@ def make_policy(
         flat(spaces.observation),
         spaces.action,
         lambda _: learning_rate,
-        **architecture(hidden, normalise),
+        **architecture(spaces, hidden, normalise),
     )
 
 
 def weights(policy: ActorCriticPolicy) -> tuple[Weights, Weights]:
     """Parameters and Adam's moments as arrays, by the parameter's name."""
-    parameters = {n: p.detach().cpu().numpy().copy() for n, p in policy.state_dict().items()}
+    parameters = {
+        name: tensor.detach().cpu().numpy().copy()
+        for name, tensor in policy.state_dict().items()
+        if not name.startswith(ALIASES)
+    }
     memory: Weights = {}
     for name, parameter in policy.named_parameters():
         for key, value in policy.optimizer.state.get(parameter, {}).items():
@@ -55,9 +62,18 @@ def weights(policy: ActorCriticPolicy) -> tuple[Weights, Weights]:
     return parameters, memory
 
 
+def load(policy: ActorCriticPolicy, parameters: Mapping[str, np.ndarray]) -> None:
+    """Put parameters made by `weights` back into a policy."""
+    tensors = {name: torch.tensor(np.asarray(array)) for name, array in parameters.items()}
+    shared = [name for name in tensors if name.startswith("features_extractor.")]
+    tensors |= {alias + name[len("features_extractor.") :]: tensors[name]
+                for alias in ALIASES for name in shared}  # fmt: skip
+    policy.load_state_dict(tensors)
+
+
 def restore(policy: ActorCriticPolicy, state: PolicyState) -> None:
     """Put arrays made by `weights` back into a policy."""
-    policy.load_state_dict({n: torch.tensor(np.asarray(p)) for n, p in state.parameters.items()})
+    load(policy, state.parameters)
     for name, parameter in policy.named_parameters():
         prefix = f"{name}/"
         memory = {
@@ -267,7 +283,7 @@ def act(
     """The policy as a function of a batch of observations; actions are inside their bounds."""
     with isolated(0):
         policy = make_policy(spaces, hidden, 0.0, normalise)
-    policy.load_state_dict({n: torch.tensor(np.asarray(p)) for n, p in state.parameters.items()})
+    load(policy, state.parameters)
     policy.set_training_mode(False)
     rng = np.random.default_rng(seed)
 

@@ -47,8 +47,9 @@ class PPO(Optimiser):
     hidden: tuple[PositiveInt, ...] = (64, 64)
     """Widths of the hidden layers, for the policy and for the value function."""
     normalise_observations: bool = False
-    """Bring observations to mean 0 and deviation 1 by what was seen so far; for states whose
-    numbers differ much in size, as those of robots do."""
+    """Bring observations to mean 0 and deviation 1 by all rollouts that were learned from so far,
+    the first one as it is; for states whose numbers differ much in size, as those of robots do.
+    Categories stay as they are."""
 
     def rollout_steps(self, environment: Environment) -> int:
         """Steps of all copies together, a multiple of the batch size."""
@@ -109,7 +110,8 @@ class PPO(Optimiser):
         with isolated(seed):
             return sb3.learn(
                 state, environment, reward, steps, np.random.default_rng(seed),
-                sb3.architecture(self.hidden, self.normalise_observations), arguments, report,
+                sb3.architecture(environment.spaces(), self.hidden, self.normalise_observations),
+                arguments, report,
             )  # fmt: skip
 
     def act(self, state: PolicyState, spaces: Spaces, deterministic: bool, seed: int = 0) -> Act:

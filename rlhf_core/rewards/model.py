@@ -34,9 +34,10 @@ class RewardModel(Config):
     """M, networks in the ensemble; each holds out another part of the labels."""
     inputs: tuple[Input, ...] = Field(("observation", "action"), min_length=1)
     """What the reward may look at; [observation] or [next_observation] is a state-only reward."""
-    input_deviation: PositiveFloat = 1.0
-    """Standard deviation that inputs are brought to, pixels excepted. A network is smooth over
-    distances below 1: more tells states apart that are near each other beside all that was seen."""
+    input_deviation: float = Field(1.0, ge=1)
+    """Standard deviation that inputs are brought to, pixels that convolutions read excepted. A
+    network is smooth over distances below 1: more tells states apart that are near each other
+    beside all that was seen."""
     pessimism: NonNegativeFloat = 0.0
     """Standard deviations of the ensemble that are taken off the reward: policies then stay where
     the members agree."""

@@ -119,6 +119,17 @@ def test_a_selector_chooses_candidates_and_each_once(
 
 
 @pytest.mark.parametrize("selector", every(QUERIES))
+def test_a_selector_says_whether_it_reads_the_reward(selector: QuerySelector) -> None:
+    candidates = Queries(np.arange(80).reshape(-1, 2))
+    clips = segments(draws().normal(size=(80, 3)))
+    first, second = (
+        selector.select(candidates, clips, draws(seed).normal(size=(3, 80)), 4, draws()).items
+        for seed in (1, 2)
+    )
+    assert selector.reads_reward == (not np.array_equal(first, second))
+
+
+@pytest.mark.parametrize("selector", every(QUERIES))
 def test_a_selector_may_be_given_no_more_than_it_must_choose(selector: QuerySelector) -> None:
     # Short rollouts hold fewer clips than a selector would like.
     candidates = Queries(np.arange(12).reshape(-1, 2))

@@ -431,6 +431,18 @@ def test_a_reward_that_was_never_fitted_is_not_asked_what_to_ask(form: str) -> N
     assert not np.array_equal(first(reading, known), first(drawn, known))
 
 
+def test_answers_that_are_all_skipped_leave_the_next_questions_to_chance() -> None:
+    reading, drawn = (strategy(queries={"kind": kind}) for kind in ("disagreement", "uniform"))
+    request = ask(reading, 4)
+    skipped = answers(annotations(range(4), [Choice.SKIP] * 4))
+    for state in (
+        tell(reading, reading.initial(), ask(reading, 0)),
+        told(reading, reading.initial(), request, skipped)[0],
+    ):
+        later = [ask(given, 4, seed=1, state=state).segments.origin for given in (reading, drawn)]
+        np.testing.assert_array_equal(*later)
+
+
 def test_a_selector_that_reads_no_reward_chooses_from_the_start() -> None:
     covering, drawn = (strategy(queries={"kind": kind}) for kind in ("coverage", "uniform"))
     starts = [ask(given, 4, seed=1).segments.origin for given in (covering, drawn)]

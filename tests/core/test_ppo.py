@@ -8,17 +8,20 @@ import numpy as np
 import pytest
 import stable_baselines3
 import torch
+from gymnasium import spaces
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from rlhf_core.environments import Environment
 from rlhf_core.environments.factory import episode_seeds
 from rlhf_core.optimisers import Optimised, PolicyState
+from rlhf_core.optimisers._normalised import Normalised
 from rlhf_core.optimisers._stable_baselines import make_policy, restore, weights
 from rlhf_core.optimisers.ppo import PPO
 from rlhf_core.rewards import EnvironmentReward, Reward
 from rlhf_core.seeding import isolated
 from rlhf_core.store import pack, unpack
+from tests.core.environments import OBSERVATIONS
 from tests.core.examples import HERE
 
 SMALL = PPO(
@@ -293,7 +296,7 @@ def test_normalised_observations_have_the_moments_of_all_that_was_seen() -> None
 
     # Whoever acts sees the normalised numbers: a plain network with the same weights, given them
     # by hand, does the same.
-    rest = {n: p for n, p in state.parameters.items() if "features_extractor." not in n}
+    rest = {n: p for n, p in state.parameters.items() if not n.startswith(name)}
     bare = SMALL.act(PolicyState(rest, {}, 0), DRIFT.spaces(), deterministic=True)
     by_hand = ((every - every.mean(axis=0)) / every.std(axis=0)).clip(-10, 10)
     acts = normalising.act(state, DRIFT.spaces(), deterministic=True)
@@ -309,7 +312,27 @@ def test_moments_stand_still_while_a_rollout_is_learned_from() -> None:
     # probabilities would differ, and with them the divergence.
     once = normalising.model_copy(update={"epochs": 1, "batch_size": 16})
     outcome = once.optimise(start, DRIFT, drift_reward, 16, 16, 3)
-    assert outcome.metrics["policy/kl"] == pytest.approx(0, abs=1e-6)
+    assert outcome.metrics["policy/kl"] == 0
     # The second rollout is seen with the moments of the first, and learned from with the same.
     again = once.optimise(outcome.state, DRIFT, drift_reward, 16, 16, 4)
-    assert again.metrics["policy/kl"] == pytest.approx(0, abs=1e-6)
+    assert again.metrics["policy/kl"] == 0
+
+
+def test_a_number_that_never_varied_is_only_shifted() -> None:
+    extractor = Normalised(spaces.Box(-9, 9, (2,)))
+    extractor.observe(torch.tensor([[1.0, 3.0], [3.0, 3.0]]))
+    shown = extractor(torch.tensor([[4.0, 3.5]]))
+    np.testing.assert_allclose(shown, [[2.0, 0.5]])
+
+
+@pytest.mark.parametrize("kind", [kind for kind in OBSERVATIONS if "text" not in kind])
+def test_observations_of_every_kind_can_be_normalised(kind: str) -> None:
+    environment = Environment(id=f"{HERE}:Shapes-v0", count=2, options={"observation": kind})
+    normalising = SMALL.model_copy(update={"normalise_observations": True})
+    start = normalising.initial(environment.spaces(), 0)
+    state = normalising.optimise(start, environment, EnvironmentReward(), 32, 32, 3).state
+    again = normalising.optimise(state, environment, EnvironmentReward(), 32, 32, 4).state
+    assert all(np.isfinite(p).all() for p in again.parameters.values())
+    # Numbers have moments; categories that Stable-Baselines3 makes one-hot have none.
+    one_hot = kind in ("discrete", "multi_discrete")
+    assert ("features_extractor.mean" in again.parameters) == (not one_hot)
