@@ -1,7 +1,8 @@
 """Everything that touches Stable-Baselines3's insides, for its on-policy algorithms."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gymnasium
@@ -29,22 +30,31 @@ TRUE_SCALE = "true_reward_scale"
 """Key among what the optimiser remembers: the scale of the true-reward control."""
 
 
-def architecture(spaces: Spaces, hidden: tuple[int, ...], normalise: bool) -> dict[str, Any]:
-    """What Stable-Baselines3's policies are built with; it makes categories one-hot by itself."""
-    numbers = isinstance(flat(spaces.observation), (gym_spaces.Box, gym_spaces.MultiBinary))
-    extractor = {"features_extractor_class": Normalised} if normalise and numbers else {}
-    return {"net_arch": {"pi": list(hidden), "vf": list(hidden)}, **extractor}
+@dataclass(frozen=True)
+class Network:
+    """What a policy's network looks like."""
+
+    hidden: tuple[int, ...]
+    normalise: bool = False
+    deviation: float = 1.0
+
+    def arguments(self, spaces: Spaces) -> dict[str, Any]:
+        """What Stable-Baselines3 builds it from; categories it makes one-hot by itself."""
+        numbers = isinstance(flat(spaces.observation), (gym_spaces.Box, gym_spaces.MultiBinary))
+        return {
+            "net_arch": {"pi": list(self.hidden), "vf": list(self.hidden)},
+            "log_std_init": math.log(self.deviation),
+            **({"features_extractor_class": Normalised} if self.normalise and numbers else {}),
+        }
 
 
-def make_policy(
-    spaces: Spaces, hidden: tuple[int, ...], learning_rate: float, normalise: bool = False
-) -> ActorCriticPolicy:
+def make_policy(spaces: Spaces, network: Network, learning_rate: float) -> ActorCriticPolicy:
     """An untrained actor-critic network for these spaces."""
     return ActorCriticPolicy(
         flat(spaces.observation),
         spaces.action,
         lambda _: learning_rate,
-        **architecture(spaces, hidden, normalise),
+        **network.arguments(spaces),
     )
 
 
@@ -228,13 +238,14 @@ def learn(
     reward: Reward,
     steps: int,
     rng: np.random.Generator,
-    network: Mapping[str, Any],
+    network: Network,
     arguments: Mapping[str, Any],
     report: Report,
 ) -> Optimised:
     """Train for `steps` environment steps. Draws from the global generators: see `isolated`."""
     vector = RecordingVecEnv(environment, rng)
-    model = PPO("MlpPolicy", vector, policy_kwargs=dict(network), device="cpu", **arguments)
+    shape = network.arguments(environment.spaces())
+    model = PPO("MlpPolicy", vector, policy_kwargs=shape, device="cpu", **arguments)
     restore(model.policy, state)
     scale = state.optimiser.get(TRUE_SCALE)
     relabel = Relabel(reward, vector, report, None if scale is None else float(scale))
@@ -273,16 +284,11 @@ def _return_mean(record: Record) -> float:
 
 
 def act(
-    state: PolicyState,
-    spaces: Spaces,
-    hidden: tuple[int, ...],
-    normalise: bool,
-    deterministic: bool,
-    seed: int,
+    state: PolicyState, spaces: Spaces, network: Network, deterministic: bool, seed: int
 ) -> Act:
     """The policy as a function of a batch of observations; actions are inside their bounds."""
     with isolated(0):
-        policy = make_policy(spaces, hidden, 0.0, normalise)
+        policy = make_policy(spaces, network, 0.0)
     load(policy, state.parameters)
     policy.set_training_mode(False)
     rng = np.random.default_rng(seed)

@@ -1,6 +1,6 @@
 """Proximal policy optimisation through Stable-Baselines3."""
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
@@ -9,6 +9,9 @@ from rlhf_core.environments.factory import Environment, Spaces
 from rlhf_core.optimisers import Optimised, Optimiser, PolicyState, Report
 from rlhf_core.rewards import Reward
 from rlhf_core.rollouts import Act
+
+if TYPE_CHECKING:
+    from rlhf_core.optimisers._stable_baselines import Network
 
 
 class PPO(Optimiser):
@@ -50,6 +53,9 @@ class PPO(Optimiser):
     """Bring observations to mean 0 and deviation 1 by all rollouts that were learned from so far,
     the first one as it is; for states whose numbers differ much in size, as those of robots do.
     Categories stay as they are."""
+    initial_deviation: PositiveFloat = 1.0
+    """Standard deviation of continuous actions before anything is learned. Where actions are cut
+    off at 1, less than 1 explores all of them and not their bounds alone."""
 
     def rollout_steps(self, environment: Environment) -> int:
         """Steps of all copies together, a multiple of the batch size."""
@@ -67,9 +73,7 @@ class PPO(Optimiser):
         from rlhf_core.seeding import isolated
 
         with isolated(seed):
-            policy = sb3.make_policy(
-                spaces, self.hidden, self.learning_rate, self.normalise_observations
-            )
+            policy = sb3.make_policy(spaces, self._network(), self.learning_rate)
         return PolicyState(*sb3.weights(policy))
 
     def optimise(
@@ -110,12 +114,16 @@ class PPO(Optimiser):
         with isolated(seed):
             return sb3.learn(
                 state, environment, reward, steps, np.random.default_rng(seed),
-                sb3.architecture(environment.spaces(), self.hidden, self.normalise_observations),
-                arguments, report,
+                self._network(), arguments, report,
             )  # fmt: skip
 
     def act(self, state: PolicyState, spaces: Spaces, deterministic: bool, seed: int = 0) -> Act:
         """The policy network; random actions are drawn from a generator of their own."""
         from rlhf_core.optimisers import _stable_baselines as sb3
 
-        return sb3.act(state, spaces, self.hidden, self.normalise_observations, deterministic, seed)
+        return sb3.act(state, spaces, self._network(), deterministic, seed)
+
+    def _network(self) -> "Network":
+        from rlhf_core.optimisers._stable_baselines import Network
+
+        return Network(self.hidden, self.normalise_observations, self.initial_deviation)

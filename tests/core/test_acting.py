@@ -7,7 +7,7 @@ import torch
 from rlhf_core.environments.factory import Spaces
 from rlhf_core.environments.spaces import build, describe
 from rlhf_core.optimisers import PolicyState
-from rlhf_core.optimisers._stable_baselines import make_policy, restore
+from rlhf_core.optimisers._stable_baselines import Network, make_policy, restore
 from rlhf_core.optimisers.ppo import PPO
 from tests.core.environments import ACTIONS, OBSERVATIONS
 
@@ -39,7 +39,7 @@ def test_every_action_is_one_of_the_space(kind: str, deterministic: bool) -> Non
 @pytest.mark.parametrize("kind", ACTING)
 def test_the_most_likely_action_is_that_of_stable_baselines(kind: str) -> None:
     state, spaces = acting(kind, scale=2)
-    policy = make_policy(spaces, (6,), 0.0)
+    policy = make_policy(spaces, Network((6,)), 0.0)
     restore(policy, state)
     expected, _ = policy.predict(SEEN, deterministic=True)
     act = SMALL.act(state, spaces, deterministic=True)

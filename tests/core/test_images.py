@@ -11,7 +11,7 @@ from gymnasium import spaces
 from rlhf_core.environments.factory import Spaces
 from rlhf_core.environments.spaces import channel_axis, flat, flattened, is_image
 from rlhf_core.evidence import Preferences
-from rlhf_core.optimisers._stable_baselines import make_policy
+from rlhf_core.optimisers._stable_baselines import Network, make_policy
 from rlhf_core.rewards.fitting import fit
 from rlhf_core.rewards.model import Input, Likelihoods, RewardModel
 from rlhf_core.rewards.network import RewardEnsemble, initial, picture_of, transitions
@@ -172,7 +172,7 @@ def test_a_reward_that_hangs_on_one_pixel_is_learned(shown: Spaces) -> None:
 
 @BOTH
 def test_a_policy_reads_shares_of_brightness(shown: Spaces) -> None:
-    policy = make_policy(shown, (4,), 1e-3)
+    policy = make_policy(shown, Network((4,)), 1e-3)
     white = np.full((1, *(shown.observation.shape or ())), 255, dtype=np.uint8)
     tensor, _ = policy.obs_to_tensor(flattened(shown.observation, white))
     features = policy.extract_features(tensor)

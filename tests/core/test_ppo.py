@@ -16,7 +16,7 @@ from rlhf_core.environments import Environment
 from rlhf_core.environments.factory import episode_seeds
 from rlhf_core.optimisers import Optimised, PolicyState
 from rlhf_core.optimisers._normalised import Normalised
-from rlhf_core.optimisers._stable_baselines import make_policy, restore, weights
+from rlhf_core.optimisers._stable_baselines import Network, make_policy, restore, weights
 from rlhf_core.optimisers.ppo import PPO
 from rlhf_core.rewards import EnvironmentReward, Reward
 from rlhf_core.seeding import isolated
@@ -222,7 +222,7 @@ def test_a_policy_that_was_stored_goes_on_as_if_it_had_not_been() -> None:
 
 def test_weights_survive_a_round_trip() -> None:
     state = optimise(DRIFT, drift_reward).state
-    policy = make_policy(DRIFT.spaces(), (6,), 1e-2)
+    policy = make_policy(DRIFT.spaces(), Network((6,)), 1e-2)
     restore(policy, state)
     for mine, theirs in zip((state.parameters, state.optimiser), weights(policy), strict=True):
         assert set(mine) == set(theirs)
@@ -303,6 +303,18 @@ def test_normalised_observations_have_the_moments_of_all_that_was_seen() -> None
     shown = every.astype(np.float32)
     np.testing.assert_allclose(acts(shown), bare(by_hand.astype(np.float32)), atol=1e-5)
     assert np.abs(acts(shown) - bare(shown)).max() > 1e-3
+
+
+def test_untrained_actions_spread_as_they_were_told() -> None:
+    narrow = SMALL.model_copy(update={"initial_deviation": 0.1})
+    state = narrow.initial(DRIFT.spaces(), 0)
+    observations = np.zeros((4000, *(DRIFT.spaces().observation.shape or ())), dtype=np.float32)
+    actions = narrow.act(state, DRIFT.spaces(), deterministic=False, seed=1)(observations)
+    np.testing.assert_allclose(actions.std(axis=0), 0.1, rtol=0.05)
+    # What the optimiser continues from is the same network, and it learns the spread too.
+    moved = narrow.optimise(state, DRIFT, drift_reward, STEPS, STEPS, 3).state
+    assert not np.array_equal(moved.parameters["log_std"], state.parameters["log_std"])
+    np.testing.assert_allclose(np.exp(moved.parameters["log_std"]), 0.1, rtol=0.5)
 
 
 def test_moments_stand_still_while_a_rollout_is_learned_from() -> None:
