@@ -39,8 +39,8 @@ def play(job: tuple[str, str, int, tuple[str, ...]]) -> dict[str, Any]:
     import warnings
 
     from flows import presets
+    from rlhf_core.configuration import load
     from rlhf_core.errors import UnusedFieldWarning
-    from rlhf_core.experiment import load
     from rlhf_core.loop import run
 
     preset, strategy, seed, overrides = job

@@ -87,7 +87,7 @@ def _way_back(home: Path | None) -> Iterator[None]:
 def _load(file_or_preset: str, overrides: list[str] | None) -> "Experiment":
     with _plain_errors():
         from flows import presets
-        from rlhf_core.experiment import load
+        from rlhf_core.configuration import load
 
         return load(presets.find(file_or_preset), overrides or ())
 

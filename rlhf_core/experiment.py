@@ -1,20 +1,15 @@
 """An experiment: one frozen, typed value that says everything about a run."""
 
-import re
 import warnings
-from collections.abc import Iterable, Mapping
 from fractions import Fraction
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import yaml
 from pydantic import (
     Field,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveInt,
-    ValidationError,
     model_validator,
 )
 
@@ -225,114 +220,3 @@ def _is_stable(trace: np.ndarray, wanted: Stability) -> bool:
 def _share(total: int, index: int, parts: int) -> int:
     """Part `index` of `total`, split so that the parts differ by one at the most."""
     return total * (index + 1) // parts - total * index // parts
-
-
-def load(path: Path, overrides: Iterable[str] = ()) -> Experiment:
-    """Read an experiment from a YAML file.
-
-    Args:
-        path: the file.
-        overrides: `field.field=value` texts, the value in YAML, applied in order.
-
-    Raises:
-        ConfigurationError: names the field, what was expected and what came.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: cannot be read: {error}") from error
-    data = _parse(text, str(path))
-    if not isinstance(data, dict):
-        raise ConfigurationError(
-            f"{path}: expected a mapping with 'name', 'environment', ..., "
-            f"actual: {type(data).__name__}"
-        )
-    for override in overrides:
-        _set(data, override)
-    return from_mapping(data, str(path))
-
-
-def from_mapping(data: Mapping[str, Any], source: str = "experiment") -> Experiment:
-    """Validate a mapping; its environment is made once to see that it exists and fits.
-
-    Fields set aside because another kind of the family owns them are announced as
-    `UnusedFieldWarning`.
-    """
-    try:
-        experiment = Experiment.model_validate(dict(data))
-    except ValidationError as error:
-        raise ConfigurationError(f"{source}: {_explain(error, data)}") from None
-    try:
-        experiment.check()
-    except ConfigurationError as error:
-        raise type(error)(f"{source}: {error}") from error.__cause__
-    return experiment
-
-
-def to_yaml(experiment: Experiment) -> str:
-    """The experiment with every field written out."""
-    return yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False)
-
-
-def _parse(text: str, source: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise ConfigurationError(f"{source}: not valid YAML: {place}{problem}") from None
-
-
-def _set(data: dict[str, Any], override: str) -> None:
-    path, equals, value = override.partition("=")
-    if not equals or not path:
-        raise ConfigurationError(f"--set: expected field.field=value, actual: '{override}'")
-    *parents, last = path.split(".")
-    place = data
-    for name in parents:
-        inner = place.setdefault(name, {})
-        if isinstance(inner, str):
-            inner = place[name] = {"kind": inner}
-        if not isinstance(inner, dict):
-            raise ConfigurationError(f"--set {override}: '{name}' holds {inner!r}, not fields")
-        place = inner
-    place[last] = _parse(value, f"--set {override}")
-
-
-def _explain(error: ValidationError, data: Mapping[str, Any]) -> str:
-    """All problems in one line: field, what was expected, what came."""
-    problems = []
-    for problem in error.errors(include_url=False):
-        whole = problem["type"] in ("unknown_field", "unknown_kind", "value_error")
-        field = ".".join(_path(problem["loc"], data, whole))
-        text = problem["msg"].removeprefix("Value error, ")
-        known = whole or problem["type"] == "missing"
-        came = "" if known else f", actual: {problem['input']!r}"
-        # A model that speaks of one of its own fields names it first.
-        own = re.match(r"[a-z_]+: ", text) is not None and problem["type"] == "value_error"
-        colon = "." if own else ": "
-        problems.append(f"{field}{colon}{text}{came}" if field else f"{text}{came}")
-    return "; ".join(problems)
-
-
-def _path(location: tuple[int | str, ...], data: Any, whole: bool) -> list[str]:
-    """The fields of a pydantic location, without the kinds of the unions passed on the way.
-
-    `whole` says that the problem lies with the last model as a whole, not with a field of it.
-    """
-    names = []
-    for index, part in enumerate(location):
-        last = index == len(location) - 1
-        if isinstance(data, Mapping):
-            # A key that is not there is a union's kind, or a required field that is missing.
-            if part not in data and (not last or whole):
-                continue
-            data = data.get(part)
-        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
-            data = data[part]
-        else:
-            # Inside a value that is no collection: which of several types was tried.
-            continue
-        names.append(str(part))
-    return names

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from rlhf_core.configuration import from_mapping, to_yaml
 from rlhf_core.errors import RunError, ServiceError
-from rlhf_core.experiment import Experiment, from_mapping, to_yaml
+from rlhf_core.experiment import Experiment
 from rlhf_core.types import Metrics, Value
 from tasks import lease, progress
 from tasks.home import Home

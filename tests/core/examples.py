@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
+from rlhf_core.configuration import from_mapping
 from rlhf_core.environments.factory import Spaces
 from rlhf_core.evidence import (
     NOBODY,
@@ -22,7 +23,7 @@ from rlhf_core.evidence import (
     no_rankings,
     no_ratings,
 )
-from rlhf_core.experiment import Experiment, from_mapping
+from rlhf_core.experiment import Experiment
 from rlhf_core.feedback import Evidence
 from rlhf_core.rewards.model import Labels
 from rlhf_core.rollouts import finished_returns

@@ -9,8 +9,9 @@ import yaml
 from flows import presets
 from rlhf_core.aggregation import AGGREGATION
 from rlhf_core.annotators import ANNOTATORS
+from rlhf_core.configuration import from_mapping
 from rlhf_core.errors import UnusedFieldWarning
-from rlhf_core.experiment import Experiment, from_mapping
+from rlhf_core.experiment import Experiment
 from rlhf_core.feedback import FEEDBACK
 from rlhf_core.feedback._nothing import Silent
 from rlhf_core.loop import Progress, run

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from rlhf_core.configuration import from_mapping, load, to_yaml
 from rlhf_core.errors import ConfigurationError, UnsupportedSpaceError, UnusedFieldWarning
-from rlhf_core.experiment import Budget, Experiment, from_mapping, load, to_yaml
+from rlhf_core.experiment import Budget, Experiment
 from rlhf_core.feedback import FeedbackState
 from rlhf_core.feedback.preference import Preference
 from rlhf_core.feedback.true_reward import TrueReward
@@ -101,7 +102,7 @@ def test_one_override_swaps_the_strategy_and_sets_its_fields_aside(file: Path) -
         ("=3", r"--set: expected field\.field=value, actual: '=3'"),
         ("seed.deep=3", "--set seed.deep=3: 'seed' holds 7, not fields"),
         ("budget.labels=[1", r"--set budget\.labels=\[1: not valid YAML: line 1, column 3"),
-        ("budget.labels=", "budget.labels: Input should be a valid integer, actual: None"),
+        ("budget.labels=", "budget.labels: expected a valid integer, actual: None"),
         ("buget.labels=3", "unknown field 'buget'; did you mean 'budget'"),
         ("budget..labels=3", "budget: unknown field ''"),
     ],
@@ -120,6 +121,9 @@ def test_a_bad_override_is_explained(file: Path, override: str, message: str) ->
         ("a: b: c", "not valid YAML: line 1, column 5: mapping values are not allowed here"),
         ("a: !!python/object/apply:os.getcwd []", "not valid YAML: .*could not determine a constr"),
         ("\x00", "not valid YAML: .*not allowed"),
+        ("seed: 1\nseed: 2", "not valid YAML: line 2, column 1: 'seed' stands twice"),
+        ("feedback: {kind: mixed, kind: constant}", "not valid YAML: .* 'kind' stands twice"),
+        ("? [1]\n: 2", "not valid YAML: .*unhashable key"),
     ],
 )
 def test_a_file_that_is_no_experiment_is_explained(tmp_path: Path, text: str, message: str) -> None:
@@ -140,15 +144,15 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 BAD: list[tuple[dict[str, Any], str]] = [
-    ({"name": None}, "name: Input should be a valid string, actual: None"),
+    ({"name": None}, "name: expected a valid string, actual: None"),
     ({"name": "a b"}, "name: String should match pattern .*, actual: 'a b'"),
     ({"name": "x" * 101}, "name: String should have at most 100 characters"),
     ({"environment": {}}, "environment.id: Field required"),
-    ({"environment": "CartPole-v1"}, "environment: Input should be a valid dictionary"),
+    ({"environment": "CartPole-v1"}, "environment: expected a valid dictionary"),
     ({"environment": {"id": CORRIDOR, "cuont": 3}}, "environment: unknown field 'cuont'; did you "),
     ({"environment": {"id": CORRIDOR, "count": 0}}, "environment.count: .*than 0, actual: 0"),
-    ({"seed": -1}, "seed: Input should be greater than or equal to 0, actual: -1"),
-    ({"seed": 1.5}, "seed: Input should be a valid integer"),
+    ({"seed": -1}, "seed: expected greater than or equal to 0, actual: -1"),
+    ({"seed": 1.5}, "seed: expected a valid integer"),
     ({"budgte": {}}, "unknown field 'budgte'; did you mean 'budget'"),
     ({"budget": {"labels": -1}}, "budget.labels: .*actual: -1"),
     ({"budget": {"rounds": 0, "label": 1}}, "budget: unknown field 'label'; did you mean 'labels'"),
@@ -160,7 +164,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"feedback": {"reward_model": {"hiden": [8]}}}, "feedback.*: unknown field 'hiden'"),
     ({"feedback": {"reward_model": {"inputs": ["obs"]}}}, "feedback.*.inputs.0: .*'observation'"),
     ({"feedback": {"reward_model": {"inputs": []}}}, "feedback.reward_model.inputs: .*at least 1"),
-    ({"annotator": {"preset": "orcale"}}, "annotator.preset: Input should be 'oracle', 'stochas"),
+    ({"annotator": {"preset": "orcale"}}, "annotator.preset: expected 'oracle', 'stochas"),
     ({"annotator": {"mistake": 2}}, "annotator.mistake: .*less than or equal to 1, actual: 2"),
     ({"annotator": {"kind": None}}, "annotator: unknown kind 'None'; valid: "),
     ({"optimiser": {"learning_rate": "fast"}}, "optimiser.learning_rate: .*actual: 'fast'"),

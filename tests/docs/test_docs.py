@@ -9,7 +9,7 @@ import yaml
 
 from flows import catalogue
 from rlhf_core import loop
-from rlhf_core.experiment import from_mapping
+from rlhf_core.configuration import from_mapping
 from tasks import reporting
 from tests.core.examples import HERE
 from tests.flows.conftest import TINY
