@@ -29,11 +29,22 @@ for labels in 200 100 50; do
     compare pendulum-preference --name "pendulum-uniform-$labels" --strategies preference \
         --set "budget.labels=$labels" --set feedback.queries.kind=uniform
 done
+for labels in 175 88; do
+    for queries in disagreement uniform; do
+        compare cartpole-evolving --name "cartpole-evolving-$queries-$labels" \
+            --strategies preference --set "budget.labels=$labels" \
+            --set "feedback.queries.kind=$queries"
+    done
+done
 
 # Thirty in a hundred answers wrong.
 for robust in false true; do
     compare pendulum-preference --name "pendulum-noise-robust-$robust" --strategies preference \
         --set annotator.mistake=0.3 --set "feedback.reward_model.robust=$robust"
+done
+for reaction in report ask_more roll_back stop; do
+    compare pendulum-preference --name "pendulum-guard-$reaction" --strategies preference \
+        --set annotator.mistake=0.3 --set "guard.reaction=$reaction"
 done
 
 # What a crowd's labels cost, and what is learned from them.

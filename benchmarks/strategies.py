@@ -61,6 +61,7 @@ def play(job: tuple[str, str, int, tuple[str, ...]]) -> dict[str, Any]:
         "env_steps": final.policy.steps,
         "labels_total": sum(m["feedback/labels"] for m in final.history),
         "cost_total": round(sum(m["feedback/cost"] for m in final.history), 4),
+        "alarms": sum(m["guard/alarm"] for m in final.history),
         "curve": curve,
         **{name: round(value, 4) for name, value in final.metrics.items()},
     }

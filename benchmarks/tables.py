@@ -85,6 +85,28 @@ def labels() -> str:
     )
 
 
+def queries() -> str:
+    """Chosen clips against random ones where most pairs are ties."""
+    counts = (175, 88)
+    body = [
+        [f"`queries: {kind}`"]
+        + [cell(runs(f"cartpole-evolving-{kind}-{count}", "preference")) for count in counts]
+        for kind in ("disagreement", "uniform")
+    ]
+    return markdown(["clips", *(f"{count} labels" for count in counts)], body)
+
+
+def guard() -> str:
+    """What each reaction to an alarm does to a run that is being gamed."""
+    body = []
+    for reaction in ("report", "ask_more", "roll_back", "stop"):
+        rows = runs(f"pendulum-guard-{reaction}", "preference")
+        alarms = f"{np.mean([row['alarms'] for row in rows]):.1f}" if rows else ""
+        steps = f"{np.mean([row['env_steps'] for row in rows]):.0f}" if rows else ""
+        body.append([f"`{reaction}`", alarms, steps, cell(rows)])
+    return markdown(["`guard.reaction`", "alarms a run", "steps taken", "true return"], body)
+
+
 def noise() -> str:
     """Thirty in a hundred answers wrong."""
     fits = {
@@ -123,7 +145,7 @@ def main() -> None:
     if picture.exists():
         shutil.copy(picture, PAGE.parent / "images/pendulum-preference.png")
     page = PAGE.read_text()
-    for table in (strategies, labels, noise, price):
+    for table in (strategies, labels, queries, noise, guard, price):
         begin, end = f"<!-- {table.__name__} -->\n", "<!-- end -->"
         body = f"{begin}{table()}{end}"
         parts = re.split(f"{re.escape(begin)}.*?{end}", page, flags=re.DOTALL)

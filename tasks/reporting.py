@@ -91,7 +91,7 @@ def publish(
         files["labels/evidence.safetensors"] = pack(evidence)
         files |= tables.labels(feedback)
         files["labels/judgements.csv"] = tables.judgements(
-            [(round, work.load(ref, Answers)) for round, ref in answers]
+            [(round, work.load(ref, Answers)) for round, ref in answers], feedback.evidence
         )
     if feedback.ensemble is not None:
         files |= _reward_files(run.experiment, feedback.ensemble)

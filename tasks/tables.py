@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rlhf_core.evidence import NOBODY, Annotations, Answers, Choice, Rankings, Ratings, Workers
-from rlhf_core.feedback import FeedbackState
+from rlhf_core.feedback import Evidence, FeedbackState
 
 
 def labels(feedback: FeedbackState) -> dict[str, bytes]:
@@ -25,7 +25,7 @@ def labels(feedback: FeedbackState) -> dict[str, bytes]:
         files["labels/rankings.csv"] = _table(
             ["places", "worker", "segments_best_first"],
             (
-                (places, worker, " ".join(str(item) for item in items if item != NOBODY))
+                (places, worker, _joined(items))
                 for places, worker, items in _rows(evidence.rankings, "places", "worker", "items")
             ),
         )
@@ -39,22 +39,33 @@ def labels(feedback: FeedbackState) -> dict[str, bytes]:
     return files
 
 
-def judgements(batches: Iterable[tuple[int, Answers]]) -> bytes:
-    """One line a judgement with its round, as it was given, and its price: the ledger."""
+def judgements(batches: Sequence[tuple[int, Answers]], evidence: Evidence) -> bytes:
+    """One line a judgement with its round, as it was given, and its price: the ledger.
+
+    Args:
+        batches: round, from 0, and answers of each batch that was asked.
+        evidence: all answers joined, whose numbers of segments are those of the labels.
+    """
+
+    def rounds(form: str) -> list[int]:
+        return [index + 1 for index, given in batches for _ in range(len(getattr(given, form)))]
+
     rows: list[tuple[object, ...]] = []
     paid = ("worker", "seconds", "cost")
-    for index, given in batches:
-        for query, choice, *rest in _rows(given.comparisons, "query", "choice", *paid):
-            rows.append((index, "comparison", query, Choice(choice).name.lower(), *rest))
-        for items, places, *rest in _rows(given.rankings, "items", "places", *paid):
-            group = " ".join(str(item) for item in sorted(items) if item != NOBODY)
-            best = " ".join(str(item) for item in items[:places])
-            rows.append((index, "ranking", group, best, *rest))
-        for segment, step, value, *rest in _rows(given.ratings, "segment", "step", "value", *paid):
-            form, question = ("rating", segment) if step < 0 else ("signal", f"{segment}@{step}")
-            rows.append((index, form, question, value, *rest))
+    given = _rows(evidence.comparisons, "query", "choice", *paid)
+    for index, (query, choice, *rest) in zip(rounds("comparisons"), given, strict=True):
+        pair = _joined(evidence.queries.items[query])
+        rows.append((index, "comparison", pair, Choice(choice).name.lower(), *rest))
+    given = _rows(evidence.rankings, "items", "places", *paid)
+    for index, (items, places, *rest) in zip(rounds("rankings"), given, strict=True):
+        group = _joined(sorted(items))
+        rows.append((index, "ranking", group, _joined(items[:places]), *rest))
+    given = _rows(evidence.ratings, "segment", "step", "value", *paid)
+    for index, (segment, step, value, *rest) in zip(rounds("ratings"), given, strict=True):
+        form, question = ("rating", segment) if step < 0 else ("signal", f"{segment}@{step}")
+        rows.append((index, form, question, value, *rest))
     head = ["round", "form", "question", "answer", *paid]
-    return _table(head, rows)
+    return _table(head, sorted(rows, key=lambda row: int(str(row[0]))))
 
 
 def profile(feedback: FeedbackState) -> dict[str, int]:
@@ -73,6 +84,10 @@ def _rows(
     given: Annotations | Rankings | Ratings | Workers, *names: str
 ) -> Iterable[tuple[Any, ...]]:
     return zip(*(getattr(given, name).tolist() for name in names), strict=True)
+
+
+def _joined(segments: Iterable[int]) -> str:
+    return " ".join(str(segment) for segment in segments if segment != NOBODY)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:

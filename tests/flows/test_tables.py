@@ -8,8 +8,9 @@ import numpy as np
 
 from rlhf_core.evidence import EXPERT, NOBODY, WHOLE, Answers, Choice, Preferences, Workers, answers
 from rlhf_core.feedback import FeedbackState
+from rlhf_core.feedback._labels import gathered
 from tasks import tables
-from tests.core.examples import annotations, evidence, rankings, ratings, segments
+from tests.core.examples import annotations, evidence, rankings, ratings, request, segments
 
 CLIPS = segments(np.zeros((6, 1)))
 
@@ -84,7 +85,12 @@ def paid(given: Answers) -> Answers:
 
 
 def ledger(*rounds: Answers) -> list[list[str]]:
-    head, *found = rows(tables.judgements(enumerate(rounds)))
+    asked = request(np.zeros((6, 1)), [[0, 1], [3, 2]])
+    known = None
+    for given in rounds:
+        known = gathered(known, asked, given)
+    assert known is not None
+    head, *found = rows(tables.judgements(list(enumerate(rounds)), known))
     assert head == ["round", "form", "question", "answer", "worker", "seconds", "cost"]
     return found
 
@@ -94,20 +100,25 @@ def test_the_ledger_has_a_line_for_each_judgement() -> None:
         annotations([1, 0], [Choice.SKIP, Choice.RIGHT], worker=[2, EXPERT]),
         rankings([[5, 3, 4], [2, 0, 1]], places=[1, 2], worker=[1, 1]),
     )
-    second = answers(ratings=ratings([3, 3], [0.5, 0.25], step=[WHOLE, 6], worker=[0, 4]))
+    second = answers(
+        annotations([0], [Choice.LEFT], worker=[3]),
+        ratings=ratings([3, 3], [0.5, 0.25], step=[WHOLE, 6], worker=[0, 4]),
+    )
+    # The second round's clips are numbered on after the six of the first.
     assert ledger(paid(first), paid(second)) == [
-        ["0", "comparison", "1", "skip", "2", "2.0", "0.5"],
-        ["0", "comparison", "0", "right", "-1", "2.0", "0.5"],
-        ["0", "ranking", "3 4 5", "5", "1", "2.0", "0.5"],
-        ["0", "ranking", "0 1 2", "2 0", "1", "2.0", "0.5"],
-        ["1", "rating", "3", "0.5", "0", "2.0", "0.5"],
-        ["1", "signal", "3@6", "0.25", "4", "2.0", "0.5"],
+        ["1", "comparison", "3 2", "skip", "2", "2.0", "0.5"],
+        ["1", "comparison", "0 1", "right", "-1", "2.0", "0.5"],
+        ["1", "ranking", "3 4 5", "5", "1", "2.0", "0.5"],
+        ["1", "ranking", "0 1 2", "2 0", "1", "2.0", "0.5"],
+        ["2", "comparison", "6 7", "left", "3", "2.0", "0.5"],
+        ["2", "rating", "9", "0.5", "0", "2.0", "0.5"],
+        ["2", "signal", "9@6", "0.25", "4", "2.0", "0.5"],
     ]
 
 
 def test_nobody_is_no_part_of_a_question() -> None:
-    (line,) = ledger(paid(answers(rankings=rankings([[7, 0, 1, NOBODY]], places=[1]))))
-    assert line[:4] == ["0", "ranking", "0 1 7", "7"]
+    (line,) = ledger(paid(answers(rankings=rankings([[5, 0, 1, NOBODY]], places=[1]))))
+    assert line[:4] == ["1", "ranking", "0 1 5", "5"]
 
 
 def test_the_ledger_adds_up_to_the_cost() -> None:
@@ -116,5 +127,4 @@ def test_the_ledger_adds_up_to_the_cost() -> None:
 
 
 def test_an_empty_ledger_is_its_head() -> None:
-    assert ledger() == []
     assert ledger(answers()) == []

@@ -102,9 +102,11 @@ def test_the_ledger_and_the_labels_are_those_of_the_run(
     shared_home: Path, result: dict[str, Any]
 ) -> None:
     ledger = table(shared_home, result, "labels/judgements.csv")
-    assert [row["round"] for row in ledger] == ["0"] * 4 + ["1"] * 3 + ["2"] * 2
+    assert [row["round"] for row in ledger] == ["1"] * 4 + ["2"] * 3 + ["3"] * 2
     assert {row["form"] for row in ledger} == {"comparison"}
     told = table(shared_home, result, "labels/labels.csv")
+    asked = [f"{row['left_segment']} {row['right_segment']}" for row in told]
+    assert asked == [row["question"] for row in ledger]
     side = {"left": "0.0", "right": "1.0", "equal": "0.5"}
     assert [row["probability_right"] for row in told] == [side[row["answer"]] for row in ledger]
 
@@ -139,7 +141,9 @@ def test_an_alarmed_run_is_what_the_loop_makes_of_it(
     assert noted == {f"{tracking.GUARD_TAG}.{index + 1:04d}" for index in alarms}
     # A round that asked twice is one round of the ledger.
     ledger = table(shared_home, result, "labels/judgements.csv")
-    counted = [sum(row["round"] == str(index) for row in ledger) for index in range(len(rounds))]
+    counted = [
+        sum(row["round"] == str(index) for row in ledger) for index in range(1, len(rounds) + 1)
+    ]
     assert counted == [m["feedback/judgements"] for m in rounds]
     assert len(ledger) == sum(counted)
     assert "proxy_and_true.png" in files(client, result, "plots")
