@@ -17,11 +17,16 @@ SUMMARY = {
     "strategy": "feedback strategy",
     "optimiser": "optimiser",
     "labels": "labels",
+    "asking_ended": "no more, because",
+    "cost": "cost of the labels",
+    "alarms": "alarms of the guard",
     "env_steps": "environment steps",
     "true_return_mean": "true return, mean",
     "true_return_iqm": "true return, IQM",
     "seconds": "seconds",
 }
+IF_ANY = ("asking_ended", "cost", "alarms")
+"""Shown where there is something to tell."""
 
 
 class _Rate(ProgressColumn):
@@ -72,6 +77,8 @@ def summary(result: Mapping[str, Any], title: str) -> Table:
     table = Table(title=title, show_header=False, title_justify="left")
     for name, meaning in SUMMARY.items():
         value = result[name]
+        if name in IF_ANY and not value:
+            continue
         whole = isinstance(value, int)
         text = f"{value:,}" if whole else f"{value:.1f}" if isinstance(value, float) else str(value)
         table.add_row(meaning, text)

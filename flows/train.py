@@ -99,7 +99,7 @@ def train(experiment: Experiment, run_id: str | None = None) -> dict[str, Any]:
         history.append(track(run, round, done, history, verdict))
         if verdict is Verdict.STOP:
             break
-    publish(run, history, [first, prepared], answers, now | start)
+    ended = publish(run, history, [first, prepared], answers, now | start)
     seconds = time.perf_counter() - began
     tracking.finish_run(home, run_id, {"time/orchestration": seconds - worked_seconds(run_id)})
 
@@ -110,6 +110,9 @@ def train(experiment: Experiment, run_id: str | None = None) -> dict[str, Any]:
         "strategy": experiment.feedback.kind,
         "optimiser": experiment.optimiser.kind,
         "labels": int(final["feedback/labels_total"]),
+        "asking_ended": ended,
+        "cost": final["feedback/cost_total"],
+        "alarms": int(sum(metrics["guard/alarm"] for metrics in history)),
         "env_steps": int(final["policy/steps"]),
         "true_return_mean": final["eval/true_return_mean"],
         "true_return_iqm": final["eval/true_return_iqm"],

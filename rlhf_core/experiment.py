@@ -188,6 +188,20 @@ class Experiment(Config):
                 due = min(due, max(0, int(purse / price + 1e-9)))
         return due
 
+    def asking_ended(self, state: FeedbackState) -> str | None:
+        """Why labels of the budget were left when nothing more was asked; None: none were."""
+        budget = self.budget
+        left = budget.labels - state.asked
+        if left <= 0 or not budget.labels:
+            return None
+        if budget.until_stable is not None and _is_stable(state.trace, budget.until_stable):
+            return f"the reward is stable (budget.until_stable), {left} labels are left"
+        question = self.annotator.label_price() * self.feedback.smallest_question()
+        spent = state.evidence.cost if state.evidence is not None else 0.0
+        if budget.money is not None and budget.money - spent < question - 1e-9:
+            return f"the money is spent (budget.money), {left} labels are left"
+        return None
+
     @property
     def _reserve(self) -> int:
         """Labels that are kept back for an alarm."""

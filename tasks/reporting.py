@@ -67,7 +67,7 @@ def publish(
     opening: Sequence[Outcome],
     answers: Sequence[tuple[int, Ref]],
     last: Mapping[str, Ref],
-) -> None:
+) -> str | None:
     """Log plots, film, labels, reward and policy of a finished run. Repeating it adds nothing.
 
     Args:
@@ -77,6 +77,9 @@ def publish(
         answers: round and reference of each batch of answers.
         last: references of the last round's feedback, policy, rollouts and rewards, and of the
             first rollouts and rewards.
+
+    Returns:
+        Why fewer labels were asked for than the budget allows; None where they were not.
     """
     home, work = Home(run.home), Work(run, len(history))
     progress.tell(progress.Stage("publish", len(history) - 1))
@@ -104,6 +107,10 @@ def publish(
     create_markdown_artifact(
         _summary(run, history), key="summary", description="Outcome of the run"
     )
+    ended = run.experiment.asking_ended(feedback)
+    if ended is not None:
+        tracking.note_end_of_asking(home, run.run_id, ended)
+    return ended
 
 
 def _summary(run: Run, history: Sequence[Metrics]) -> str:

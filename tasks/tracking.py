@@ -36,6 +36,7 @@ CONFIGURATION_TAG = "rlhf.configuration"
 """Digest of the experiment in the store: what a resume reads."""
 REASON_TAG = "rlhf.reason"
 GUARD_TAG = "rlhf.guard"
+ENDED_TAG = "rlhf.asking_ended"
 CONFIGURATION = "experiment.yaml"
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 ANSWER_SECONDS = 5.0
@@ -264,6 +265,11 @@ def log_labels(home: Home, run_id: str, digest: str, profile: Mapping[str, Any])
 def note_alarm(home: Home, run_id: str, round: int, text: str) -> None:
     """What the guard saw in a round and did about it, one tag a round."""
     client(home).set_tag(run_id, f"{GUARD_TAG}.{round + 1:04d}", text)
+
+
+def note_end_of_asking(home: Home, run_id: str, text: str) -> None:
+    """Why labels of the budget were left."""
+    client(home).set_tag(run_id, ENDED_TAG, text)
 
 
 def log_files(home: Home, run_id: str, files: Mapping[str, bytes]) -> None:

@@ -403,6 +403,21 @@ def test_nothing_is_asked_once_labels_change_nothing(trace: Any, stable: bool) -
     assert untiring.labels_due(2, state) == 16
 
 
+def test_it_is_said_why_labels_were_left() -> None:
+    patient = budgeted(budget={"until_stable": {}})
+    calm = [STILL, STILL, STILL]
+    assert budgeted().asking_ended(spent(8, trace=calm)) is None
+    assert patient.asking_ended(spent(40, trace=calm)) is None
+    assert patient.asking_ended(spent(8, trace=[MOVED, STILL, STILL])) is None
+    said = patient.asking_ended(spent(8, trace=calm))
+    assert said == "the reward is stable (budget.until_stable), 32 labels are left"
+    priced = {"kind": "synthetic", "cost": 0.25}
+    poor = budgeted(budget={"money": 1.0}, annotator=priced)
+    assert poor.asking_ended(spent(3, 0.75)) is None
+    said = poor.asking_ended(spent(4, 1.0))
+    assert said == "the money is spent (budget.money), 36 labels are left"
+
+
 def test_a_reserve_is_kept_for_an_alarm_or_the_last_round() -> None:
     experiment = budgeted(guard={"reaction": "ask_more", "reserve": 0.25})
     # 30 of 40 labels are spread over five rounds; the last gets the ten that were kept too.

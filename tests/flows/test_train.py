@@ -17,8 +17,8 @@ from tests.docs.test_docs import documented_metrics
 from tests.flows.conftest import Command
 
 SUMMARY = {
-    "run_id", "environment", "strategy", "optimiser", "labels", "env_steps", "true_return_mean",
-    "true_return_iqm", "seconds",
+    "run_id", "environment", "strategy", "optimiser", "labels", "asking_ended", "cost", "alarms",
+    "env_steps", "true_return_mean", "true_return_iqm", "seconds",
 }  # fmt: skip
 
 
@@ -30,6 +30,8 @@ def result(shared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
 def test_the_summary_has_the_promised_fields_and_the_budget_is_kept(result: dict[str, Any]) -> None:
     assert set(result) == SUMMARY
     assert result["labels"] == 9
+    assert result["asking_ended"] is None
+    assert (result["cost"], result["alarms"]) == (0.0, 0)
     # 160 first steps, then whole rollouts of 4 x 32 steps: 6 of them fit into 840.
     assert result["env_steps"] == 160 + 6 * 128
     assert result["strategy"] == "preference"
@@ -135,6 +137,7 @@ def test_an_alarmed_run_is_what_the_loop_makes_of_it(
         logged = client.get_metric_history(result["run_id"], name)
         assert [m.value for m in logged] == [m[name] for m in rounds if name in m], name
     assert result["env_steps"] == final.policy.steps
+    assert result["alarms"] == len(alarms)
     assert result["labels"] == sum(m["feedback/labels"] for m in rounds)
     assert len(rounds) == (alarms[0] + 1 if reaction == "stop" else 5)
     noted = {name for name in run.data.tags if name.startswith(f"{tracking.GUARD_TAG}.")}
