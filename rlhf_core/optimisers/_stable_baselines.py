@@ -11,6 +11,7 @@ import torch
 from gymnasium import spaces as gym_spaces
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
@@ -246,6 +247,8 @@ def learn(
     vector = RecordingVecEnv(environment, rng)
     shape = network.arguments(environment.spaces())
     model = PPO("MlpPolicy", vector, policy_kwargs=shape, device="cpu", **arguments)
+    # Stable-Baselines3's own choice of logger leaves an empty folder behind at every call.
+    model.set_logger(Logger(folder=None, output_formats=[]))
     restore(model.policy, state)
     scale = state.optimiser.get(TRUE_SCALE)
     relabel = Relabel(reward, vector, report, None if scale is None else float(scale))

@@ -1,6 +1,8 @@
 """PPO that relabels its rollouts is Stable-Baselines3's own PPO on the same rewards."""
 
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -218,6 +220,12 @@ def test_a_policy_that_was_stored_goes_on_as_if_it_had_not_been() -> None:
         np.testing.assert_array_equal(array, two.parameters[name])
     assert first.optimiser
     assert one.steps == two.steps
+
+
+def test_training_leaves_no_folders_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    optimise(DRIFT, drift_reward)
+    assert not list(tmp_path.iterdir())
 
 
 def test_weights_survive_a_round_trip() -> None:
