@@ -29,9 +29,9 @@ for labels in 200 100 50; do
     compare pendulum-preference --name "pendulum-uniform-$labels" --strategies preference \
         --set "budget.labels=$labels" --set feedback.queries.kind=uniform
 done
-for labels in 175 88; do
-    for queries in disagreement uniform; do
-        compare cartpole-evolving --name "cartpole-evolving-$queries-$labels" \
+for labels in 40 20; do
+    for queries in coverage disagreement uniform; do
+        compare cartpole-preference --name "cartpole-$queries-$labels" \
             --strategies preference --set "budget.labels=$labels" \
             --set "feedback.queries.kind=$queries"
     done

@@ -87,11 +87,11 @@ def labels() -> str:
 
 def queries() -> str:
     """Chosen clips against random ones where most pairs are ties."""
-    counts = (175, 88)
+    counts = (40, 20)
     body = [
         [f"`queries: {kind}`"]
-        + [cell(runs(f"cartpole-evolving-{kind}-{count}", "preference")) for count in counts]
-        for kind in ("disagreement", "uniform")
+        + [cell(runs(f"cartpole-{kind}-{count}", "preference")) for count in counts]
+        for kind in ("coverage", "disagreement", "uniform")
     ]
     return markdown(["clips", *(f"{count} labels" for count in counts)], body)
 
