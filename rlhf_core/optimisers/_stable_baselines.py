@@ -29,6 +29,8 @@ ALIASES = ("pi_features_extractor.", "vf_features_extractor.")
 """Other names of Stable-Baselines3 for the extractor that actor and critic share."""
 TRUE_SCALE = "true_reward_scale"
 """Key among what the optimiser remembers: the scale of the true-reward control."""
+SMALLEST = 1e-6
+"""A deviation of returns below it is that of a constant: nothing to divide by."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,7 @@ class Relabel(BaseCallback):
         environment: RecordingVecEnv,
         report: Report,
         true_scale: float | None,
+        normalise_returns: bool,
     ) -> None:
         super().__init__()
         self.reward = reward
@@ -171,6 +174,8 @@ class Relabel(BaseCallback):
         self.proxies: list[np.ndarray] = []
         self._report = report
         self.true_scale = true_scale
+        self._normalise_returns = normalise_returns
+        self._discounted: list[tuple[np.ndarray, np.ndarray]] = []
 
     def _on_step(self) -> bool:
         return True
@@ -198,6 +203,8 @@ class Relabel(BaseCallback):
         assert isinstance(model, PPO)
         cut = record.truncated & ~record.terminated
         bootstrapped = labels.copy()
+        if self._normalise_returns:
+            bootstrapped /= self._deviation(labels, record)
         if cut.any():
             final, _ = model.policy.obs_to_tensor(
                 self.environment.shown(record.next_observations[cut])
@@ -211,6 +218,15 @@ class Relabel(BaseCallback):
             last_values=self.locals["values"], dones=self.locals["dones"]
         )
         self._report(record.rewards.size)
+
+    def _deviation(self, labels: np.ndarray, record: Record) -> np.float32:
+        """Standard deviation of discounted returns over this call's rollouts so far."""
+        assert isinstance(self.model, PPO)
+        before = self._discounted[-1][1] if self._discounted else np.zeros(labels.shape[1])
+        ended = record.terminated | record.truncated
+        self._discounted.append(_discounted(labels, ended, self.model.gamma, before))
+        spread = np.concatenate([sums for sums, _ in self._discounted]).std()
+        return np.float32(spread if spread > SMALLEST else 1.0)
 
     def _labels(self, record: Record) -> np.ndarray:
         if isinstance(self.reward, EnvironmentReward):
@@ -228,6 +244,24 @@ class Relabel(BaseCallback):
         return labels.reshape(record.rewards.shape)
 
 
+def _discounted(
+    rewards: np.ndarray, ended: np.ndarray, discount: float, before: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """R_t = r_t + discount R_(t-1) within each episode (T, copies), and what the next step adds to.
+
+    Args:
+        rewards: (T, copies).
+        ended: (T, copies), whether the episode ended with a step.
+        discount: of one step.
+        before: (copies,), R_(-1).
+    """
+    sums = np.empty(rewards.shape)
+    for step, values in enumerate(rewards):
+        sums[step] = values + discount * before
+        before = np.where(ended[step], 0.0, sums[step])
+    return sums, before
+
+
 def _all_steps(array: np.ndarray) -> np.ndarray:
     """An array (T, copies, ...) as (T x copies, ...)."""
     return array.reshape(-1, *array.shape[2:])
@@ -241,6 +275,7 @@ def learn(
     rng: np.random.Generator,
     network: Network,
     arguments: Mapping[str, Any],
+    normalise_returns: bool,
     report: Report,
 ) -> Optimised:
     """Train for `steps` environment steps. Draws from the global generators: see `isolated`."""
@@ -251,7 +286,8 @@ def learn(
     model.set_logger(Logger(folder=None, output_formats=[]))
     restore(model.policy, state)
     scale = state.optimiser.get(TRUE_SCALE)
-    relabel = Relabel(reward, vector, report, None if scale is None else float(scale))
+    true_scale = None if scale is None else float(scale)
+    relabel = Relabel(reward, vector, report, true_scale, normalise_returns)
     model.learn(steps, callback=relabel)
     vector.close()
     record = join(relabel.records)

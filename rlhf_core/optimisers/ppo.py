@@ -53,6 +53,10 @@ class PPO(Optimiser):
     """Bring observations to mean 0 and deviation 1 by all rollouts that were learned from so far,
     the first one as it is; for states whose numbers differ much in size, as those of robots do.
     Categories stay as they are."""
+    normalise_returns: bool = False
+    """Divide rewards by the deviation of discounted returns, over the rollouts since the reward was
+    last fitted: the value function then has the same work whether rewards are rare or common, and
+    its gradients do not drown the policy's."""
     initial_deviation: PositiveFloat = 1.0
     """Standard deviation of continuous actions before anything is learned. Where actions are cut
     off at 1, less than 1 explores all of them and not their bounds alone."""
@@ -114,7 +118,7 @@ class PPO(Optimiser):
         with isolated(seed):
             return sb3.learn(
                 state, environment, reward, steps, np.random.default_rng(seed),
-                self._network(), arguments, report,
+                self._network(), arguments, self.normalise_returns, report,
             )  # fmt: skip
 
     def act(self, state: PolicyState, spaces: Spaces, deterministic: bool, seed: int = 0) -> Act:

@@ -18,7 +18,13 @@ from rlhf_core.environments import Environment
 from rlhf_core.environments.factory import episode_seeds
 from rlhf_core.optimisers import Optimised, PolicyState
 from rlhf_core.optimisers._normalised import Normalised
-from rlhf_core.optimisers._stable_baselines import Network, make_policy, restore, weights
+from rlhf_core.optimisers._stable_baselines import (
+    Network,
+    _discounted,
+    make_policy,
+    restore,
+    weights,
+)
 from rlhf_core.optimisers.ppo import PPO
 from rlhf_core.rewards import EnvironmentReward, Reward
 from rlhf_core.seeding import isolated
@@ -126,6 +132,60 @@ def test_relabelling_equals_plain_ppo_on_the_same_rewards(
     logged = model.logger.name_to_value
     assert outcome.metrics["policy/entropy"] == pytest.approx(-logged["train/entropy_loss"])
     assert outcome.metrics["policy/kl"] == pytest.approx(logged["train/approx_kl"], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("environment", "reward"),
+    [(DRIFT, drift_reward), (CORRIDOR, corridor_reward)],
+    ids=["drift", "corridor"],
+)
+def test_normalised_returns_are_learned_from_at_deviation_1(
+    environment: Environment, reward: Reward
+) -> None:
+    """The scale of a reward makes no difference then; beside that it is the same algorithm."""
+    normalising = SMALL.model_copy(update={"normalise_returns": True})
+    start = SMALL.initial(environment.spaces(), 0)
+    one = normalising.optimise(start, environment, reward, 16, 16, seed=3)
+    hundred = normalising.optimise(
+        start, environment, lambda *seen: 100 * reward(*seen), 16, 16, seed=3
+    )
+    for name, weight in one.state.parameters.items():
+        np.testing.assert_allclose(hundred.state.parameters[name], weight, atol=1e-5)
+
+    sums = []
+    for episode in one.rewards.rewards:
+        total = 0.0
+        for value in episode.values:
+            total = 0.9 * total + value
+            sums.append(total)
+    scaled = SMALL.optimise(
+        start, environment, lambda *seen: reward(*seen) / np.std(sums), 16, 16, seed=3
+    )
+    for name, weight in one.state.parameters.items():
+        np.testing.assert_allclose(scaled.state.parameters[name], weight, atol=1e-5)
+    assert hundred.metrics["proxy/return_mean"] == pytest.approx(
+        100 * one.metrics["proxy/return_mean"], rel=1e-5
+    )
+
+
+def test_discounted_sums_go_on_over_rollouts_and_begin_again_with_episodes() -> None:
+    rewards = np.array([[1.0, 2.0], [1.0, 0.0], [4.0, 1.0]])
+    ended = np.array([[False, True], [True, False], [False, False]])
+    sums, last = _discounted(rewards, ended, 0.5, np.array([2.0, 0.0]))
+    assert sums.tolist() == [[2.0, 2.0], [2.0, 0.0], [4.0, 1.0]]
+    assert last.tolist() == [4.0, 1.0]
+
+
+def test_returns_that_never_vary_are_left_alone() -> None:
+    start = SMALL.initial(DRIFT.spaces(), 0)
+
+    def nothing(*seen: np.ndarray) -> np.ndarray:
+        return np.zeros(len(seen[0]))
+
+    normalising = SMALL.model_copy(update={"normalise_returns": True})
+    outcomes = [o.optimise(start, DRIFT, nothing, 32, 32, seed=3) for o in (SMALL, normalising)]
+    for name, weight in outcomes[0].state.parameters.items():
+        np.testing.assert_array_equal(outcomes[1].state.parameters[name], weight)
 
 
 def test_time_limits_are_bootstrapped() -> None:
