@@ -11,6 +11,18 @@ from pydantic import ValidationError
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.experiment import Experiment
 
+EXPECTED = {
+    "missing": "expected a value, actual: none",
+    "dict_type": "expected a mapping",
+    "model_type": "expected a mapping",
+    "model_attributes_type": "expected a mapping",
+    "too_short": "expected a length of at least {min_length}",
+    "too_long": "expected a length of at most {max_length}",
+    "string_too_long": "expected at most {max_length} characters",
+    "string_pattern_mismatch": "expected a text that matches {pattern}",
+}
+"""What pydantic does not say as field, what was expected, what came."""
+
 
 def load(path: Path, overrides: Iterable[str] = ()) -> Experiment:
     """Read an experiment from a YAML file.
@@ -102,10 +114,17 @@ def _set(data: dict[str, Any], override: str) -> None:
 def _explain(error: ValidationError, data: Mapping[str, Any]) -> str:
     """All problems in one line: field, what was expected, what came."""
     problems = []
-    for problem in error.errors(include_url=False):
+    found = error.errors(include_url=False)
+    for problem in found:
+        # Items that are wrong themselves do not count, and would be missed a second time.
+        inner = (other["loc"][: len(problem["loc"])] for other in found if other is not problem)
+        if problem["type"] == "too_short" and problem["loc"] in inner:
+            continue
         whole = problem["type"] in ("unknown_field", "unknown_kind", "value_error")
         field = ".".join(_path(problem["loc"], data, whole))
         text = problem["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+        if problem["type"] in EXPECTED:
+            text = EXPECTED[problem["type"]].format(**problem.get("ctx", {}))
         known = whole or problem["type"] == "missing"
         came = "" if known else f", actual: {problem['input']!r}"
         # A model that speaks of one of its own fields names it first.

@@ -145,10 +145,10 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"name": None}, "name: expected a valid string, actual: None"),
-    ({"name": "a b"}, "name: String should match pattern .*, actual: 'a b'"),
-    ({"name": "x" * 101}, "name: String should have at most 100 characters"),
-    ({"environment": {}}, "environment.id: Field required"),
-    ({"environment": "CartPole-v1"}, "environment: expected a valid dictionary"),
+    ({"name": "a b"}, "name: expected a text that matches .*, actual: 'a b'"),
+    ({"name": "x" * 101}, "name: expected at most 100 characters"),
+    ({"environment": {}}, "environment.id: expected a value, actual: none"),
+    ({"environment": "CartPole-v1"}, "environment: expected a mapping"),
     ({"environment": {"id": CORRIDOR, "cuont": 3}}, "environment: unknown field 'cuont'; did you "),
     ({"environment": {"id": CORRIDOR, "count": 0}}, "environment.count: .*than 0, actual: 0"),
     ({"seed": -1}, "seed: expected greater than or equal to 0, actual: -1"),
@@ -162,7 +162,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"feedback": {"queries": {"oversample": 0}}}, "feedback.queries.oversample: .*actual: 0"),
     ({"feedback": {"reward_model": {"hidden": [8, 0]}}}, "feedback.*hidden.1: .*than 0"),
     ({"feedback": {"reward_model": {"hiden": [8]}}}, "feedback.*: unknown field 'hiden'"),
-    ({"feedback": {"reward_model": {"inputs": ["obs"]}}}, "feedback.*.inputs.0: .*'observation'"),
+    ({"feedback": {"reward_model": {"inputs": ["obs"]}}}, "feedback.*.inputs.0: [^;]*'obs'$"),
     ({"feedback": {"reward_model": {"inputs": []}}}, "feedback.reward_model.inputs: .*at least 1"),
     ({"annotator": {"preset": "orcale"}}, "annotator.preset: expected 'oracle', 'stochas"),
     ({"annotator": {"mistake": 2}}, "annotator.mistake: .*less than or equal to 1, actual: 2"),
@@ -181,7 +181,7 @@ def test_a_bad_field_is_named_with_what_came(change: dict[str, Any], message: st
 
 
 def test_a_missing_field_is_named() -> None:
-    with pytest.raises(ConfigurationError, match=r"name: Field required; environment: Field req"):
+    with pytest.raises(ConfigurationError, match=r"name: expected a value, .*; environment: exp"):
         from_mapping({})
 
 
