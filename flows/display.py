@@ -80,6 +80,13 @@ def summary(result: Mapping[str, Any], title: str) -> Table:
         if name in IF_ANY and not value:
             continue
         whole = isinstance(value, int)
-        text = f"{value:,}" if whole else f"{value:.1f}" if isinstance(value, float) else str(value)
+        digits = 2 if name == "cost" else 1
+        text = (
+            f"{value:,}"
+            if whole
+            else f"{value:.{digits}f}"
+            if isinstance(value, float)
+            else str(value)
+        )
         table.add_row(meaning, text)
     return table

@@ -111,7 +111,7 @@ def train(experiment: Experiment, run_id: str | None = None) -> dict[str, Any]:
         "optimiser": experiment.optimiser.kind,
         "labels": int(final["feedback/labels_total"]),
         "asking_ended": ended,
-        "cost": final["feedback/cost_total"],
+        "cost": float(f"{final['feedback/cost_total']:.9g}"),
         "alarms": int(sum(metrics["guard/alarm"] for metrics in history)),
         "env_steps": int(final["policy/steps"]),
         "true_return_mean": final["eval/true_return_mean"],

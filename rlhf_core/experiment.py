@@ -2,6 +2,7 @@
 
 import warnings
 from fractions import Fraction
+from math import inf
 from typing import Literal
 
 import numpy as np
@@ -172,8 +173,7 @@ class Experiment(Config):
             # What was asked beyond the plan came out of the reserve.
             due = self._reserve - max(0, state.asked - self._planned(round + 1))
         else:
-            stable = self.budget.until_stable
-            if stable is not None and _is_stable(state.trace, stable):
+            if self._is_stable(state):
                 return 0
             due = self._planned(round + 1) - min(state.asked, self._planned(round))
         due = max(0, min(due, left))
@@ -188,19 +188,38 @@ class Experiment(Config):
                 due = min(due, max(0, int(purse / price + 1e-9)))
         return due
 
-    def asking_ended(self, state: FeedbackState) -> str | None:
-        """Why labels of the budget were left when nothing more was asked; None: none were."""
-        budget = self.budget
+    def asking_ended(self, state: FeedbackState, rounds: int) -> str | None:
+        """Why labels of the budget were left after so many rounds; None: none were."""
+        budget, question = self.budget, self.feedback.smallest_question()
         left = budget.labels - state.asked
-        if left <= 0 or not budget.labels:
+        if left <= 0 or not question:
             return None
-        if budget.until_stable is not None and _is_stable(state.trace, budget.until_stable):
-            return f"the reward is stable (budget.until_stable), {left} labels are left"
-        question = self.annotator.label_price() * self.feedback.smallest_question()
+        price = self.annotator.label_price()
         spent = state.evidence.cost if state.evidence is not None else 0.0
-        if budget.money is not None and budget.money - spent < question - 1e-9:
-            return f"the money is spent (budget.money), {left} labels are left"
-        return None
+        purse = inf if budget.money is None else budget.money - spent + 1e-9
+        # Rounds without a question leave no trace.
+        held_back = len(state.trace) < rounds and purse >= price * question
+        if rounds < budget.rounds:
+            cause = "the guard stopped the run (guard.reaction)"
+        elif self._is_stable(state) and (held_back or purse >= price * left):
+            cause = "the reward is stable (budget.until_stable)"
+        elif purse < price * left:
+            cause = (
+                f"the money pays for no more (budget.money), {spent:g} of {budget.money:g} spent"
+            )
+        else:
+            cause = "the rest is less than a question"
+        return f"{cause}, {left} labels are left"
+
+    def _is_stable(self, state: FeedbackState) -> bool:
+        """Whether the rounds that asked last were as `until_stable` wants them."""
+        wanted, trace = self.budget.until_stable, state.trace
+        if wanted is None or len(trace) <= wanted.rounds:
+            return False
+        moved = np.abs(np.diff(trace[:, 0]))[-wanted.rounds :]
+        ranking = trace[-wanted.rounds :, 1]
+        # A round without a measurement (NaN) is no sign of stability.
+        return bool((moved <= wanted.accuracy).all() and (ranking >= wanted.ranking).all())
 
     @property
     def _reserve(self) -> int:
@@ -218,17 +237,6 @@ class Experiment(Config):
         weights = [Fraction(1, 1 + index) for index in range(self.budget.rounds)]
         # Exact arithmetic: the parts must add up to the budget.
         return int(labels * (sum(weights[:rounds]) / sum(weights)))
-
-
-def _is_stable(trace: np.ndarray, wanted: Stability) -> bool:
-    """Whether accuracy and ranking stood still in the last rounds."""
-    if len(trace) <= wanted.rounds:
-        return False
-    moved = np.abs(np.diff(trace[:, 0]))[-wanted.rounds :]
-    # A round without a measurement (NaN) is no sign of stability.
-    return bool(
-        (moved <= wanted.accuracy).all() and (trace[-wanted.rounds :, 1] >= wanted.ranking).all()
-    )
 
 
 def _share(total: int, index: int, parts: int) -> int:

@@ -108,10 +108,26 @@ def trajectories(record: Record, policy_version: int) -> tuple[Rollouts, Rollout
     return Rollouts(tuple(found)), RolloutRewards(tuple(paid))
 
 
-def finished_returns(rollouts: Rollouts, rewards: RolloutRewards, horizon: int) -> np.ndarray:
-    """True returns (E,) of the episodes that came to their end, not cut off with the rollout."""
-    pairs = zip(rollouts.trajectories, rewards.rewards, strict=True)
-    return np.array([r.values.sum() for t, r in pairs if t.terminated or len(t) >= horizon])
+def finished_returns(
+    rollouts: Rollouts, rewards: RolloutRewards, horizon: int, count: int
+) -> np.ndarray:
+    """True returns (E,) of the episodes that came to their end, in the order in which they did.
+
+    Args:
+        rollouts: of all environment copies, one copy after the other.
+        rewards: what they were paid.
+        horizon: steps after which an episode is cut off; an unfinished one is shorter.
+        count: environment copies.
+    """
+    lengths = np.array([len(trajectory) for trajectory in rollouts.trajectories])
+    last_steps = (np.cumsum(lengths) - 1) % (rollouts.steps // count)
+    return np.array(
+        [
+            rewards.rewards[index].values.sum()
+            for index in np.argsort(last_steps, kind="stable")
+            if rollouts.trajectories[index].terminated or lengths[index] >= horizon
+        ]
+    )
 
 
 def collect(

@@ -103,7 +103,9 @@ def answer(
     truth = Truth(
         segments=true_rewards(rewards, request.segments).values,
         reference=true_rewards(rewards, request.reference).values,
-        episodes=finished_returns(rollouts, rewards, experiment.environment.horizon()),
+        episodes=finished_returns(
+            rollouts, rewards, experiment.environment.horizon(), experiment.environment.count
+        ),
     )
     state, answers = experiment.annotator.answer(annotator, request, truth, rng)
     said = agreement(request, answers, truth)

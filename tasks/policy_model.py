@@ -18,7 +18,7 @@ from rlhf_core.store import unpack
 
 
 class PolicyModel(PythonModel):
-    """Observations (B, *obs) in, most likely actions (B, *act) out."""
+    """Observations (B, *obs) in, actions (B, *act) out, chosen as in the evaluation."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Build the policy network and fill in its weights."""
@@ -26,7 +26,7 @@ class PolicyModel(PythonModel):
         self.spaces = Spaces(build(config["observation"]), build(config["action"]))
         optimiser: Optimiser = TypeAdapter(AnyOptimiser).validate_python(config["optimiser"])
         state = unpack(Path(context.artifacts["weights"]).read_bytes(), PolicyState)
-        self.act = optimiser.act(state, self.spaces, deterministic=True)
+        self.act = optimiser.act(state, self.spaces, config["deterministic"])
 
     # MLflow takes an annotation of `model_input` for a schema of its own; the signature has it.
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]

@@ -57,6 +57,7 @@ def register(
             json.dumps(
                 {
                     "optimiser": experiment.optimiser.model_dump(mode="json"),
+                    "deterministic": experiment.evaluation.deterministic,
                     "observation": describe(spaces.observation),
                     "action": describe(spaces.action),
                 }

@@ -107,7 +107,7 @@ def publish(
     create_markdown_artifact(
         _summary(run, history), key="summary", description="Outcome of the run"
     )
-    ended = run.experiment.asking_ended(feedback)
+    ended = run.experiment.asking_ended(feedback, len(history))
     if ended is not None:
         tracking.note_end_of_asking(home, run.run_id, ended)
     return ended
@@ -158,8 +158,10 @@ def _pictures(
     if any("reward/heldout_accuracy" in m for m in history):
         files["plots/reward_quality.png"] = plots.reward_quality(history)
     rng = seeding.generator(experiment.seed, 0, "film")
-    act = experiment.optimiser.act(policy, experiment.environment.spaces(), True)
-    film = video.film(experiment.environment, act, seeding.integer(rng))
+    spaces, deterministic = experiment.environment.spaces(), experiment.evaluation.deterministic
+    episode, actions = seeding.integer(rng), seeding.integer(rng)
+    act = experiment.optimiser.act(policy, spaces, deterministic, actions)
+    film = video.film(experiment.environment, act, episode)
     if film is not None:
         files["video/policy.gif"] = film
     return files

@@ -8,6 +8,9 @@ MOST_CLIPS = 1000
 MOST_PAIRS = 20000
 """Pairs of them, evenly taken, on which a temperature is solved for."""
 
+ROUNDING = 1e-9
+"""Relative difference of two scores that are the same sum in another order."""
+
 
 def discounted_returns(
     rewards: Float[np.ndarray, "S L"], mask: Bool[np.ndarray, "S L"], discount: float
@@ -62,6 +65,11 @@ def quantile_margins(
     worst = float(np.quantile(pairs.max(axis=1), skip)) if skip else -np.inf
     near = float(np.quantile(np.abs(pairs[:, 1] - pairs[:, 0]), equal)) if equal else -np.inf
     return worst, near
+
+
+def same(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Whether scores are equal but for the order in which they were summed up."""
+    return np.abs(right - left) <= ROUNDING * np.maximum(np.abs(left), np.abs(right))
 
 
 def published_margin(

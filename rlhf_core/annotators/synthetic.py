@@ -138,10 +138,9 @@ class Synthetic(Annotator):
     ) -> tuple[AnnotatorState, Answers]:
         """One judgement a question, by worker 0."""
         scores = self._scores(state, request.segments, truth.segments)
-        reference = self._scores(state, request.reference, truth.reference)
         beta = self.rationality
         if self.agreement is not None:
-            pairs = teacher.random_pairs(reference)
+            pairs = teacher.random_pairs(self._scores(state, request.reference, truth.reference))
             beta = teacher.rationality_for(self.agreement, pairs[:, 1] - pairs[:, 0])
         compared = self._compare(state, request, truth, scores, beta, rng)
         ranked = self._rank(request, scores, beta, rng)
@@ -189,7 +188,7 @@ class Synthetic(Annotator):
         advantage = scores[:, 1] - scores[:, 0]
         draw, slip = rng.random((2, len(scores)))
         if beta is None:
-            right, tie = advantage > 0, advantage == 0
+            right, tie = advantage > 0, teacher.same(scores[:, 0], scores[:, 1])
         else:
             right = draw < 0.5 + 0.5 * np.tanh(beta * advantage / 2)
             tie = np.zeros(len(scores), dtype=bool)
@@ -233,7 +232,7 @@ class Synthetic(Annotator):
         value = scores[ranked]
         tied = np.zeros(ranked.shape, dtype=bool)
         if beta is None:
-            tied[:, 1:] = value[:, 1:] == value[:, :-1]
+            tied[:, 1:] = teacher.same(value[:, 1:], value[:, :-1])
         return Rankings(
             ranked,
             np.full(count, places),

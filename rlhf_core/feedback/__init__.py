@@ -62,8 +62,8 @@ class FeedbackState(Value):
     asked: int = 0
     """Labels asked for so far, answered or not."""
     trace: Float[np.ndarray, "round 2"] = field(default_factory=lambda: np.empty((0, 2)))
-    """Held-out accuracy after each round, and Spearman correlation of clips' returns before and
-    after its fit; NaN where there was none."""
+    """Held-out accuracy after each round that asked, and Spearman correlation of clips' returns
+    before and after its fit; NaN where there was none."""
     asked_ranked: int = 0
     """Of the labels asked for, those that are named places of a ranking, or best of a group."""
     asked_rated: int = 0

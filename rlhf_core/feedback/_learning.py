@@ -122,7 +122,7 @@ class RewardLearning(FeedbackStrategy):
         steps, group = self.segment_steps, self.group_size
         reference = sample_segments(rollouts, reference_count(steps), steps, rng)
         ensemble = restore(state.ensemble, self.reward_model, spaces, reference, rng)
-        fitted = _was_taught(state)
+        fitted = self._was_taught(state)
 
         def information(form: Form) -> float:
             """Until something was learned, every form is thought to tell the same."""
@@ -181,6 +181,8 @@ class RewardLearning(FeedbackStrategy):
             clips = request.reference
             stability = spearman(before.mean_returns(clips), after.mean_returns(clips)) or 0.0
             metrics["reward/rank_stability"] = stability
+        # Labels that were fitted anew say nothing about what further ones would change.
+        moved = [[accuracy, stability]] if request.labels else np.empty((0, 2))
         return FeedbackState(
             evidence=evidence,
             preferences=None if found is None else found.preferences,
@@ -190,7 +192,7 @@ class RewardLearning(FeedbackStrategy):
             asked_ranked=state.asked_ranked + request.ranked,
             asked_rated=state.asked_rated + request.rated(WHOLE),
             asked_signals=state.asked_signals + request.rated() - request.rated(WHOLE),
-            trace=np.concatenate([state.trace, [[accuracy, stability]]]),
+            trace=np.concatenate([state.trace, moved]),
         ), metrics
 
     def reward(self, state: FeedbackState, spaces: Spaces) -> Reward:
@@ -233,10 +235,14 @@ class RewardLearning(FeedbackStrategy):
         told = self.told(labels, rng)
         return found._replace(preferences=told.preferences), told
 
-
-def _was_taught(state: FeedbackState) -> bool:
-    """Whether the ensemble has learned from any label."""
-    if state.evidence is None:
-        return False
-    compared = 0 if state.preferences is None else len(state.preferences)
-    return compared + len(state.evidence.rankings) + len(state.evidence.ratings) > 0
+    def _was_taught(self, state: FeedbackState) -> bool:
+        """Whether the ensemble has learned from any label."""
+        if state.evidence is None:
+            return False
+        if len(state.evidence.rankings) or len(state.evidence.ratings):
+            return True
+        given = state.preferences
+        if given is None:
+            return False
+        told = given.target != 0.5 if self.likelihoods.ties == "drop" else True
+        return bool(((given.weight > 0) & told).any())

@@ -54,12 +54,13 @@ class PPO(Optimiser):
     the first one as it is; for states whose numbers differ much in size, as those of robots do.
     Categories stay as they are."""
     normalise_returns: bool = False
-    """Divide rewards by the deviation of discounted returns, over the rollouts since the reward was
-    last fitted: the value function then has the same work whether rewards are rare or common, and
-    its gradients do not drown the policy's."""
-    initial_deviation: PositiveFloat = 1.0
+    """Divide rewards by the deviation of discounted returns over the rollouts of the round so far:
+    rewards that were rare when the reward was scaled and became common make returns so large that
+    the gradients of the value function drown the policy's."""
+    initial_deviation: float = Field(1.0, ge=1e-3, le=1e2)
     """Standard deviation of continuous actions before anything is learned. Where actions are cut
-    off at 1, less than 1 explores all of them and not their bounds alone."""
+    off at 1, less than 1 explores all of them and not their bounds alone. Discrete actions have
+    none."""
 
     def rollout_steps(self, environment: Environment) -> int:
         """Steps of all copies together, a multiple of the batch size."""

@@ -1,5 +1,6 @@
 """An experiment from a file, what is said of a bad one, and how its budget is shared out."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,14 @@ def test_a_bad_override_is_explained(file: Path, override: str, message: str) ->
         ("seed: 1\nseed: 2", "not valid YAML: line 2, column 1: 'seed' stands twice"),
         ("feedback: {kind: mixed, kind: constant}", "not valid YAML: .* 'kind' stands twice"),
         ("? [1]\n: 2", "not valid YAML: .*unhashable key"),
+        (
+            "a: 1\nname: 2020-13-45",
+            "not valid YAML: line 2, column 7: '2020-13-45' looks like a val",
+        ),
+        ("seed: 0x_", "not valid YAML: line 1, column 7: '0x_' looks like a value of type int"),
+        ("seed: !!int x", "not valid YAML: line 1, column 7: 'x' looks like a value of type int"),
+        ("seed: !!timestamp x", "not valid YAML: .*'x' looks like a value of type timestamp"),
+        ("a: " + "[" * 3000, "not valid YAML: nested too deeply"),
     ],
 )
 def test_a_file_that_is_no_experiment_is_explained(tmp_path: Path, text: str, message: str) -> None:
@@ -376,6 +385,9 @@ def test_money_for_not_one_label_is_refused() -> None:
 
 
 STILL, MOVED, UNKNOWN = [0.8, 0.99], [0.6, 0.5], [np.nan, np.nan]
+CALM = [STILL, STILL, STILL]
+STABLE: dict[str, Any] = {"until_stable": {}}
+PRICED = {"annotator": {"kind": "synthetic", "cost": 0.25}}
 
 
 @pytest.mark.parametrize(
@@ -403,19 +415,39 @@ def test_nothing_is_asked_once_labels_change_nothing(trace: Any, stable: bool) -
     assert untiring.labels_due(2, state) == 16
 
 
-def test_it_is_said_why_labels_were_left() -> None:
-    patient = budgeted(budget={"until_stable": {}})
-    calm = [STILL, STILL, STILL]
-    assert budgeted().asking_ended(spent(8, trace=calm)) is None
-    assert patient.asking_ended(spent(40, trace=calm)) is None
-    assert patient.asking_ended(spent(8, trace=[MOVED, STILL, STILL])) is None
-    said = patient.asking_ended(spent(8, trace=calm))
-    assert said == "the reward is stable (budget.until_stable), 32 labels are left"
-    priced = {"kind": "synthetic", "cost": 0.25}
-    poor = budgeted(budget={"money": 1.0}, annotator=priced)
-    assert poor.asking_ended(spent(3, 0.75)) is None
-    said = poor.asking_ended(spent(4, 1.0))
-    assert said == "the money is spent (budget.money), 36 labels are left"
+@pytest.mark.parametrize(
+    ("changes", "state", "rounds", "said"),
+    [
+        ({}, spent(40), 5, None),
+        ({"feedback": {"kind": "true_reward"}}, spent(0), 5, None),
+        ({"budget": STABLE}, spent(40, trace=CALM), 5, None),
+        ({"budget": STABLE}, spent(8, trace=CALM), 5, "the reward is stable"),
+        ({}, spent(8, trace=CALM), 2, "the guard stopped the run"),
+        ({"budget": {"money": 1.0}, **PRICED}, spent(4, 1.0), 5, "the money.* 1 of 1 spent"),
+        # Something is left, but not what all labels would have cost.
+        ({"budget": {"money": 1.0}, **PRICED}, spent(2, 0.5), 5, "the money.* 0.5 of 1 spent"),
+        # Stable only after the last question that could be paid.
+        ({"budget": {"money": 1.0} | STABLE, **PRICED}, spent(4, 1.0, CALM), 5, "the money"),
+        # Stable while there was money for more, though not for all.
+        ({"budget": {"money": 4.0} | STABLE, **PRICED}, spent(8, 2.0, CALM), 5, "the reward is"),
+        # Every round asked for what it could pay: that it was stable came too late.
+        ({"budget": {"money": 4.0} | STABLE, **PRICED}, spent(15, 3.75, [STILL] * 5), 5, "the mon"),
+        (
+            {"feedback": {"form": "ranking", "segment_steps": 3}},
+            spent(38),
+            5,
+            "the rest is less than a question",
+        ),
+    ],
+)
+def test_it_is_said_why_labels_were_left(
+    changes: dict[str, Any], state: FeedbackState, rounds: int, said: str | None
+) -> None:
+    told = budgeted(**changes).asking_ended(state, rounds)
+    if said is None:
+        assert told is None
+    else:
+        assert re.match(f"{said}.*, {40 - state.asked} labels are left$", str(told))
 
 
 def test_a_reserve_is_kept_for_an_alarm_or_the_last_round() -> None:

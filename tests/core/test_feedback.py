@@ -443,6 +443,18 @@ def test_answers_that_are_all_skipped_leave_the_next_questions_to_chance() -> No
         np.testing.assert_array_equal(*later)
 
 
+def test_ties_that_are_dropped_leave_the_next_questions_to_chance() -> None:
+    kinds = ("disagreement", "uniform")
+    for ties, by_chance in (("drop", True), ("half", False)):
+        reading, drawn = (
+            strategy(queries={"kind": kind}, likelihoods={"ties": ties}) for kind in kinds
+        )
+        equal = answers(annotations(range(4), [Choice.EQUAL] * 4))
+        state, _ = told(reading, reading.initial(), ask(reading, 4), equal)
+        later = [ask(given, 4, seed=1, state=state).segments.origin for given in (reading, drawn)]
+        assert np.array_equal(*later) == by_chance
+
+
 def test_a_selector_that_reads_no_reward_chooses_from_the_start() -> None:
     covering, drawn = (strategy(queries={"kind": kind}) for kind in ("coverage", "uniform"))
     starts = [ask(given, 4, seed=1).segments.origin for given in (covering, drawn)]
@@ -533,6 +545,15 @@ def test_the_trace_says_how_accuracy_and_ranking_moved() -> None:
         state.trace[1], [second["reward/heldout_accuracy"], second["reward/rank_stability"]]
     )
     assert -1 <= second["reward/rank_stability"] <= 1
+
+
+def test_a_round_that_asks_nothing_leaves_no_trace() -> None:
+    """Or refits of the same labels would make a reward look settled, or unsettle it again."""
+    given = strategy()
+    state, _ = told(given, given.initial(), ask(given, 8))
+    after, metrics = told(given, state, ask(given, 0))
+    assert "reward/rank_stability" in metrics
+    np.testing.assert_array_equal(after.trace, state.trace)
 
 
 def test_a_crowd_is_measured_and_a_single_teacher_is_not() -> None:

@@ -11,6 +11,7 @@ import pytest
 import stable_baselines3
 import torch
 from gymnasium import spaces
+from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
@@ -166,6 +167,37 @@ def test_normalised_returns_are_learned_from_at_deviation_1(
     assert hundred.metrics["proxy/return_mean"] == pytest.approx(
         100 * one.metrics["proxy/return_mean"], rel=1e-5
     )
+
+
+def test_the_deviation_of_returns_is_that_of_all_rollouts_of_the_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Episodes of five steps, rollouts of eight: episodes go on from one rollout to the next."""
+    learned: list[np.ndarray] = []
+    labels: list[np.ndarray] = []
+    compute = RolloutBuffer.compute_returns_and_advantage
+
+    def spy(buffer: RolloutBuffer, *given: Any, **named: Any) -> None:
+        learned.append(buffer.rewards.copy())
+        compute(buffer, *given, **named)
+
+    def reward(*seen: np.ndarray) -> np.ndarray:
+        labels.append(drift_reward(*seen).reshape(8, 2))
+        return labels[-1].ravel()
+
+    monkeypatch.setattr(RolloutBuffer, "compute_returns_and_advantage", spy)
+    normalising = SMALL.model_copy(update={"normalise_returns": True})
+    normalising.optimise(SMALL.initial(DRIFT.spaces(), 0), DRIFT, reward, STEPS, STEPS, seed=3)
+    sums = [labels[0][0]]
+    for step, values in enumerate(np.concatenate(labels)[1:], start=1):
+        sums.append(values if step % 5 == 0 else 0.9 * sums[-1] + values)
+    for index in range(3):
+        deviation = np.std(sums[: 8 * (index + 1)])
+        # To the step at which a time limit cuts, a value is added.
+        kept = np.arange(8 * index, 8 * (index + 1)) % 5 != 4
+        # Stable-Baselines3 computes them once before the rollout is labelled.
+        found = learned[2 * index + 1][kept]
+        np.testing.assert_allclose(found, labels[index][kept] / deviation, rtol=1e-5)
 
 
 def test_discounted_sums_go_on_over_rollouts_and_begin_again_with_episodes() -> None:
@@ -340,6 +372,12 @@ def test_a_fresh_policy_depends_on_its_seed_alone() -> None:
     np.testing.assert_array_equal(first.parameters[name], again.parameters[name])
     assert not np.array_equal(first.parameters[name], other.parameters[name])
     assert first.steps == 0
+
+
+@pytest.mark.parametrize("deviation", [1e-30, 1e30, float("nan")])
+def test_a_deviation_that_no_network_can_draw_with_is_refused(deviation: float) -> None:
+    with pytest.raises(ValueError, match="initial_deviation"):
+        PPO(initial_deviation=deviation)
 
 
 def test_a_rollout_is_the_steps_of_all_copies() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rlhf_core.environments import Environment
-from rlhf_core.rollouts import Act, Record, Recorder, collect, join, trajectories
+from rlhf_core.rollouts import Act, Record, Recorder, collect, finished_returns, join, trajectories
 from tests.core.examples import HERE
 
 
@@ -83,6 +83,18 @@ def test_trajectories_are_cut_where_the_flags_say() -> None:
         assert trajectory.terminated is ended
         assert trajectory.truncated is not ended
         assert trajectory.policy_version == 7
+
+
+def test_returns_of_finished_episodes_come_in_the_order_in_which_they_ended() -> None:
+    """So that the last ten are the newest of all copies, and not those of the last copies."""
+    terminated = np.zeros((6, 2), dtype=bool)
+    # Copy 0 ends at steps 2, 4 and 5, copy 1 at step 0; its second episode is unfinished.
+    terminated[[2, 4, 5], 0] = terminated[0, 1] = True
+    seen = np.zeros((6, 2, 1), dtype=np.float32)
+    paid = np.array([[1, 10], [2, 20], [3, 30], [4, 40], [5, 50], [6, 60]], dtype=np.float64)
+    record = Record(seen, seen, np.zeros((6, 2)), terminated, np.zeros_like(terminated), paid)
+    rollouts, rewards = trajectories(record, policy_version=0)
+    assert finished_returns(rollouts, rewards, horizon=9, count=2).tolist() == [10, 6, 9, 6]
 
 
 def test_the_record_of_two_halves_is_the_record_of_the_whole() -> None:

@@ -1,6 +1,7 @@
 """A teacher errs exactly as often as it says: over thousands of pairs, and literally."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -201,6 +202,18 @@ def test_the_published_margin() -> None:
     for teacher in (skip, equal):
         said = answered(teacher, asked, rewards, episodes=[-100] * 10).comparisons.choice
         assert said.tolist() == [Choice.LEFT, Choice.LEFT]
+
+
+def test_sums_in_another_order_are_the_same_return() -> None:
+    """0.1 + 0.2 + 0.3 and 0.3 + 0.2 + 0.1 differ in the last bit."""
+    rewards = np.array(
+        [[0.1, 0.2, 0.3, 0], [0.3, 0.2, 0.1, 0], [0.1, 0.2, 0.3, 0], [0.3, 0.3, 0, 1e-6]]
+    )
+    assert judge(Synthetic(), rewards).choice.tolist() == [Choice.EQUAL, Choice.RIGHT]
+    asked = request(np.zeros_like(rewards), [[0, 1]])
+    asked = replace(asked, rankings=Queries(np.array([[0, 1, 3]])), places=2)
+    (tied,) = np.atleast_2d(answered(Synthetic(), asked, rewards).rankings.tied)
+    assert tied.tolist() == [False, False, True]
 
 
 def test_a_threshold_comes_after_the_mistake_and_a_skip_before_all() -> None:

@@ -1,6 +1,7 @@
 """A run from end to end, as the command does it."""
 
 import csv
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,9 @@ from urllib.parse import urlparse
 
 import numpy as np
 import pytest
+from rich.console import Console
 
+from flows.display import summary
 from rlhf_core import loop
 from rlhf_core.types import Metrics
 from tasks import tracking
@@ -35,6 +38,21 @@ def test_the_summary_has_the_promised_fields_and_the_budget_is_kept(result: dict
     # 160 first steps, then whole rollouts of 4 x 32 steps: 6 of them fit into 840.
     assert result["env_steps"] == 160 + 6 * 128
     assert result["strategy"] == "preference"
+
+
+def test_what_labels_cost_and_why_no_more_were_asked_is_told_and_tagged(rlhf: Command) -> None:
+    result = rlhf.train("--set", "annotator.cost=0.5", "--set", "budget.money=2")
+    assert (result["labels"], result["cost"]) == (4, 2.0)
+    said = "the money pays for no more (budget.money), 2 of 2 spent, 5 labels are left"
+    assert result["asking_ended"] == said
+    run = tracking.client(Home(rlhf.home)).get_run(result["run_id"])
+    assert run.data.tags["rlhf.asking_ended"] == said
+    console = Console(width=120, file=io.StringIO())
+    console.print(summary({**result, "cost": 0.04}, "title"))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert f"no more, because   │ {said}" in shown
+    assert "cost of the labels │ 0.04" in shown
+    assert "alarms" not in shown
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(
