@@ -11,7 +11,7 @@ export OMP_NUM_THREADS=1
 processes=${1:-2}
 
 compare() {
-    python benchmarks/strategies.py "$@" --seeds 5 --processes "$processes"
+    python benchmarks/strategies.py "$1" --seeds 5 --processes "$processes" "${@:2}"
 }
 asking="preference rankings ratings mixed"
 
@@ -35,6 +35,10 @@ for labels in 40 20; do
             --strategies preference --set "budget.labels=$labels" \
             --set "feedback.queries.kind=$queries"
     done
+done
+for queries in disagreement uniform; do
+    compare cartpole-evolving --name "cartpole-evolving-$queries-175" --seeds 10 \
+        --strategies preference --set budget.labels=175 --set "feedback.queries.kind=$queries"
 done
 
 # Thirty in a hundred answers wrong.

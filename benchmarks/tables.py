@@ -58,6 +58,11 @@ def cell(rows: Rows) -> str:
     return f"{interquartile_mean(returns):.0f} ({low:.0f} to {high:.0f})"
 
 
+def mean(rows: Rows, name: str, digits: int) -> str:
+    """Mean of a measurement over the runs that there are."""
+    return f"{np.mean([row[name] for row in rows]):.{digits}f}" if rows else ""
+
+
 def markdown(head: list[str], body: list[list[str]]) -> str:
     """A Markdown table."""
     lines = [head, ["---"] * len(head), *body]
@@ -101,8 +106,7 @@ def guard() -> str:
     body = []
     for reaction in ("report", "ask_more", "roll_back", "stop"):
         rows = runs(f"pendulum-guard-{reaction}", "preference")
-        alarms = f"{np.mean([row['alarms'] for row in rows]):.1f}" if rows else ""
-        steps = f"{np.mean([row['env_steps'] for row in rows]):.0f}" if rows else ""
+        alarms, steps = mean(rows, "alarms", 1), mean(rows, "env_steps", 0)
         body.append([f"`{reaction}`", alarms, steps, cell(rows)])
     return markdown(["`guard.reaction`", "alarms a run", "steps taken", "true return"], body)
 
@@ -124,7 +128,7 @@ def noise() -> str:
 def correlations(rows: Rows) -> list[str]:
     """Mean Pearson correlation of the last reward with the true one, on and off the policy."""
     names = ("proxy/true_correlation", "proxy/off_policy_correlation")
-    return [f"{np.mean([row[name] for row in rows]):.2f}" if rows else "" for name in names]
+    return [mean(rows, name, 2) for name in names]
 
 
 def price() -> str:
@@ -133,7 +137,7 @@ def price() -> str:
     for aggregation in ("majority", "dawid_skene", "crowd_bradley_terry"):
         for adaptive in ("false", "true"):
             rows = runs(f"pendulum-crowd-{aggregation}-{adaptive}", "preference")
-            cost = f"{np.mean([row['cost_total'] for row in rows]):.1f}" if rows else ""
+            cost = mean(rows, "cost_total", 1)
             asked = "adaptive" if adaptive == "true" else "5 judgements a pair"
             body.append([f"`{aggregation}`", asked, cost, cell(rows)])
     return markdown(["aggregation", "assignment", "price of the run", "true return"], body)

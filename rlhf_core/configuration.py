@@ -124,42 +124,49 @@ def _set(data: dict[str, Any], override: str) -> None:
 
 def _explain(error: ValidationError, data: Mapping[str, Any]) -> str:
     """All problems in one line: field, what was expected, what came."""
-    problems = []
+    problems: dict[tuple[str, str], list[str]] = {}
     found = error.errors(include_url=False)
     for problem in found:
         # Items that are wrong themselves do not count, and would be missed a second time.
         inner = (other["loc"][: len(problem["loc"])] for other in found if other is not problem)
         if problem["type"] == "too_short" and problem["loc"] in inner:
             continue
-        whole = problem["type"] in ("unknown_field", "unknown_kind", "value_error")
-        field = ".".join(_path(problem["loc"], data, whole))
+        missing = problem["type"] == "missing"
+        field = ".".join(_path(problem["loc"], data, missing))
         text = problem["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
         if problem["type"] in EXPECTED:
             text = EXPECTED[problem["type"]].format(**problem.get("ctx", {}))
-        known = whole or problem["type"] == "missing"
-        came = "" if known else f", actual: {problem['input']!r}"
+        whole = problem["type"] in ("unknown_field", "unknown_kind", "value_error")
+        came = "" if whole or missing else f", actual: {problem['input']!r}"
         # A model that speaks of one of its own fields names it first.
         own = re.match(r"[a-z_]+: ", text) is not None and problem["type"] == "value_error"
         colon = "." if own else ": "
-        problems.append(f"{field}{colon}{text}{came}" if field else f"{text}{came}")
-    return "; ".join(problems)
+        start = f"{field}{colon}" if field else ""
+        problems.setdefault((start, came), []).append(text)
+    # Of a value that may be this or that, all that it might have been.
+    return "; ".join(
+        start
+        + " or ".join([texts[0], *(text.removeprefix("expected ") for text in texts[1:])])
+        + came
+        for (start, came), texts in problems.items()
+    )
 
 
-def _path(location: tuple[int | str, ...], data: Any, whole: bool) -> list[str]:
+def _path(location: tuple[int | str, ...], data: Any, missing: bool) -> list[str]:
     """The fields of a pydantic location, without the kinds of the unions passed on the way.
 
-    `whole` says that the problem lies with the last model as a whole, not with a field of it.
+    `missing` says that the last part is a field or an item that ought to be there.
     """
     names = []
     for index, part in enumerate(location):
-        last = index == len(location) - 1
+        wanted = missing and index == len(location) - 1
         if isinstance(data, Mapping):
-            # A key that is not there is a union's kind, or a required field that is missing.
-            if part not in data and (not last or whole):
+            # Another key that is not there is a union's kind.
+            if part not in data and not wanted:
                 continue
             data = data.get(part)
-        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
-            data = data[part]
+        elif isinstance(data, list) and isinstance(part, int) and (part < len(data) or wanted):
+            data = data[part] if part < len(data) else None
         else:
             # Inside a value that is no collection: which of several types was tried.
             continue

@@ -14,7 +14,7 @@ import warnings
 from abc import ABC
 from collections.abc import Mapping
 from importlib.metadata import entry_points
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, model_validator
 from pydantic_core import PydanticCustomError, core_schema
@@ -48,16 +48,24 @@ class Config(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _refuse_unknown_fields(cls, data: Any) -> Any:
-        if isinstance(data, Mapping):
-            for name in data:
-                if name not in cls.model_fields:
-                    raise PydanticCustomError(
-                        "unknown_field",
-                        "unknown field '{name}'; {hint}",
-                        {"name": str(name), "hint": nearest(str(name), list(cls.model_fields))},
-                    )
+    def _refuse_what_pydantic_lets_pass(cls, data: Any) -> Any:
+        for name, value in data.items() if isinstance(data, Mapping) else ():
+            if name not in cls.model_fields:
+                raise PydanticCustomError(
+                    "unknown_field",
+                    "unknown field '{name}'; {hint}",
+                    {"name": str(name), "hint": nearest(str(name), list(cls.model_fields))},
+                )
+            # YAML reads `yes` as true, which pydantic would take for 1.
+            kinds = _atoms(cls.model_fields[name].annotation)
+            if isinstance(value, bool) and bool not in kinds and (int in kinds or float in kinds):
+                raise ValueError(f"{name}: expected a number, actual: {value}")
         return data
+
+
+def _atoms(annotation: Any) -> list[Any]:
+    """The types that an annotation is put together of."""
+    return [annotation, *(atom for part in get_args(annotation) for atom in _atoms(part))]
 
 
 class Plugin(Config, ABC):

@@ -179,7 +179,17 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"optimiser": {"learning_rate": "fast"}}, "optimiser.learning_rate: .*actual: 'fast'"),
     ({"optimiser": {"batch_size": 1}}, "optimiser.batch_size: .*greater than or equal to 2"),
     ({"optimiser": {"steps": 64, "batch_size": 300}}, r"optimiser.batch_size: .*= 2048\), actual"),
-    ({"environment": {"id": CORRIDOR, "options": {"a": [1]}}}, "environment.options.a"),
+    (
+        {"environment": {"id": CORRIDOR, "options": {"a": {"b": 1}}}},
+        r"environment.options.a: expected a valid boolean or [^;]*, actual: {'b': 1}$",
+    ),
+    (
+        {"annotator": {"kind": "crowd", "delay_steps": [3]}},
+        "annotator.delay_steps.1: expected a va",
+    ),
+    ({"seed": True}, "seed: expected a number, actual: True"),
+    ({"budget": {"money": False}}, "budget.money: expected a number, actual: False"),
+    ({"evaluation": {"deterministic": 7}}, "evaluation.deterministic: expected a valid boolean"),
 ]
 
 

@@ -19,13 +19,8 @@ from rlhf_core.environments import Environment
 from rlhf_core.environments.factory import episode_seeds
 from rlhf_core.optimisers import Optimised, PolicyState
 from rlhf_core.optimisers._normalised import Normalised
-from rlhf_core.optimisers._stable_baselines import (
-    Network,
-    _discounted,
-    make_policy,
-    restore,
-    weights,
-)
+from rlhf_core.optimisers._relabelled import _discounted
+from rlhf_core.optimisers._stable_baselines import Network, make_policy, restore, weights
 from rlhf_core.optimisers.ppo import PPO
 from rlhf_core.rewards import EnvironmentReward, Reward
 from rlhf_core.seeding import isolated

@@ -1,0 +1,190 @@
+"""Rollouts of Stable-Baselines3 that are paid when they are complete, by any reward."""
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
+
+from rlhf_core.environments.factory import Environment, episode_seeds
+from rlhf_core.environments.spaces import flat, flattened
+from rlhf_core.optimisers import Report
+from rlhf_core.optimisers._normalised import Normalised
+from rlhf_core.rewards import EnvironmentReward, Reward
+from rlhf_core.rollouts import Record, Recorder
+
+SMALLEST = 1e-6
+"""A deviation of returns below it is that of a constant: nothing to divide by."""
+
+
+class RecordingVecEnv(VecEnv):
+    """A Gymnasium vector environment as Stable-Baselines3 wants it, with the rewards withheld.
+
+    Rewards shown to the learner are 0 and no time limit is announced: `Relabel` puts both right
+    once the rollout is complete, from the record.
+    """
+
+    render_mode: str | None = None
+
+    def __init__(self, environment: Environment, rng: np.random.Generator) -> None:
+        self.recorder = Recorder(environment.make_vector())
+        vector = self.recorder.environment
+        super().__init__(
+            environment.count, flat(vector.single_observation_space), vector.single_action_space
+        )
+        self._own_space = vector.single_observation_space
+        self._rng = rng
+        self._nothing = np.zeros(self.num_envs, dtype=np.float32)
+        self._infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        self._actions = np.empty(0)
+
+    def reset(self) -> np.ndarray:
+        return self.shown(self.recorder.reset(episode_seeds(self._rng, self.num_envs)))
+
+    def shown(self, observations: np.ndarray) -> np.ndarray:
+        """Observations as the policy reads them."""
+        return flattened(self._own_space, observations)
+
+    def step_async(self, actions: np.ndarray) -> None:
+        # MultiBinary actions leave the network as floats.
+        self._actions = actions.astype(self.action_space.dtype, copy=False)
+
+    def step_wait(self) -> VecEnvStepReturn:
+        done = self.recorder.step(self._actions)
+        return self.shown(self.recorder.observation), self._nothing, done, self._infos
+
+    def close(self) -> None:
+        self.recorder.environment.close()
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        return [getattr(self, attr_name)] * self.num_envs
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        raise NotImplementedError("the environments of a run are not changed while it trains")
+
+    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kw: Any) -> list[Any]:
+        raise NotImplementedError("the environments of a run are not called while it trains")
+
+    def env_is_wrapped(
+        self, wrapper_class: type[gymnasium.Wrapper[Any, Any, Any, Any]], indices: Any = None
+    ) -> list[bool]:
+        return [False] * self.num_envs
+
+
+class Relabel(BaseCallback):
+    """When a rollout is complete: label it with the reward in one batch, as if SB3 had seen it.
+
+    Stable-Baselines3 adds discount x value(final observation) to the reward of a step at which a
+    time limit cut the episode off; so does this, in one batch.
+    """
+
+    def __init__(
+        self,
+        reward: Reward,
+        environment: RecordingVecEnv,
+        report: Report,
+        true_scale: float | None,
+        normalise_returns: bool,
+    ) -> None:
+        super().__init__()
+        self.reward = reward
+        self.environment = environment
+        self.records: list[Record] = []
+        self.proxies: list[np.ndarray] = []
+        self._report = report
+        self.true_scale = true_scale
+        self._normalise_returns = normalise_returns
+        self._discounted: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_start(self) -> None:
+        if self.records:
+            self._observe(self.records[-1])
+
+    def _on_training_end(self) -> None:
+        self._observe(self.records[-1])
+
+    def _observe(self, record: Record) -> None:
+        """Normalise by this rollout from now on, when nothing is left to learn from it."""
+        extractor = self.model.policy.features_extractor
+        if isinstance(extractor, Normalised):
+            shown = self.environment.shown(_all_steps(record.observations))
+            extractor.observe(torch.from_numpy(shown))
+
+    def _on_rollout_end(self) -> None:
+        record = self.environment.recorder.take()
+        labels = self._labels(record)
+        self.records.append(record)
+        self.proxies.append(labels)
+        model = self.model
+        assert isinstance(model, PPO)
+        cut = record.truncated & ~record.terminated
+        bootstrapped = labels.copy()
+        if self._normalise_returns:
+            bootstrapped /= self._deviation(labels, record)
+        if cut.any():
+            final, _ = model.policy.obs_to_tensor(
+                self.environment.shown(record.next_observations[cut])
+            )
+            with torch.no_grad():
+                values = model.policy.predict_values(final)
+            bootstrapped[cut] += model.gamma * values.cpu().numpy().ravel()
+        buffer = model.rollout_buffer
+        buffer.rewards[:] = bootstrapped
+        buffer.compute_returns_and_advantage(
+            last_values=self.locals["values"], dones=self.locals["dones"]
+        )
+        self._report(record.rewards.size)
+
+    def _deviation(self, labels: np.ndarray, record: Record) -> np.float32:
+        """Standard deviation of discounted returns over this call's rollouts so far."""
+        assert isinstance(self.model, PPO)
+        before = self._discounted[-1][1] if self._discounted else np.zeros(labels.shape[1])
+        ended = record.terminated | record.truncated
+        self._discounted.append(_discounted(labels, ended, self.model.gamma, before))
+        spread = np.concatenate([sums for sums, _ in self._discounted]).std()
+        return np.float32(spread if spread > SMALLEST else 1.0)
+
+    def _labels(self, record: Record) -> np.ndarray:
+        if isinstance(self.reward, EnvironmentReward):
+            # Learned rewards come on a scale of 1; the control gets the same, once and for all on
+            # the first rollout that pays. Not shifted: that would change what an end is worth.
+            if self.true_scale is None:
+                self.true_scale = float(np.sqrt(np.square(record.rewards).mean())) or None
+            return (record.rewards / (self.true_scale or 1.0)).astype(np.float32)
+        labels = self.reward(
+            _all_steps(record.observations),
+            _all_steps(record.actions),
+            _all_steps(record.next_observations),
+            _all_steps(record.terminated),
+        )
+        return labels.reshape(record.rewards.shape)
+
+
+def _discounted(
+    rewards: np.ndarray, ended: np.ndarray, discount: float, before: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """R_t = r_t + discount R_(t-1) within each episode (T, copies), and what the next step adds to.
+
+    Args:
+        rewards: (T, copies).
+        ended: (T, copies), whether the episode ended with a step.
+        discount: of one step.
+        before: (copies,), R_(-1).
+    """
+    sums = np.empty(rewards.shape)
+    for step, values in enumerate(rewards):
+        sums[step] = values + discount * before
+        before = np.where(ended[step], 0.0, sums[step])
+    return sums, before
+
+
+def _all_steps(array: np.ndarray) -> np.ndarray:
+    """An array (T, copies, ...) as (T x copies, ...)."""
+    return array.reshape(-1, *array.shape[2:])
