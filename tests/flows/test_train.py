@@ -193,6 +193,20 @@ def test_the_logged_policy_predicts_what_the_trained_policy_does(
     np.testing.assert_array_equal(model.predict(observations), act(observations))
 
 
+def test_a_policy_that_was_evaluated_by_its_draws_is_served_so(
+    rlhf: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+
+    result = rlhf.train("--set", "evaluation.deterministic=false", "--set", "budget.rounds=1")
+    home = Home(rlhf.home)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking.address(home))
+    (version,) = tracking.client(home).search_model_versions(f"run_id = '{result['run_id']}'")
+    model = mlflow.pyfunc.load_model(f"models:/tiny/{version.version}")
+    same = np.tile(np.array([[1, 0, 0]], dtype=np.float32), (20, 1))
+    assert len(np.unique(model.predict(same))) > 10
+
+
 def test_no_file_of_a_run_is_a_pickle(shared_home: Path, result: dict[str, Any]) -> None:
     files = [p for p in (shared_home / "mlflow" / "artifacts").rglob("*") if p.is_file()]
     assert files
