@@ -3,7 +3,7 @@
 #
 #     benchmarks/asking.sh [processes]
 #
-# About five hours on two cores. Finished runs are kept in benchmarks/results, so it goes on where it
+# About six hours of one core. Finished runs are kept in benchmarks/results, so it goes on where it
 # was stopped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
