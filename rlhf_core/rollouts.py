@@ -58,8 +58,8 @@ class Recorder:
         if done.any():
             # The batch already shows the next episode's first observation.
             final = after.copy()
-            for index in np.flatnonzero(done):
-                final[index] = info["final_obs"][index]
+            which = np.flatnonzero(done)
+            final[which] = np.stack(list(info["final_obs"][which]))
         self._rows.append(
             (before, final, np.array(actions), terminated.copy(), truncated.copy(), rewards.copy())
         )

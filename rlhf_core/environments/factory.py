@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -10,6 +10,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
+from rlhf_core.environments.batched import BatchedEnv, dynamics_of
 from rlhf_core.environments.bounded import bounded
 from rlhf_core.environments.fixed_horizon import EvolvingHorizon, FixedHorizon, HorizonForm
 from rlhf_core.environments.spaces import (
@@ -50,6 +51,10 @@ class Environment(Config):
     for it (metres, radians, ...); None leaves them as they are."""
     options: dict[str, bool | int | float | str | None] = Field(default_factory=dict)
     """Arguments for the environment's own constructor, such as `{g: 9.81}`."""
+    batching: Literal["auto", "single", "envpool"] = "auto"
+    """How copies are stepped together. auto: as arrays, where this project or the environment
+    itself has such a form, which gives the same numbers for classic control; else one by one.
+    single: one by one. envpool: in C++ by EnvPool (the extra `envpool`), with its numbers."""
 
     @model_validator(mode="after")
     def _horizon_comes_first(self) -> "Environment":
@@ -128,9 +133,19 @@ class Environment(Config):
 
     def make_vector(self, count: int | None = None) -> VectorEnv[Any, Any, Any]:
         """`count` copies as one batch that resets in the step in which an episode ends."""
-        return SyncVectorEnv(
-            [self.make] * (count or self.count), autoreset_mode=AutoresetMode.SAME_STEP
-        )
+        copies = count or self.count
+        if self.batching == "auto":
+            dynamics = dynamics_of(self.id, self.options)
+            if dynamics is not None:
+                spec = gymnasium.spec(self.id)
+                limit = None if self.fixed_horizon else self.time_limit or spec.max_episode_steps
+                batch = BatchedEnv(
+                    dynamics, copies, limit,
+                    self.fixed_horizon, self.horizon_form, self.observation_bound,
+                )  # fmt: skip
+                batch.spec = spec
+                return batch
+        return SyncVectorEnv([self.make] * copies, autoreset_mode=AutoresetMode.SAME_STEP)
 
     def spaces(self) -> Spaces:
         """Observation and action space as the policy sees them."""

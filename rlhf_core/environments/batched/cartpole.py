@@ -1,0 +1,52 @@
+"""CartPole, many copies at once."""
+
+import numpy as np
+from gymnasium import spaces
+
+from rlhf_core.environments.batched.vector import Dynamics
+
+GRAVITY, CART, POLE, HALF_LENGTH = 9.8, 1.0, 0.1, 0.5
+TOTAL, POLE_LENGTH = POLE + CART, POLE * HALF_LENGTH
+FORCE, SECONDS = 10.0, 0.02
+FURTHEST, STEEPEST = 2.4, 12 * 2 * np.pi / 360
+
+
+class CartPole(Dynamics):
+    """`gymnasium.envs.classic_control.CartPoleEnv` (Barto, Sutton and Anderson 1983).
+
+    State: position (m), speed (m/s), angle (rad), its rate (rad/s); all drawn from [-0.05, 0.05].
+    """
+
+    def __init__(self, sutton_barto_reward: bool = False) -> None:
+        high = np.array([FURTHEST * 2, np.inf, STEEPEST * 2, np.inf], dtype=np.float32)
+        self.observation_space = spaces.Box(-high, high, dtype=np.float32)
+        self.action_space = spaces.Discrete(2)
+        self._per_step, self._at_end = (0.0, -1.0) if sutton_barto_reward else (1.0, 1.0)
+
+    def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Near the upright."""
+        return rng.uniform(-0.05, 0.05, size=(count, 4))
+
+    def observe(self, state: np.ndarray) -> np.ndarray:
+        """The state."""
+        return state.T.astype(np.float32, order="C")
+
+    def step(
+        self, state: np.ndarray, actions: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Euler's method."""
+        x, speed, angle, rate = state
+        force = np.where(actions == 1, FORCE, -FORCE)
+        cos, sin = np.cos(angle), np.sin(angle)
+        temp = (force + POLE_LENGTH * np.square(rate) * sin) / TOTAL
+        turning = (GRAVITY * sin - cos * temp) / (
+            HALF_LENGTH * (4.0 / 3.0 - POLE * np.square(cos) / TOTAL)
+        )
+        pushing = temp - POLE_LENGTH * turning * cos / TOTAL
+        after = np.empty_like(state)
+        after[0] = x + SECONDS * speed
+        after[1] = speed + SECONDS * pushing
+        after[2] = angle + SECONDS * rate
+        after[3] = rate + SECONDS * turning
+        terminated = (np.abs(after[0]) > FURTHEST) | (np.abs(after[2]) > STEEPEST)
+        return after, np.where(terminated, self._at_end, self._per_step), terminated

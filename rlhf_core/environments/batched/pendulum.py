@@ -1,0 +1,49 @@
+"""Pendulum, many copies at once."""
+
+import numpy as np
+from gymnasium import spaces
+
+from rlhf_core.environments.batched.vector import Dynamics
+
+SECONDS, FASTEST, STRONGEST, MASS, LENGTH = 0.05, 8, 2.0, 1.0, 1.0
+
+
+class Pendulum(Dynamics):
+    """`gymnasium.envs.classic_control.PendulumEnv`.
+
+    State: angle from the upright (rad), drawn from [-pi, pi], and its rate (rad/s), from [-1, 1].
+    """
+
+    def __init__(self, g: float = 10.0) -> None:
+        high = np.array([1.0, 1.0, FASTEST], dtype=np.float32)
+        self.observation_space = spaces.Box(-high, high, dtype=np.float32)
+        self.action_space = spaces.Box(-STRONGEST, STRONGEST, (1,), dtype=np.float32)
+        self._g = g
+
+    def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Anywhere."""
+        high = np.array([np.pi, 1.0])
+        return rng.uniform(-high, high, size=(count, 2))
+
+    def observe(self, state: np.ndarray) -> np.ndarray:
+        """Cosine and sine of the angle, and its rate."""
+        seen = np.empty((state.shape[1], 3), dtype=np.float32)
+        np.cos(state[0], out=seen[:, 0], casting="same_kind")
+        np.sin(state[0], out=seen[:, 1], casting="same_kind")
+        seen[:, 2] = state[1]
+        return seen
+
+    def step(
+        self, state: np.ndarray, actions: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Semi-implicit Euler; the cost is taken at the state before."""
+        angle, rate = state
+        # Torques stay of the actions' own precision, as in the single environment.
+        torque = np.clip(actions, -STRONGEST, STRONGEST)[:, 0]
+        off = ((angle + np.pi) % (2 * np.pi)) - np.pi
+        costs = off**2 + 0.1 * rate**2 + 0.001 * torque**2
+        pull = 3 * self._g / (2 * LENGTH) * np.sin(angle) + 3.0 / (MASS * LENGTH**2) * torque
+        after = np.empty_like(state)
+        after[1] = np.clip(rate + pull * SECONDS, -FASTEST, FASTEST)
+        after[0] = angle + after[1] * SECONDS
+        return after, -costs, np.zeros(len(costs), dtype=bool)

@@ -1,0 +1,179 @@
+"""A vector environment whose copies are the columns of one array."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from gymnasium.utils import seeding
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from jaxtyping import Bool, Float, Shaped
+
+from rlhf_core.environments.fixed_horizon import HorizonForm
+from rlhf_core.errors import ConfigurationError
+
+
+class Dynamics(ABC):
+    """How the states of many copies of an environment move. States are columns: (D, count)."""
+
+    observation_space: spaces.Box
+    action_space: spaces.Space[Any]
+
+    @abstractmethod
+    def draw(self, rng: np.random.Generator, count: int) -> Float[np.ndarray, "count D"]:
+        """First states, one a row, drawn in the order in which single environments would."""
+
+    @abstractmethod
+    def observe(self, state: Float[np.ndarray, "D count"]) -> Float[np.ndarray, "count obs"]:
+        """What is seen of the states."""
+
+    @abstractmethod
+    def step(
+        self, state: Float[np.ndarray, "D count"], actions: Shaped[np.ndarray, "count *act"]
+    ) -> tuple[
+        Float[np.ndarray, "D count"], Float[np.ndarray, " count"], Bool[np.ndarray, " count"]
+    ]:
+        """Next states, rewards, and whether the environment ends there."""
+
+
+class BatchedEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
+    """Copies of one environment, stepped as arrays; a copy resets in the step in which it ends.
+
+    Given a list of seeds, copy i does exactly what a single environment reset with seed i does,
+    later episodes included. Given one seed or none, all copies draw from one generator, which is
+    faster with thousands of copies. `info["final_obs"]` holds a row for every copy; the rows of
+    `info["_final_obs"]` are last observations of episodes.
+
+    ==================  ======================================================================
+    observation         the environment's; with an absorbing horizon one number more, 1 after
+                        the end; with an evolving one the box is unbounded
+    action              the environment's; ignored in an absorbing state
+    reward              the environment's; 0 where a fixed horizon keeps an ended episode going
+    end                 the environment's, or truncated after `max_episode_steps`, or (never
+                        terminated) after `fixed_horizon` steps
+    ==================  ======================================================================
+    """
+
+    def __init__(
+        self,
+        dynamics: Dynamics,
+        num_envs: int,
+        max_episode_steps: int | None,
+        fixed_horizon: int | None = None,
+        horizon_form: HorizonForm = "absorbing",
+        observation_bound: float | None = None,
+    ) -> None:
+        """Copies of an environment.
+
+        Args:
+            dynamics: how states move.
+            num_envs: copies.
+            max_episode_steps: steps after which an episode is cut off.
+            fixed_horizon: let every episode last this many steps.
+            horizon_form: what comes after an early end, as in `fixed_horizon.py`.
+            observation_bound: clip observations to [-bound, bound], in their own units.
+        """
+        if num_envs < 1:
+            raise ConfigurationError(f"num_envs: expected at least 1, actual: {num_envs}")
+        self.num_envs = num_envs
+        self.metadata = {**self.metadata, "autoreset_mode": AutoresetMode.SAME_STEP}
+        self._dynamics = dynamics
+        self._bound = observation_bound
+        self._absorbing = fixed_horizon is not None and horizon_form == "absorbing"
+        self._evolving = fixed_horizon is not None and horizon_form == "evolving"
+        self._limit = fixed_horizon or max_episode_steps or np.iinfo(np.int64).max
+        self.single_observation_space = self._shown_space()
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.single_action_space = dynamics.action_space
+        self.action_space = batch_space(dynamics.action_space, num_envs)
+        self._generators: list[np.random.Generator] | None = None
+        self._state = np.empty(0)
+        self._steps = np.zeros(num_envs, dtype=np.int64)
+        self._ended = np.zeros(num_envs, dtype=bool)
+
+    def _shown_space(self) -> spaces.Box:
+        box = self._dynamics.observation_space
+        low, high = box.low, box.high
+        if self._evolving:
+            low, high = np.full_like(low, -np.inf), np.full_like(high, np.inf)
+        if self._bound is not None:
+            low, high = (np.clip(side, -self._bound, self._bound) for side in (low, high))
+        if self._absorbing:
+            low, high = np.append(low, np.float32(0)), np.append(high, np.float32(1))
+        return spaces.Box(low, high, dtype=np.float32)
+
+    @property
+    def state(self) -> np.ndarray:
+        """States of all copies (count, D), for those who know the dynamics."""
+        return self._state.T.copy()
+
+    def reset(
+        self,
+        *,
+        seed: int | list[int] | None = None,  # type: ignore[override]
+        options: dict[str, Any] | None = None,
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Start all copies afresh. With `options={"state": (count, D)}` they start there."""
+        if isinstance(seed, (list, tuple)):
+            if len(seed) != self.num_envs:
+                raise ValueError(f"seed: expected {self.num_envs} seeds, actual: {len(seed)}")
+            self._generators = [seeding.np_random(one)[0] for one in seed]
+        elif seed is not None:
+            super().reset(seed=seed)
+            self._generators = None
+        self._state = self._drawn(np.arange(self.num_envs))
+        if options and "state" in options:
+            given = np.asarray(options["state"], dtype=self._state.dtype)
+            if given.T.shape != self._state.shape:
+                raise ValueError(
+                    f"options['state']: expected shape {self._state.T.shape}, actual: {given.shape}"
+                )
+            self._state = given.T.copy()
+        self._steps[:] = 0
+        self._ended[:] = False
+        return self._observe(self._state, self._ended), {}
+
+    def step(
+        self, actions: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """One step of every copy."""
+        state, rewards, terminated = self._dynamics.step(self._state, np.asarray(actions))
+        self._steps += 1
+        if self._absorbing:
+            state = np.where(self._ended, self._state, state)
+            rewards = np.where(self._ended, 0.0, rewards)
+            self._ended |= terminated
+        if self._evolving:
+            rewards = np.where(terminated, 0.0, rewards)
+        if self._absorbing or self._evolving:
+            terminated = np.zeros(self.num_envs, dtype=bool)
+        truncated = self._steps >= self._limit
+        self._state = state
+        seen = self._observe(state, self._ended)
+        done = terminated | truncated
+        if not done.any():
+            return seen, rewards, terminated, truncated, {}
+        which = np.flatnonzero(done)
+        final = seen.copy()
+        state[:, which] = self._drawn(which)
+        self._steps[which] = 0
+        self._ended[which] = False
+        seen[which] = self._observe(state[:, which], self._ended[which])
+        info = {"final_obs": final, "_final_obs": done}
+        return seen, rewards, terminated, truncated, info
+
+    def _drawn(self, copies: np.ndarray) -> np.ndarray:
+        """First states (D, copies)."""
+        if self._generators is None:
+            return self._dynamics.draw(self.np_random, len(copies)).T.copy()
+        rows = [self._dynamics.draw(self._generators[copy], 1) for copy in copies]
+        return np.concatenate(rows).T.copy()
+
+    def _observe(self, state: np.ndarray, ended: np.ndarray) -> np.ndarray:
+        seen = self._dynamics.observe(state)
+        if self._bound is not None:
+            seen = np.clip(seen, -self._bound, self._bound)
+        if self._absorbing:
+            seen = np.concatenate([seen, ended[:, None].astype(np.float32)], axis=1)
+        return seen
