@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Protocol
 
 import numpy as np
 
@@ -41,6 +41,28 @@ class Optimised:
     metrics: Metrics
 
 
+class Checkpoints(Protocol):
+    """Where a long optimisation writes down how far it has come."""
+
+    def load(self) -> Value | None:
+        """What was saved last, or None."""
+        ...
+
+    def save(self, value: Value) -> None:
+        """Remember this; it replaces what was saved before."""
+        ...
+
+
+class NoCheckpoints:
+    """An optimisation that is not interrupted, or starts again if it is."""
+
+    def load(self) -> None:
+        """Nothing."""
+
+    def save(self, value: Value) -> None:
+        """Forget it."""
+
+
 class Optimiser(Plugin):
     """Improves a policy on a reward."""
 
@@ -48,7 +70,7 @@ class Optimiser(Plugin):
 
     @abstractmethod
     def rollout_steps(self, environment: Environment) -> int:
-        """Environment steps of one rollout; `optimise` takes whole rollouts.
+        """Environment steps of one rollout, at the most; `optimise` takes whole rollouts.
 
         Raises:
             ValueError: the optimiser's own fields do not fit such a rollout.
@@ -68,6 +90,7 @@ class Optimiser(Plugin):
         total_steps: int,
         seed: int,
         report: Report = lambda steps: None,
+        checkpoints: Checkpoints = NoCheckpoints(),  # noqa: B008 - it keeps nothing
     ) -> Optimised:
         """Go on from a policy for a number of environment steps.
 
@@ -77,10 +100,13 @@ class Optimiser(Plugin):
             state: the policy so far.
             environment: what to act in.
             reward: what to maximise.
-            steps: environment steps to take, a multiple of `rollout_steps`.
+            steps: environment steps to take, a multiple of `rollout_steps`; fewer are taken
+                where rollouts turn out shorter and another one might be too long.
             total_steps: the whole run's, for schedules that decay.
             seed: of the environments, the actions and the minibatches.
             report: progress.
+            checkpoints: where a long call writes down how far it has come; called again with the
+                same arguments after an interruption it goes on from there.
         """
 
     @abstractmethod

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium import spaces as gym_spaces
-from stable_baselines3 import PPO
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.policies import ActorCriticPolicy
 
 from rlhf_core.environments.factory import Environment, Spaces
 from rlhf_core.environments.spaces import flat, flattened
+from rlhf_core.fused import FusedPPO
 from rlhf_core.optimisers import Optimised, PolicyState, Report
 from rlhf_core.optimisers._normalised import Normalised
 from rlhf_core.optimisers._relabelled import RecordingVecEnv, Relabel
@@ -107,7 +107,7 @@ def learn(
     """Train for `steps` environment steps. Draws from the global generators: see `isolated`."""
     vector = RecordingVecEnv(environment, rng)
     shape = network.arguments(environment.spaces())
-    model = PPO("MlpPolicy", vector, policy_kwargs=shape, device="cpu", **arguments)
+    model = FusedPPO("MlpPolicy", vector, policy_kwargs=shape, device="cpu", **arguments)
     # Stable-Baselines3's own choice of logger leaves an empty folder behind at every call.
     model.set_logger(Logger(folder=None, output_formats=[]))
     restore(model.policy, state)

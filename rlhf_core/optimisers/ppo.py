@@ -6,7 +6,14 @@ import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from rlhf_core.environments.factory import Environment, Spaces
-from rlhf_core.optimisers import Optimised, Optimiser, PolicyState, Report
+from rlhf_core.optimisers import (
+    Checkpoints,
+    NoCheckpoints,
+    Optimised,
+    Optimiser,
+    PolicyState,
+    Report,
+)
 from rlhf_core.rewards import Reward
 from rlhf_core.rollouts import Act
 
@@ -90,6 +97,7 @@ class PPO(Optimiser):
         total_steps: int,
         seed: int,
         report: Report = lambda steps: None,
+        checkpoints: Checkpoints = NoCheckpoints(),  # noqa: B008 - it keeps nothing
     ) -> Optimised:
         """Whole rollouts until `steps` are taken, then the policy and what it did."""
         from rlhf_core.optimisers import _stable_baselines as sb3

@@ -111,7 +111,7 @@ class BatchedEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     def reset(
         self,
         *,
-        seed: int | list[int] | None = None,  # type: ignore[override]
+        seed: int | list[int] | None = None,
         options: dict[str, Any] | None = None,
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Start all copies afresh. With `options={"state": (count, D)}` they start there."""

@@ -1,0 +1,65 @@
+"""Observations brought to mean 0 and deviation 1 by all that a search has seen."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+WIDEST = 10.0
+"""Standard deviations at which an input is cut off."""
+
+
+@dataclass(frozen=True)
+class Normaliser:
+    """z = clip((x - mean) / deviation, -10, 10), unchanged before anything was seen."""
+
+    mean: Float[np.ndarray, " F"]
+    square: Float[np.ndarray, " F"]
+    """Sum of squared distances from the mean."""
+    seen: float = 0.0
+
+    @staticmethod
+    def fresh(features: int) -> "Normaliser":
+        """Nothing seen yet."""
+        return Normaliser(np.zeros(features), np.zeros(features))
+
+    def observed(self, features: Float[np.ndarray, "B F"]) -> "Normaliser":
+        """With a batch taken in (Chan et al. 1983, doi:10.2307/2683386)."""
+        count, batch = len(features), features.astype(np.float64)
+        total, mean = self.seen + count, batch.mean(axis=0)
+        shift = mean - self.mean
+        square = np.square(batch - mean).sum(axis=0)
+        return Normaliser(
+            self.mean + shift * count / total,
+            self.square + square + np.square(shift) * self.seen * count / total,
+            total,
+        )
+
+    def __call__(self, features: Float[np.ndarray, "B F"]) -> Float[np.ndarray, "B F"]:
+        """Normalised features; a number that never varied is only shifted."""
+        if not self.seen:
+            return features
+        mean, scale = self._scale
+        normal: np.ndarray = np.clip((features - mean) * scale, -WIDEST, WIDEST)
+        return normal
+
+    @property
+    def _scale(self) -> tuple[np.ndarray, np.ndarray]:
+        deviation = np.sqrt(self.square / self.seen)
+        scale = 1 / np.where(deviation < 1e-3, 1.0, deviation)
+        return self.mean.astype(np.float32), scale.astype(np.float32)
+
+    def memory(self) -> dict[str, np.ndarray]:
+        """As arrays, for the store."""
+        return {
+            "observation_mean": self.mean,
+            "observation_square": self.square,
+            "observation_count": np.array(self.seen),
+        }
+
+    @staticmethod
+    def restored(memory: Mapping[str, np.ndarray]) -> "Normaliser":
+        """From the arrays again."""
+        names = ("observation_mean", "observation_square")
+        return Normaliser(*(memory[name] for name in names), float(memory["observation_count"]))
