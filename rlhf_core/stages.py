@@ -21,7 +21,7 @@ from rlhf_core.evaluation.statistics import interquartile_mean, pearson, spearma
 from rlhf_core.evidence import Answers, Choice, Request
 from rlhf_core.experiment import Experiment
 from rlhf_core.feedback import FeedbackState
-from rlhf_core.optimisers import Optimised, PolicyState, Report
+from rlhf_core.optimisers import Checkpoints, NoCheckpoints, Optimised, PolicyState, Report
 from rlhf_core.rewards import EnvironmentReward, RewardFunction
 from rlhf_core.rollouts import collect as record
 from rlhf_core.rollouts import finished_returns
@@ -162,6 +162,7 @@ def optimise(
     policy: PolicyState,
     feedback: FeedbackState,
     report: Report = lambda steps: None,
+    checkpoints: Checkpoints = NoCheckpoints(),  # noqa: B008 - it keeps nothing
 ) -> Optimised:
     """The policy after this round's share of environment steps."""
     rng = seeding.generator(experiment.seed, round, "optimise")
@@ -173,6 +174,7 @@ def optimise(
         experiment.first_steps + experiment.total_steps,
         seeding.integer(rng),
         report,
+        checkpoints,
     )
 
 

@@ -73,6 +73,27 @@ class Store:
             raise StoreError(f"{path} is damaged; delete it and resume the run") from error
         return outcome
 
+    def keep(self, key: str, value: Value) -> None:
+        """Keep the newest state of something unfinished; it replaces the one before."""
+        self._write(self._kept_path(key), pack(value))
+
+    def kept(self, key: str) -> Value | None:
+        """What `keep` wrote last under the key, or None."""
+        path = self._kept_path(key)
+        return unpack(self._read(path), Value) if self._exists(path) else None
+
+    def forget(self, key: str) -> None:
+        """Delete what `keep` wrote, when it is finished."""
+        path = self._kept_path(key)
+        if self._exists(path):
+            try:
+                self._files.rm_file(path)
+            except OSError as error:
+                raise StoreError(f"store {self.root} cannot be written: {error}") from error
+
+    def _kept_path(self, key: str) -> str:
+        return f"{self._base}/unfinished/{key}.safetensors"
+
     def _object_path(self, ref: Ref) -> str:
         return f"{self._base}/objects/{ref[:2]}/{ref}.safetensors"
 

@@ -21,6 +21,7 @@ def optimise(work: Work, policy: Ref, feedback: Ref) -> tuple[dict[str, Ref], Me
         before,
         state,
         report=lambda steps: progress.tell(progress.Steps(steps)),
+        checkpoints=work.checkpoints,
     )
     metrics = {**after.metrics, "policy/steps": float(after.state.steps)}
     return work.save(metrics, policy=after.state, rollouts=after.rollouts, rewards=after.rewards)

@@ -81,7 +81,7 @@ def publish(
     Returns:
         Why fewer labels were asked for than the budget allows; None where they were not.
     """
-    home, work = Home(run.home), Work(run, len(history))
+    home, work = Home(run.home), Work(run, len(history), f"{run.run_id}/publish")
     progress.tell(progress.Stage("publish", len(history) - 1))
     feedback = work.load(last["feedback"], FeedbackState)
     policy = work.load(last["policy"], PolicyState)

@@ -22,6 +22,9 @@ from tasks.home import Home
 
 Result = TypeVar("Result")
 
+CHECKPOINT_SECONDS = 5.0
+"""Work that an interruption may cost, in seconds."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -55,13 +58,43 @@ def merged(outcomes: Sequence[Outcome]) -> dict[str, float]:
     return reduce(stages.both, (outcome.metrics for outcome in outcomes), dict[str, float]())
 
 
+class Unfinished:
+    """Where a long stage writes down how far it has come, every few seconds."""
+
+    def __init__(self, store: Store, key: str) -> None:
+        self._store, self._key = store, key
+        self._saved = time.monotonic()
+
+    def load(self) -> Value | None:
+        """What was saved before an interruption, or None."""
+        return self._store.kept(self._key)
+
+    def save(self, value: Value) -> None:
+        """Write it down, unless that was done a moment ago."""
+        if time.monotonic() - self._saved >= CHECKPOINT_SECONDS:
+            self._store.keep(self._key, value)
+            self._saved = time.monotonic()
+
+    def done(self) -> None:
+        """The stage is finished, and what it gave is kept elsewhere."""
+        self._store.forget(self._key)
+
+
 class Work:
     """The desk on which one stage of one round is done: loads, times, saves."""
 
-    def __init__(self, run: Run, round: int) -> None:
+    def __init__(self, run: Run, round: int, key: str) -> None:
+        """A desk.
+
+        Args:
+            run: what is worked on.
+            round: the round that the work belongs to.
+            key: names the work, for what it leaves unfinished.
+        """
         self.run = run
         self.round = round
         self.store = run.store
+        self.checkpoints = Unfinished(self.store, key)
         self.seconds = 0.0
 
     def load(self, ref: Ref, expected: type[ValueType]) -> ValueType:
@@ -105,8 +138,8 @@ def stage(body: Body) -> Callable[..., Outcome]:
     name = body.__name__
 
     def once(run: Run, round: int, **refs: Ref | bool) -> Outcome:
-        work = Work(run, round)
         key = _key(run, name, round, refs)
+        work = Work(run, round, key)
         known = work.store.recall(key)
         if known is not None:
             return Outcome(**known)
@@ -116,6 +149,7 @@ def stage(body: Body) -> Callable[..., Outcome]:
         metrics = {**metrics, f"time/{name}": work.seconds}
         outcome = Outcome(saved, metrics, time.time_ns() // 1_000_000)
         work.store.remember(key, asdict(outcome))
+        work.checkpoints.done()
         return outcome
 
     once.__doc__, once.__module__ = body.__doc__, body.__module__

@@ -100,9 +100,9 @@ class FusedPPO(PPO):
             # Names that callbacks know from the base class.
             values = torch.from_numpy(estimated[:, None])
             log_probs = torch.from_numpy(log_probability)
-            clipped_actions = actions[:, 0] if isinstance(acting, spaces.Discrete) else actions
+            clipped_actions = actions.reshape(-1, *(acting.shape or ()))
             if isinstance(acting, spaces.Box):
-                clipped_actions = np.clip(actions, acting.low, acting.high)
+                clipped_actions = np.clip(clipped_actions, acting.low, acting.high)
             new_obs, rewards, dones, infos = env.step(clipped_actions)
             self.num_timesteps += env.num_envs
             callback.update_locals(locals())

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Protocol
+from typing import Annotated, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -41,6 +41,7 @@ class Optimised:
     metrics: Metrics
 
 
+@runtime_checkable
 class Checkpoints(Protocol):
     """Where a long optimisation writes down how far it has come."""
 

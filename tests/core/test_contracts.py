@@ -353,7 +353,8 @@ def test_an_optimiser_takes_the_steps_it_is_given_and_the_same_again(optimiser: 
         optimiser.optimise(start, environment, EnvironmentReward(), steps, steps, 1)
         for _ in range(2)
     )
-    assert first.state.steps == first.rollouts.steps == steps
+    # Episodes may end early; a generation is then shorter than it might have been.
+    assert 0 < first.state.steps == first.rollouts.steps <= steps
     assert pack(first.state) == pack(again.state)
     assert first.metrics == again.metrics
     assert all(np.isfinite(value) for value in first.metrics.values())

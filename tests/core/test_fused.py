@@ -23,6 +23,7 @@ ACTIONS: dict[str, spaces.Space[Any]] = {
     "discrete": spaces.Discrete(4),
     "multi": spaces.MultiDiscrete([2, 3, 4]),
     "box": spaces.Box(-1, 1, (3,)),
+    "matrix": spaces.Box(-1, 1, (2, 2)),
 }
 RULES: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -36,7 +37,7 @@ RULES: dict[str, dict[str, Any]] = {
     "one_layer": {"policy_kwargs": {"net_arch": [48]}},
     "uneven": {"policy_kwargs": {"net_arch": {"pi": [32, 16, 8], "vf": [64, 24, 40]}}},
     "normalised": {"policy_kwargs": {"features_extractor_class": Normalised}},
-    "adam": {"policy_kwargs": {"optimizer_kwargs": {"betas": (0.8, 0.99), "eps": 1e-7}}},
+    "adam": {"policy_kwargs": {"optimizer_kwargs": {"betas": (0.8, 0.99), "eps": 1e-6}}},
 }
 UNCOVERED: dict[str, dict[str, Any]] = {
     "no_layer": {"policy_kwargs": {"net_arch": []}},

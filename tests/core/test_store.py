@@ -21,6 +21,7 @@ from rlhf_core.errors import StoreError
 from rlhf_core.evidence import Choice, Preferences, Queries, Request, Workers, answers
 from rlhf_core.feedback import FeedbackState
 from rlhf_core.optimisers import PolicyState
+from rlhf_core.optimisers._evolution import Evolved
 from rlhf_core.rewards.model import EnsembleState
 from rlhf_core.store import Store, pack, unpack
 from rlhf_core.types import Evaluation, Rollouts, Segments, TrueRewards, Truth, Value
@@ -87,6 +88,7 @@ VALUES: list[Value] = [
     ),
     PolicyState({"a.weight": np.eye(2)}, {"a.weight/step": np.array(3.0)}, steps=7),
     PolicyState({}, {}),
+    Evolved(PolicyState({}, {}), 3, 40, fitness=np.ones(4)),
 ]
 
 
