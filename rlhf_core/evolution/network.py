@@ -36,7 +36,7 @@ class PolicyNetwork:
         return sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(self.widths))
 
     def initial(self, rng: np.random.Generator) -> Float[np.ndarray, " D"]:
-        """Hidden layers at random, N(0, 1 / fan in); the last layer 0, so that nothing is preferred."""
+        """Hidden layers from N(0, 1 / fan in); the last one 0, so that nothing is preferred."""
         parts = []
         last = len(self.hidden)
         for layer, (fan_in, fan_out) in enumerate(pairwise(self.widths)):

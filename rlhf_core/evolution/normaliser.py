@@ -61,5 +61,8 @@ class Normaliser:
     @staticmethod
     def restored(memory: Mapping[str, np.ndarray]) -> "Normaliser":
         """From the arrays again."""
-        names = ("observation_mean", "observation_square")
-        return Normaliser(*(memory[name] for name in names), float(memory["observation_count"]))
+        return Normaliser(
+            memory["observation_mean"],
+            memory["observation_square"],
+            float(memory["observation_count"]),
+        )

@@ -1,6 +1,7 @@
 """A generation: all members play at once, each in its own copies of the environment."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from gymnasium.vector import VectorEnv
@@ -10,7 +11,7 @@ from rlhf_core.evolution.network import PolicyNetwork
 from rlhf_core.evolution.normaliser import Normaliser
 from rlhf_core.rewards import EnvironmentReward, Reward
 from rlhf_core.rollouts import Record, Recorder
-from rlhf_core.types import RolloutRewards, Rollouts, Trajectory, TrueRewards
+from rlhf_core.types import Trajectory, TrueRewards
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Generation:
 
 
 def play(
-    environment: VectorEnv,
+    environment: VectorEnv[Any, Any, Any],
     network: PolicyNetwork,
     normaliser: Normaliser,
     population: Float[np.ndarray, "P D"],
@@ -92,7 +93,7 @@ def play(
     recorder = Recorder(environment)
     recorder.reset(seeds * members)
     running = np.ones(members * episodes, dtype=bool)
-    counted = []
+    counted: list[np.ndarray] = []
     while running.any() and len(counted) < horizon:
         features = normaliser(network.features(recorder.observation))
         outputs = network.outputs(layers, features.reshape(members, episodes, -1))

@@ -1,7 +1,7 @@
 """Covariance matrix adaptation, through pycma."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -41,7 +41,7 @@ class _Adaptation(Search):
     def __init__(self, settings: CMAES, mean: np.ndarray, memory: Mapping[str, np.ndarray]) -> None:
         from cma import CMAEvolutionStrategy
 
-        self._noise: Any = None
+        self._noise = np.random.default_rng(0)
         options = {
             "popsize": settings.population,
             "verbose": -9,
@@ -51,7 +51,7 @@ class _Adaptation(Search):
         }
         self._es = CMAEvolutionStrategy(np.array(mean), settings.deviation, options)
         self._members: list[np.ndarray] = []
-        if memory:
+        if memory and memory["countiter"] > 0:
             self._restore(memory)
         self.mean = np.array(self._es.mean)
 
