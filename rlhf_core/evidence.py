@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from rlhf_core.demonstrations import Demonstrations
 from rlhf_core.types import Segments, Value, expect, expect_shape
 
 EXPERT = -1
@@ -69,11 +70,13 @@ class Request(Value):
     """One clip each: its position, and the step after which it is rated (`WHOLE`: the clip)."""
     audit: Bool[np.ndarray, " S"] | None = None
     """Segments that were drawn at random, whatever the selector would have liked to know."""
+    demonstrations: int = 0
+    """Whole episodes to be shown."""
 
     @property
     def labels(self) -> int:
-        """What the questions count as: one a pair, one a named place, one a rating."""
-        return len(self.queries) + self.ranked + self.rated()
+        """What the questions count as: one a pair, a named place, a rating, a demonstration."""
+        return len(self.queries) + self.ranked + self.rated() + self.demonstrations
 
     @property
     def ranked(self) -> int:
@@ -90,7 +93,7 @@ class Request(Value):
     def questions(self) -> int:
         """How many questions there are."""
         ranked = 0 if self.rankings is None else len(self.rankings)
-        return len(self.queries) + ranked + self.rated()
+        return len(self.queries) + ranked + self.rated() + self.demonstrations
 
     def _check(self) -> None:
         expect(self.queries.items.shape[1] == 2, self, "pairs (N, 2)", self.queries.items.shape)
@@ -238,8 +241,10 @@ class Answers(Value):
     rankings: Rankings
     ratings: Ratings
     segments: Segments | None = None
-    """Clips that annotators brought of themselves (demonstrations). Positions in `rankings` and
-    `ratings` run on into them after the last one of `Request.segments`."""
+    """Clips that annotators brought of themselves. Positions in `rankings` and `ratings` run on
+    into them after the last one of `Request.segments`."""
+    demonstrations: Demonstrations | None = None
+    """Whole episodes that were asked for."""
 
     @property
     def forms(self) -> Sequence[Annotations | Rankings | Ratings]:
@@ -257,12 +262,14 @@ class Answers(Value):
             len(np.unique(said))
             + int(self.rankings.places[first].sum())
             + len(np.unique(rated, axis=0))
+            + (0 if self.demonstrations is None else len(self.demonstrations))
         )
 
     @property
     def cost(self) -> float:
-        """Price of all judgements together."""
-        return float(sum(form.cost.sum() for form in self.forms))
+        """Price of all judgements and demonstrations together."""
+        given = (*self.forms, *([self.demonstrations] if self.demonstrations else []))
+        return float(sum(form.cost.sum() for form in given))
 
 
 def answers(
@@ -270,6 +277,7 @@ def answers(
     rankings: Rankings | None = None,
     ratings: Ratings | None = None,
     segments: Segments | None = None,
+    demonstrations: Demonstrations | None = None,
 ) -> Answers:
     """Answers with nothing in the forms that are not given."""
     return Answers(
@@ -277,6 +285,7 @@ def answers(
         no_rankings() if rankings is None else rankings,
         no_ratings() if ratings is None else ratings,
         segments,
+        demonstrations,
     )
 
 

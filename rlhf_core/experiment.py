@@ -136,7 +136,8 @@ class Experiment(Config):
                 f"budget.until_stable.rounds: expected fewer than the {self.budget.rounds} rounds "
                 f"of the run, actual: {stable.rounds}"
             )
-        self.annotator.check_fit(self.environment)
+        self.annotator.check_fit(self.environment, self.feedback.demonstrations_wanted() > 0)
+        self.feedback.check_optimiser(self.optimiser)
         steps = [self.steps_of(round - 1) if round else self.first_steps for round in rounds]
         self.feedback.check_fit([self.labels_of(round) for round in rounds], steps, horizon)
 
@@ -179,7 +180,7 @@ class Experiment(Config):
         due = max(0, min(due, left))
         if self.budget.money is not None:
             price = self.annotator.label_price()
-            spent = state.evidence.cost if state.evidence is not None else 0.0
+            spent = state.cost
             if price > 0:
                 # Spread as the labels are, or the first round would spend it all.
                 share = self._planned(round + 1) / max(self.budget.labels, 1)
@@ -194,12 +195,13 @@ class Experiment(Config):
         left = budget.labels - state.asked
         if left <= 0 or not question:
             return None
-        price = self.annotator.label_price()
-        spent = state.evidence.cost if state.evidence is not None else 0.0
+        price, spent = self.annotator.label_price(), state.cost
         purse = inf if budget.money is None else budget.money - spent + 1e-9
         # Rounds without a question leave no trace.
         held_back = len(state.trace) < rounds and purse >= price * question
-        if rounds < budget.rounds:
+        if 0 < self.feedback.demonstrations_wanted() <= state.asked:
+            cause = "all demonstrations were shown (feedback.demonstrations)"
+        elif rounds < budget.rounds:
             cause = "the guard stopped the run (guard.reaction)"
         elif self._is_stable(state) and (held_back or purse >= price * left):
             cause = "the reward is stable (budget.until_stable)"

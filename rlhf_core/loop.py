@@ -79,6 +79,7 @@ def advance(experiment: Experiment, progress: Progress) -> Progress:
             policy=optimised.state,
             rollouts=optimised.rollouts,
             rewards=optimised.rewards,
+            feedback=experiment.feedback.observed(progress.feedback, optimised.reward),
         )
     evaluation, evaluated = stages.evaluate(experiment, index, progress.policy)
     _, compared = stages.compare_rewards(

@@ -67,6 +67,14 @@ class Recorder:
         self.steps += len(done)
         return done
 
+    def cut(self, copies: np.ndarray) -> None:
+        """End the episodes of some copies (a mask) after the last step, as a time limit does."""
+        truncated = self._rows[-1][4]
+        truncated |= copies
+        started, _ = self.environment.reset(options={"reset_mask": copies})
+        kept = copies.reshape(-1, *[1] * (started.ndim - 1))
+        self.observation = np.where(kept, started, self.observation)
+
     def take(self) -> Record:
         """The record since the last call, and forget it."""
         record = Record(*(np.stack(column) for column in zip(*self._rows, strict=True)))

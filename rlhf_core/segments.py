@@ -68,3 +68,18 @@ def true_rewards(rewards: RolloutRewards, segments: Segments) -> TrueRewards:
     last = lengths[segments.origin[:, :1]] - 1
     values = np.concatenate([r.values for r in paid])[first + np.minimum(step, last)]
     return TrueRewards(np.where(segments.mask, values, 0.0))
+
+
+def transitions(segments: Segments) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """All steps of all segments as a flat batch: observation, action, next, terminated."""
+    observations = segments.observations
+
+    def flat(array: np.ndarray) -> np.ndarray:
+        return array.reshape(-1, *array.shape[2:])
+
+    return (
+        flat(observations[:, :-1]),
+        flat(segments.actions),
+        flat(observations[:, 1:]),
+        flat(segments.terminated),
+    )

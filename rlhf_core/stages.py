@@ -12,6 +12,7 @@ import numpy as np
 
 from rlhf_core import seeding
 from rlhf_core.annotators import AnnotatorState
+from rlhf_core.demonstrations import Transitions
 from rlhf_core.environments.factory import episode_seeds
 from rlhf_core.environments.spaces import encode
 from rlhf_core.evaluation.agreement import agreement
@@ -22,10 +23,10 @@ from rlhf_core.evidence import Answers, Choice, Request
 from rlhf_core.experiment import Experiment
 from rlhf_core.feedback import FeedbackState
 from rlhf_core.optimisers import Checkpoints, NoCheckpoints, Optimised, PolicyState, Report
-from rlhf_core.rewards import EnvironmentReward, RewardFunction
+from rlhf_core.rewards import EnvironmentReward, ObservingReward, Reward, RewardFunction
 from rlhf_core.rollouts import collect as record
 from rlhf_core.rollouts import finished_returns
-from rlhf_core.segments import sample_segments, true_rewards
+from rlhf_core.segments import sample_segments, transitions, true_rewards
 from rlhf_core.types import Evaluation, Metrics, RolloutRewards, Rollouts, Segments, Truth
 
 DIAGNOSTIC_STEPS = 2048
@@ -73,7 +74,10 @@ def collect(experiment: Experiment, policy: PolicyState) -> tuple[Rollouts, Roll
 def prepare(experiment: Experiment) -> AnnotatorState:
     """The annotators before the first question."""
     rng = seeding.generator(experiment.seed, 0, "prepare")
-    return experiment.annotator.prepare(experiment.environment, experiment.optimiser, rng)
+    wanted = experiment.feedback.demonstrations_wanted()
+    return experiment.annotator.prepare(
+        experiment.environment, experiment.optimiser, min(wanted, experiment.budget.labels), rng
+    )
 
 
 def ask(
@@ -165,17 +169,49 @@ def optimise(
     checkpoints: Checkpoints = NoCheckpoints(),  # noqa: B008 - it keeps nothing
 ) -> Optimised:
     """The policy after this round's share of environment steps."""
+    spaces, optimiser = experiment.environment.spaces(), experiment.optimiser
+    reward = experiment.feedback.reward(feedback, spaces)
+    cloning = experiment.feedback.cloning(feedback, round)
+    if cloning is not None:
+        rng = seeding.generator(experiment.seed, round, "clone")
+        policy = optimiser.clone(policy, spaces, cloning, seeding.integer(rng))
+        if cloning.only:
+            return _played(experiment, round, policy, reward, report)
     rng = seeding.generator(experiment.seed, round, "optimise")
-    return experiment.optimiser.optimise(
+    optimised = optimiser.optimise(
         policy,
         experiment.environment,
-        experiment.feedback.reward(feedback, experiment.environment.spaces()),
+        reward,
         experiment.steps_of(round),
         experiment.first_steps + experiment.total_steps,
         seeding.integer(rng),
         report,
         checkpoints,
     )
+    if isinstance(optimised.reward, ObservingReward):
+        steps = sample_segments(optimised.rollouts, DIAGNOSTIC_STEPS, 1, rng)
+        told = optimised.reward.metrics(Transitions(*transitions(steps)))
+        optimised = replace(optimised, metrics={**optimised.metrics, **told})
+    return optimised
+
+
+def _played(
+    experiment: Experiment, round: int, policy: PolicyState, reward: Reward, report: Report
+) -> Optimised:
+    """A policy that is not optimised, and what it does in this round's environment steps."""
+    rng = seeding.generator(experiment.seed, round, "play")
+    environment, count = experiment.environment.make_vector(), experiment.environment.count
+    act = experiment.optimiser.act(
+        policy, experiment.environment.spaces(), False, seeding.integer(rng)
+    )
+    steps = experiment.steps_of(round) // count
+    try:
+        rollouts, rewards = record(environment, act, steps, episode_seeds(rng, count))
+    finally:
+        environment.close()
+    report(rollouts.steps)
+    after = replace(policy, steps=policy.steps + rollouts.steps)
+    return Optimised(after, rollouts, rewards, {}, reward)
 
 
 def evaluate(experiment: Experiment, round: int, policy: PolicyState) -> tuple[Evaluation, Metrics]:

@@ -24,7 +24,14 @@ def optimise(work: Work, policy: Ref, feedback: Ref) -> tuple[dict[str, Ref], Me
         checkpoints=work.checkpoints,
     )
     metrics = {**after.metrics, "policy/steps": float(after.state.steps)}
-    return work.save(metrics, policy=after.state, rollouts=after.rollouts, rewards=after.rewards)
+    learned = work.run.experiment.feedback.observed(state, after.reward)
+    return work.save(
+        metrics,
+        policy=after.state,
+        rollouts=after.rollouts,
+        rewards=after.rewards,
+        feedback=learned,
+    )
 
 
 @stage

@@ -38,19 +38,29 @@ class Annotator(Plugin):
 
     @abstractmethod
     def prepare(
-        self, environment: Environment, optimiser: Optimiser, rng: np.random.Generator
+        self,
+        environment: Environment,
+        optimiser: Optimiser,
+        demonstrations: int,
+        rng: np.random.Generator,
     ) -> AnnotatorState:
         """The state before the first question: workers drawn, an expert trained.
 
         Args:
             environment: what the policy will act in.
             optimiser: how the run improves its policy; an expert may learn the same way.
+            demonstrations: whole episodes that will be asked for, at the most.
             rng: the source of randomness.
         """
 
     @abstractmethod
-    def check_fit(self, environment: Environment) -> None:
-        """Raise `ConfigurationError` where the annotator cannot work in this environment."""
+    def check_fit(self, environment: Environment, demonstrates: bool) -> None:
+        """Raise `ConfigurationError` where the annotator cannot work.
+
+        Args:
+            environment: what is judged.
+            demonstrates: whether whole episodes will be asked for.
+        """
 
     @abstractmethod
     def label_price(self) -> float:

@@ -2,17 +2,19 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
 
 from rlhf_core import seeding
+from rlhf_core.demonstrations import Demonstrations, demonstrations
 from rlhf_core.environments.factory import Environment, Spaces, episode_seeds
 from rlhf_core.environments.spaces import build, describe, encode
 from rlhf_core.evaluation.values import ValueFunction, fit_values
-from rlhf_core.optimisers import Optimiser, PolicyState
+from rlhf_core.optimisers import Optimiser
 from rlhf_core.rewards import EnvironmentReward
-from rlhf_core.rollouts import Act, Record, Recorder
+from rlhf_core.rollouts import Act, Record, Recorder, trajectories
 from rlhf_core.types import Segments
 
 PRACTICE_COPIES = 32
@@ -22,14 +24,50 @@ PRACTICE_STEPS = 512
 
 def train(
     environment: Environment, optimiser: Optimiser, steps: int, rng: np.random.Generator
-) -> PolicyState:
-    """The run's own optimiser on the true reward, for `steps` rounded up to whole rollouts."""
-    rollout = optimiser.rollout_steps(environment)
+) -> Act:
+    """The policy of the run's `expert` on the true reward, after `steps` in whole rollouts."""
+    expert, spaces = optimiser.expert(), environment.spaces()
+    rollout = expert.rollout_steps(environment)
     whole = -(-steps // rollout) * rollout
-    start = optimiser.initial(environment.spaces(), seeding.integer(rng))
-    return optimiser.optimise(
+    start = expert.initial(spaces, seeding.integer(rng))
+    trained = expert.optimise(
         start, environment, EnvironmentReward(), whole, whole, seeding.integer(rng)
     ).state
+    return expert.act(trained, spaces, deterministic=True)
+
+
+def demonstrate(
+    environment: Environment, act: Act, episodes: int, rng: np.random.Generator
+) -> Demonstrations:
+    """Whole episodes of a policy, each from a start of its own."""
+    record = play(environment, act, episodes, environment.horizon(), rng)
+    found = trajectories(record, policy_version=0)[0].trajectories
+    # A copy whose episode ended early has begun another one.
+    steps = np.cumsum([0, *(len(t) for t in found)])[:-1]
+    first = steps % len(record.rewards) == 0
+    return demonstrations([t for t, kept in zip(found, first, strict=True) if kept])
+
+
+def packed(shown: Demonstrations) -> dict[str, np.ndarray]:
+    """Demonstrations as arrays that a state can carry."""
+    names = Demonstrations.__dataclass_fields__
+    return {f"demonstrations/{name}": getattr(shown, name) for name in names}
+
+
+def unpacked(memory: Mapping[str, np.ndarray]) -> Demonstrations:
+    """The demonstrations again."""
+    names = Demonstrations.__dataclass_fields__
+    return Demonstrations(*(memory[f"demonstrations/{name}"] for name in names))
+
+
+def show(
+    memory: Mapping[str, np.ndarray], count: int, seconds: float, cost: float
+) -> tuple[dict[str, np.ndarray], Demonstrations]:
+    """The next episodes that were not shown yet, and what the state carries from then on."""
+    start = int(memory.get("demonstrations/shown", np.array(0)))
+    shown = unpacked(memory).episodes(start, start + count)
+    shown = replace(shown, seconds=np.full(len(shown), seconds), cost=np.full(len(shown), cost))
+    return {**memory, "demonstrations/shown": np.array(start + len(shown))}, shown
 
 
 def play(

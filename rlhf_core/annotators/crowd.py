@@ -29,6 +29,7 @@ from rlhf_core.annotators._crowd_workers import (
     standard,
 )
 from rlhf_core.environments.factory import Environment
+from rlhf_core.errors import ConfigurationError
 from rlhf_core.evidence import (
     EXPERT,
     Annotations,
@@ -137,7 +138,11 @@ class Crowd(Annotator):
         return self
 
     def prepare(
-        self, environment: Environment, optimiser: Optimiser, rng: np.random.Generator
+        self,
+        environment: Environment,
+        optimiser: Optimiser,
+        demonstrations: int,
+        rng: np.random.Generator,
     ) -> AnnotatorState:
         """Draw the workers."""
         crew = draw_crew(
@@ -150,8 +155,13 @@ class Crowd(Annotator):
         )
         return AnnotatorState(memory={**crew.memory(), "round_seconds": np.empty(0)})
 
-    def check_fit(self, environment: Environment) -> None:
-        """It always can."""
+    def check_fit(self, environment: Environment, demonstrates: bool) -> None:
+        """A crowd judges; it does not play."""
+        if demonstrates:
+            raise ConfigurationError(
+                "annotator.kind: expected one who demonstrates (expert, synthetic) for this kind "
+                "of feedback, actual: crowd"
+            )
 
     def label_price(self) -> float:
         """Every worker that may be asked, and the expert's part."""

@@ -1,6 +1,5 @@
 """Someone who shows how it is done."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -9,13 +8,13 @@ import numpy as np
 from pydantic import NonNegativeFloat, PositiveInt
 
 from rlhf_core.annotators import Annotator, AnnotatorState
+from rlhf_core.demonstrations import Demonstrations, demonstrations
 from rlhf_core.environments.factory import Environment
 from rlhf_core.errors import ConfigurationError, StoreError
 from rlhf_core.evidence import NOBODY, Answers, Rankings, Request, answers
 from rlhf_core.optimisers import Optimiser
-from rlhf_core.rollouts import trajectories
 from rlhf_core.segments import sample_segments
-from rlhf_core.types import Rollouts, Trajectory, Truth
+from rlhf_core.types import Rollouts, Truth
 
 
 class Expert(Annotator):
@@ -41,23 +40,24 @@ class Expert(Annotator):
     """Price of one demonstration."""
 
     def prepare(
-        self, environment: Environment, optimiser: Optimiser, rng: np.random.Generator
+        self,
+        environment: Environment,
+        optimiser: Optimiser,
+        demonstrations: int,
+        rng: np.random.Generator,
     ) -> AnnotatorState:
         """Train and record the expert, or read the recording."""
         from rlhf_core.annotators import _expert as expert
 
         if self.recording is not None:
-            found = self._recorded(environment)
-        else:
-            spaces = environment.spaces()
-            policy = expert.train(environment, optimiser, self.env_steps, rng)
-            act = optimiser.act(policy, spaces, deterministic=True)
-            steps = environment.horizon()
-            record = expert.play(environment, act, self.episodes, steps, rng)
-            found = trajectories(record, policy.steps)[0].trajectories
-        return AnnotatorState(memory=_packed(found))
+            return AnnotatorState(memory=expert.packed(self._recorded(environment)))
+        act = expert.train(environment, optimiser, self.env_steps, rng)
+        episodes = max(self.episodes, demonstrations)
+        return AnnotatorState(
+            memory=expert.packed(expert.demonstrate(environment, act, episodes, rng))
+        )
 
-    def check_fit(self, environment: Environment) -> None:
+    def check_fit(self, environment: Environment, demonstrates: bool) -> None:
         """Read the recording once, to see that it is there and that it fits."""
         if self.recording is not None:
             self._recorded(environment)
@@ -69,7 +69,13 @@ class Expert(Annotator):
     def answer(
         self, state: AnnotatorState, request: Request, truth: Truth, rng: np.random.Generator
     ) -> tuple[AnnotatorState, Answers]:
-        """One demonstration a question, by worker 0."""
+        """One clip of the expert's own a question, by worker 0; and whole episodes, if asked."""
+        from rlhf_core.annotators import _expert as expert
+
+        memory, whole = state.memory, None
+        if request.demonstrations:
+            memory, whole = expert.show(memory, request.demonstrations, self.seconds, self.cost)
+            state = replace(state, memory=memory, judgements=state.judgements + len(whole))
         asked = [request.queries.items]
         if request.rankings is not None:
             asked.append(request.rankings.items)
@@ -77,9 +83,9 @@ class Expert(Annotator):
             asked.append(request.ratings[:, :1])
         count = sum(len(items) for items in asked)
         if not count:
-            return state, answers()
-        demonstrations = Rollouts(_unpacked(state.memory))
-        shown = sample_segments(demonstrations, count, request.segments.steps, rng)
+            return state, answers(demonstrations=whole)
+        episodes = Rollouts(tuple(expert.unpacked(memory).trajectories()))
+        shown = sample_segments(episodes, count, request.segments.steps, rng)
         width = max(items.shape[1] for items in asked)
         worse = np.concatenate(
             [
@@ -96,9 +102,9 @@ class Expert(Annotator):
             np.full(count, float(self.cost)),
         )
         state = replace(state, judgements=state.judgements + count)
-        return state, answers(rankings=rankings, segments=shown)
+        return state, answers(rankings=rankings, segments=shown, demonstrations=whole)
 
-    def _recorded(self, environment: Environment) -> Sequence[Trajectory]:
+    def _recorded(self, environment: Environment) -> Demonstrations:
         """The recorded trajectories, once all of them fit the environment."""
         assert self.recording is not None
         spaces, found = environment.spaces(), _read(Path(self.recording)).trajectories
@@ -115,7 +121,7 @@ class Expert(Annotator):
                     f"annotator.recording: expected actions of {spaces.action}, as "
                     f"'{environment.id}' has them, actual: {odd!r}"
                 )
-        return found
+        return demonstrations(found)
 
 
 def _read(path: Path) -> Rollouts:
@@ -128,24 +134,3 @@ def _read(path: Path) -> Rollouts:
         raise ConfigurationError(
             f"annotator.recording: expected a file that Agent.record wrote, actual: {path}: {error}"
         ) from error
-
-
-def _packed(found: Sequence[Trajectory]) -> dict[str, np.ndarray]:
-    """Trajectories as a few arrays end to end."""
-    return {
-        "observations": np.concatenate([t.observations for t in found]),
-        "actions": np.concatenate([t.actions for t in found]),
-        "lengths": np.array([len(t) for t in found]),
-        "terminated": np.array([t.terminated for t in found]),
-    }
-
-
-def _unpacked(memory: Mapping[str, np.ndarray]) -> list[Trajectory]:
-    """The trajectories again."""
-    lengths = memory["lengths"]
-    observations = np.split(memory["observations"], np.cumsum(lengths + 1)[:-1])
-    actions = np.split(memory["actions"], np.cumsum(lengths)[:-1])
-    return [
-        Trajectory(a, o, bool(ended), not ended, policy_version=0)
-        for o, a, ended in zip(observations, actions, memory["terminated"], strict=True)
-    ]

@@ -72,7 +72,8 @@ class Synthetic(Annotator):
     """return: by the rewards in the clip; regret: by how much worse it was than what an expert
     would have made of its first state (Knox et al. 2022, https://arxiv.org/abs/2206.02231)."""
     expert_steps: PositiveInt = 65536
-    """Environment steps on which the expert of `judges: regret` is trained, before the run."""
+    """Environment steps on which the expert of `judges: regret`, or one who demonstrates, is
+    trained before the run."""
     value_discount: float = Field(0.97, ge=0, lt=1)
     """Discount of that expert's values."""
     rating_levels: int | None = Field(None, ge=2)
@@ -88,7 +89,7 @@ class Synthetic(Annotator):
     seconds: NonNegativeFloat = 0.0
     """Time that one judgement is said to take, in seconds; a ranking takes it for each place."""
     cost: NonNegativeFloat = 0.0
-    """Price of one judgement; a ranking is paid by the named place."""
+    """Price of one judgement or demonstration; a ranking is paid by the named place."""
 
     @model_validator(mode="before")
     @classmethod
@@ -111,22 +112,28 @@ class Synthetic(Annotator):
         return self
 
     def prepare(
-        self, environment: Environment, optimiser: Optimiser, rng: np.random.Generator
+        self,
+        environment: Environment,
+        optimiser: Optimiser,
+        demonstrations: int,
+        rng: np.random.Generator,
     ) -> AnnotatorState:
-        """Train the expert whose values a regretful teacher needs; nothing else."""
+        """Train the expert who demonstrates, or whose values a regretful teacher needs."""
         memory = {"horizon": np.array(float(environment.horizon()))}
-        if self.judges == "regret":
+        if self.judges == "regret" or demonstrations:
             from rlhf_core.annotators import _expert as expert
 
-            spaces = environment.spaces()
-            policy = expert.train(environment, optimiser, self.expert_steps, rng)
-            act = optimiser.act(policy, spaces, deterministic=True)
-            values = expert.expert_values(environment, act, self.value_discount, rng)
-            memory |= {f"value/{name}": array for name, array in values._asdict().items()}
-            memory["value/spaces"] = expert.described(spaces)
+            act = expert.train(environment, optimiser, self.expert_steps, rng)
+            if self.judges == "regret":
+                values = expert.expert_values(environment, act, self.value_discount, rng)
+                memory |= {f"value/{name}": array for name, array in values._asdict().items()}
+                memory["value/spaces"] = expert.described(environment.spaces())
+            if demonstrations:
+                shown = expert.demonstrate(environment, act, demonstrations, rng)
+                memory |= expert.packed(shown)
         return AnnotatorState(memory=memory)
 
-    def check_fit(self, environment: Environment) -> None:
+    def check_fit(self, environment: Environment, demonstrates: bool) -> None:
         """It always can."""
 
     def label_price(self) -> float:
@@ -136,7 +143,7 @@ class Synthetic(Annotator):
     def answer(
         self, state: AnnotatorState, request: Request, truth: Truth, rng: np.random.Generator
     ) -> tuple[AnnotatorState, Answers]:
-        """One judgement a question, by worker 0."""
+        """One judgement a question, by worker 0, and the episodes that are to be shown."""
         scores = self._scores(state, request.segments, truth.segments)
         beta = self.rationality
         if self.agreement is not None:
@@ -145,9 +152,16 @@ class Synthetic(Annotator):
         compared = self._compare(state, request, truth, scores, beta, rng)
         ranked = self._rank(request, scores, beta, rng)
         state, rated = self._rate(state, request, truth, rng)
-        given = len(compared) + len(ranked) + len(rated)
+        given, shown = len(compared) + len(ranked) + len(rated), None
+        if request.demonstrations:
+            from rlhf_core.annotators import _expert as expert
+
+            memory, shown = expert.show(
+                state.memory, request.demonstrations, self.seconds, self.cost
+            )
+            state, given = replace(state, memory=memory), given + len(shown)
         state = replace(state, judgements=state.judgements + given)
-        return state, answers(compared, ranked, rated)
+        return state, answers(compared, ranked, rated, demonstrations=shown)
 
     def _scores(self, state: AnnotatorState, segments: Segments, rewards: np.ndarray) -> np.ndarray:
         """What the teacher compares (S,): discounted return, or minus the regret."""

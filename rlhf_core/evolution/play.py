@@ -7,6 +7,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 from jaxtyping import Bool, Float
 
+from rlhf_core.demonstrations import Transitions
 from rlhf_core.evolution.network import PolicyNetwork
 from rlhf_core.evolution.normaliser import Normaliser
 from rlhf_core.rewards import EnvironmentReward, Reward
@@ -28,6 +29,16 @@ class Generation:
         """Environment steps that count."""
         return int(self.counted.sum())
 
+    def transitions(self) -> Transitions:
+        """The steps that count, as a flat batch."""
+        record, counted = self.record, self.counted
+        return Transitions(
+            record.observations[counted],
+            record.actions[counted],
+            record.next_observations[counted],
+            record.terminated[counted],
+        )
+
     def fitness(self, reward: Reward) -> tuple[Float[np.ndarray, " P"], float]:
         """Mean return of each member over its episodes, and mean reward of a step.
 
@@ -38,12 +49,7 @@ class Generation:
             paid = np.where(counted, record.rewards, 0.0)
         else:
             paid = np.zeros(counted.shape)
-            paid[counted] = reward(
-                record.observations[counted],
-                record.actions[counted],
-                record.next_observations[counted],
-                record.terminated[counted],
-            )
+            paid[counted] = reward(*self.transitions())
         returns = paid.sum(axis=0).reshape(self.members, -1).mean(axis=1)
         return returns, float(paid.sum() / counted.sum())
 

@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 from jaxtyping import Float
 
+from rlhf_core.demonstrations import Demonstrations
 from rlhf_core.environments.factory import Spaces
 from rlhf_core.evidence import (
     Annotations,
@@ -23,6 +24,7 @@ from rlhf_core.evidence import (
     Request,
     Workers,
 )
+from rlhf_core.optimisers import Cloning, Optimiser
 from rlhf_core.plugin import Family, Plugin
 from rlhf_core.rewards import Reward
 from rlhf_core.rewards.model import EnsembleState
@@ -70,6 +72,15 @@ class FeedbackState(Value):
     """Of the labels asked for, those that are ratings of clips."""
     asked_signals: int = 0
     """Of the labels asked for, those that are ratings of moments."""
+    demonstrations: Demonstrations | None = None
+    """Every episode that was shown so far."""
+
+    @property
+    def cost(self) -> float:
+        """What all judgements and demonstrations cost."""
+        judged = 0.0 if self.evidence is None else self.evidence.cost
+        shown = 0.0 if self.demonstrations is None else float(self.demonstrations.cost.sum())
+        return judged + shown
 
 
 class FeedbackStrategy(Plugin):
@@ -120,6 +131,22 @@ class FeedbackStrategy(Plugin):
     @abstractmethod
     def reward(self, state: FeedbackState, spaces: Spaces) -> Reward:
         """The reward that the optimiser shall maximise now."""
+
+    @abstractmethod
+    def demonstrations_wanted(self) -> int:
+        """Whole episodes that it asks to be shown, in all rounds together; 0 for most."""
+
+    @abstractmethod
+    def check_optimiser(self, optimiser: Optimiser) -> None:
+        """Raise `ConfigurationError` where the reward needs what the optimiser does not have."""
+
+    @abstractmethod
+    def cloning(self, state: FeedbackState, round: int) -> Cloning | None:
+        """Demonstrations that the policy shall imitate before this round's optimisation."""
+
+    @abstractmethod
+    def observed(self, state: FeedbackState, reward: Reward) -> FeedbackState:
+        """The state after an optimiser's rollouts went through `reward`, which learned of them."""
 
 
 FEEDBACK = Family(FeedbackStrategy, default="preference")

@@ -23,6 +23,7 @@ from rlhf_core.feedback._labels import (
     worker_metrics,
 )
 from rlhf_core.feedback._nothing import ask_nothing, reference_count
+from rlhf_core.optimisers import Cloning, Optimiser
 from rlhf_core.queries import AnyQuerySelector
 from rlhf_core.queries.disagreement import Disagreement
 from rlhf_core.rewards import Reward
@@ -201,6 +202,21 @@ class RewardLearning(FeedbackStrategy):
 
         assert state.ensemble is not None, "reward() comes after tell()"
         return RewardEnsemble(state.ensemble, spaces, self.reward_model)
+
+    def demonstrations_wanted(self) -> int:
+        """None."""
+        return 0
+
+    def check_optimiser(self, optimiser: Optimiser) -> None:
+        """Any will do."""
+
+    def cloning(self, state: FeedbackState, round: int) -> Cloning | None:
+        """Nothing is shown."""
+        return None
+
+    def observed(self, state: FeedbackState, reward: Reward) -> FeedbackState:
+        """Rollouts teach this reward nothing."""
+        return state
 
     def _asked(self, state: FeedbackState) -> Mapping[Form, int]:
         """Labels of each form so far."""

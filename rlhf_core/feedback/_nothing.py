@@ -7,6 +7,8 @@ import numpy as np
 from rlhf_core.environments.factory import Spaces
 from rlhf_core.evidence import Request, no_queries
 from rlhf_core.feedback import FeedbackState, FeedbackStrategy
+from rlhf_core.optimisers import Cloning, Optimiser
+from rlhf_core.rewards import Reward
 from rlhf_core.segments import sample_segments
 from rlhf_core.types import Rollouts, Segments
 
@@ -44,3 +46,18 @@ class Silent(FeedbackStrategy):
     ) -> Request:
         """Nothing; the request carries the reference sample alone."""
         return ask_nothing(sample_segments(rollouts, reference_count(1), 1, rng))
+
+    def demonstrations_wanted(self) -> int:
+        """None."""
+        return 0
+
+    def check_optimiser(self, optimiser: Optimiser) -> None:
+        """Any will do."""
+
+    def cloning(self, state: FeedbackState, round: int) -> Cloning | None:
+        """Nothing is shown."""
+        return None
+
+    def observed(self, state: FeedbackState, reward: Reward) -> FeedbackState:
+        """Rollouts teach this reward nothing."""
+        return state

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
+from rlhf_core.demonstrations import Transitions
 from rlhf_core.environments.factory import Environment, Spaces
 from rlhf_core.plugin import Family, Plugin
 from rlhf_core.rewards import Reward
@@ -39,6 +40,19 @@ class Optimised:
     rewards: RolloutRewards
     """Their true rewards, for synthetic annotators and diagnostics alone."""
     metrics: Metrics
+    reward: Reward
+    """What was maximised; one that observes has learned."""
+
+
+@dataclass(frozen=True)
+class Cloning:
+    """Demonstrations that a policy shall imitate before, or instead of, being optimised."""
+
+    shown: Transitions
+    epochs: int
+    """Passes over them."""
+    only: bool
+    """Nothing is optimised afterwards."""
 
 
 @runtime_checkable
@@ -68,6 +82,8 @@ class Optimiser(Plugin):
     """Improves a policy on a reward."""
 
     family: ClassVar[str] = "rlhf_core.optimisers"
+    stochastic: ClassVar[bool]
+    """Whether its policies give actions a probability."""
 
     @abstractmethod
     def rollout_steps(self, environment: Environment) -> int:
@@ -109,6 +125,14 @@ class Optimiser(Plugin):
             checkpoints: where a long call writes down how far it has come; called again with the
                 same arguments after an interruption it goes on from there.
         """
+
+    @abstractmethod
+    def clone(self, state: PolicyState, spaces: Spaces, cloning: Cloning, seed: int) -> PolicyState:
+        """The policy after it was taught to act as the demonstrations do."""
+
+    @abstractmethod
+    def expert(self) -> "Optimiser":
+        """How an expert for the same task is trained, with few steps on the true reward."""
 
     @abstractmethod
     def act(self, state: PolicyState, spaces: Spaces, deterministic: bool, seed: int = 0) -> Act:

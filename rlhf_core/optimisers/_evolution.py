@@ -2,7 +2,8 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -15,13 +16,14 @@ from rlhf_core.evolution.play import Generation, play
 from rlhf_core.evolution.search import Search
 from rlhf_core.optimisers import (
     Checkpoints,
+    Cloning,
     NoCheckpoints,
     Optimised,
     Optimiser,
     PolicyState,
     Report,
 )
-from rlhf_core.rewards import Reward
+from rlhf_core.rewards import ObservingReward, Reward
 from rlhf_core.rollouts import Act
 from rlhf_core.types import Metrics, RolloutRewards, Rollouts, Value
 
@@ -44,11 +46,14 @@ class Evolved(Value):
     """Of the last generation."""
     rollouts: Rollouts | None = None
     rewards: RolloutRewards | None = None
+    reward: Value | None = None
+    """What a reward that observes has learned."""
 
 
 class EvolutionStrategy(Optimiser):
     """Search among the parameters of a policy by trying many, without gradients."""
 
+    stochastic: ClassVar[bool] = False
     population: PositiveInt = 32
     """P, members of a generation."""
     episodes: PositiveInt = 1
@@ -91,6 +96,8 @@ class EvolutionStrategy(Optimiser):
         saved = checkpoints.load()
         now = saved if isinstance(saved, Evolved) else Evolved(state, 0, 0)
         search = self.search(now.policy.parameters["mean"], now.policy.optimiser)
+        if isinstance(reward, ObservingReward) and now.reward is not None:
+            reward = reward.resumed(now.reward)
         vector = environment.make_vector(self.population * self.episodes)
         try:
             while not now.generations or now.taken + largest <= steps:
@@ -99,6 +106,8 @@ class EvolutionStrategy(Optimiser):
                 normaliser = Normaliser.restored(now.policy.parameters)
                 population = search.ask(rng)
                 played = play(vector, network, normaliser, population, starts, horizon)
+                if isinstance(reward, ObservingReward):
+                    reward = reward.observe(played.transitions(), None, rng)
                 now = self._told(now, search, played, normaliser, reward, network, rng)
                 report(played.steps)
                 checkpoints.save(now)
@@ -106,7 +115,8 @@ class EvolutionStrategy(Optimiser):
             vector.close()
         assert now.rollouts is not None, "one generation was played"
         assert now.rewards is not None, "and paid"
-        return Optimised(now.policy, now.rollouts, now.rewards, self._metrics(now, search))
+        metrics = self._metrics(now, search)
+        return Optimised(now.policy, now.rollouts, now.rewards, metrics, reward)
 
     def _told(
         self,
@@ -139,6 +149,7 @@ class EvolutionStrategy(Optimiser):
             fitness,
             rollouts,
             rewards,
+            reward.state if isinstance(reward, ObservingReward) else None,
         )
 
     def _metrics(self, now: Evolved, search: Search) -> Metrics:
@@ -149,6 +160,24 @@ class EvolutionStrategy(Optimiser):
             "policy/search_deviation": search.deviation(),
             "policy/generations": float(now.generations),
         }
+
+    def clone(self, state: PolicyState, spaces: Spaces, cloning: Cloning, seed: int) -> PolicyState:
+        """The mean moved to a policy that acts as the demonstrations do."""
+        from rlhf_core.inverse_rl.behaviour_cloning import clone_network
+
+        network = PolicyNetwork(spaces, self.hidden)
+        normaliser = Normaliser.restored(state.parameters)
+        if self.normalise_observations and not normaliser.seen:
+            normaliser = normaliser.observed(network.features(cloning.shown.observations))
+        mean = np.asarray(state.parameters["mean"])
+        cloned = clone_network(network, normaliser, mean, cloning, np.random.default_rng(seed))
+        return replace(state, parameters={"mean": cloned, **normaliser.memory()})
+
+    def expert(self) -> Optimiser:
+        """By gradients, since trying at random takes a hundred times the steps."""
+        from rlhf_core.optimisers.ppo import PPO
+
+        return PPO()
 
     def act(self, state: PolicyState, spaces: Spaces, deterministic: bool, seed: int = 0) -> Act:
         """The mean policy; or, to explore, a member of the next population for each observation.

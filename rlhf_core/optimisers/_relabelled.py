@@ -7,14 +7,16 @@ import numpy as np
 import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
+from rlhf_core.demonstrations import Transitions
 from rlhf_core.environments.factory import Environment, episode_seeds
 from rlhf_core.environments.spaces import flat, flattened
 from rlhf_core.optimisers import Report
 from rlhf_core.optimisers._normalised import Normalised
-from rlhf_core.rewards import EnvironmentReward, Reward
+from rlhf_core.rewards import EnvironmentReward, ObservingReward, Reward
 from rlhf_core.rollouts import Record, Recorder
 
 SMALLEST = 1e-6
@@ -30,7 +32,20 @@ class RecordingVecEnv(VecEnv):
 
     render_mode: str | None = None
 
-    def __init__(self, environment: Environment, rng: np.random.Generator) -> None:
+    def __init__(
+        self, environment: Environment, rng: np.random.Generator, stagger: bool
+    ) -> None:
+        """Copies of an environment.
+
+        Args:
+            environment: what to act in.
+            rng: draws the seeds of the copies.
+            stagger: cut the copies' first episodes at evenly spread times.
+        """
+        self._cuts: np.ndarray | None = None
+        if stagger:
+            horizon, count = environment.horizon(), environment.count
+            self._cuts = (np.arange(count) + 1) * horizon // count
         self.recorder = Recorder(environment.make_vector())
         vector = self.recorder.environment
         super().__init__(
@@ -55,6 +70,12 @@ class RecordingVecEnv(VecEnv):
 
     def step_wait(self) -> VecEnvStepReturn:
         done = self.recorder.step(self._actions)
+        if self._cuts is not None:
+            steps = self.recorder.steps // self.num_envs
+            cut = (self._cuts == steps) & ~done
+            if cut.any():
+                self.recorder.cut(cut)
+                done = done | cut
         return self.shown(self.recorder.observation), self._nothing, done, self._infos
 
     def close(self) -> None:
@@ -89,6 +110,7 @@ class Relabel(BaseCallback):
         report: Report,
         true_scale: float | None,
         normalise_returns: bool,
+        rng: np.random.Generator,
     ) -> None:
         super().__init__()
         self.reward = reward
@@ -98,6 +120,7 @@ class Relabel(BaseCallback):
         self._report = report
         self.true_scale = true_scale
         self._normalise_returns = normalise_returns
+        self._rng = rng
         self._discounted: list[tuple[np.ndarray, np.ndarray]] = []
 
     def _on_step(self) -> bool:
@@ -119,6 +142,8 @@ class Relabel(BaseCallback):
 
     def _on_rollout_end(self) -> None:
         record = self.environment.recorder.take()
+        if isinstance(self.reward, ObservingReward):
+            self.reward = self.reward.observe(_steps(record), self._density, self._rng)
         labels = self._labels(record)
         self.records.append(record)
         self.proxies.append(labels)
@@ -142,6 +167,16 @@ class Relabel(BaseCallback):
         )
         self._report(record.rewards.size)
 
+    def _density(self, observations: np.ndarray, actions: np.ndarray) -> np.ndarray:
+        """Log-probability (B,) of actions under the policy that is just learning."""
+        policy = self.model.policy
+        assert isinstance(policy, ActorCriticPolicy)
+        seen, _ = policy.obs_to_tensor(self.environment.shown(observations))
+        acted = torch.from_numpy(np.array(actions, dtype=np.float32))
+        with torch.no_grad():
+            likelihood: np.ndarray = policy.get_distribution(seen).log_prob(acted).numpy()
+        return likelihood
+
     def _deviation(self, labels: np.ndarray, record: Record) -> np.float32:
         """Standard deviation of discounted returns over this call's rollouts so far."""
         assert isinstance(self.model, PPO)
@@ -158,12 +193,7 @@ class Relabel(BaseCallback):
             if self.true_scale is None:
                 self.true_scale = float(np.sqrt(np.square(record.rewards).mean())) or None
             return (record.rewards / (self.true_scale or 1.0)).astype(np.float32)
-        labels = self.reward(
-            _all_steps(record.observations),
-            _all_steps(record.actions),
-            _all_steps(record.next_observations),
-            _all_steps(record.terminated),
-        )
+        labels = self.reward(*_steps(record))
         return labels.reshape(record.rewards.shape)
 
 
@@ -183,6 +213,12 @@ def _discounted(
         sums[step] = values + discount * before
         before = np.where(ended[step], 0.0, sums[step])
     return sums, before
+
+
+def _steps(record: Record) -> Transitions:
+    """All steps of a record as a flat batch."""
+    columns = (record.observations, record.actions, record.next_observations, record.terminated)
+    return Transitions(*(_all_steps(column) for column in columns))
 
 
 def _all_steps(array: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from rlhf_core.environments.factory import Environment, Spaces
 from rlhf_core.environments.spaces import flat, flattened
 from rlhf_core.fused import FusedPPO
-from rlhf_core.optimisers import Optimised, PolicyState, Report
+from rlhf_core.optimisers import Cloning, Optimised, PolicyState, Report
 from rlhf_core.optimisers._normalised import Normalised
 from rlhf_core.optimisers._relabelled import RecordingVecEnv, Relabel
 from rlhf_core.rewards import Reward
@@ -102,10 +102,11 @@ def learn(
     network: Network,
     arguments: Mapping[str, Any],
     normalise_returns: bool,
+    stagger: bool,
     report: Report,
 ) -> Optimised:
     """Train for `steps` environment steps. Draws from the global generators: see `isolated`."""
-    vector = RecordingVecEnv(environment, rng)
+    vector = RecordingVecEnv(environment, rng, stagger)
     shape = network.arguments(environment.spaces())
     model = FusedPPO("MlpPolicy", vector, policy_kwargs=shape, device="cpu", **arguments)
     # Stable-Baselines3's own choice of logger leaves an empty folder behind at every call.
@@ -113,7 +114,7 @@ def learn(
     restore(model.policy, state)
     scale = state.optimiser.get(TRUE_SCALE)
     true_scale = None if scale is None else float(scale)
-    relabel = Relabel(reward, vector, report, true_scale, normalise_returns)
+    relabel = Relabel(reward, vector, report, true_scale, normalise_returns, rng)
     model.learn(steps, callback=relabel)
     vector.close()
     record = join(relabel.records)
@@ -134,6 +135,7 @@ def learn(
         rollouts,
         rewards,
         metrics,
+        relabel.reward,
     )
 
 
@@ -146,6 +148,26 @@ def _return_mean(record: Record) -> float:
     ends = [np.append(np.full(int(d[:-1].sum()), True), d[-1]) for d in done]
     finished = np.concatenate(ends)
     return float(sums[finished].mean() if finished.any() else sums.mean())
+
+
+def clone(
+    state: PolicyState, spaces: Spaces, network: Network, cloning: Cloning, seed: int
+) -> PolicyState:
+    """The policy with its actor taught by demonstrations."""
+    from rlhf_core.inverse_rl.behaviour_cloning import clone_actor
+
+    with isolated(seed):
+        policy = make_policy(spaces, network, 0.0)
+    restore(policy, state)
+    shown = flattened(spaces.observation, cloning.shown.observations)
+    if isinstance(policy.features_extractor, Normalised) and not float(
+        policy.features_extractor.seen
+    ):
+        policy.features_extractor.observe(torch.from_numpy(shown))
+    clone_actor(policy, shown, cloning, np.random.default_rng(seed))
+    parameters, memory = weights(policy)
+    kept = {name: state.optimiser[name] for name in state.optimiser if name == TRUE_SCALE}
+    return PolicyState(parameters, memory | kept, state.steps)
 
 
 def act(

@@ -1,6 +1,6 @@
 """Proximal policy optimisation through Stable-Baselines3."""
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
@@ -8,6 +8,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from rlhf_core.environments.factory import Environment, Spaces
 from rlhf_core.optimisers import (
     Checkpoints,
+    Cloning,
     NoCheckpoints,
     Optimised,
     Optimiser,
@@ -29,6 +30,7 @@ class PPO(Optimiser):
     observation, and advantages are computed anew.
     """
 
+    stochastic: ClassVar[bool] = True
     kind: Literal["ppo"] = "ppo"
     learning_rate: PositiveFloat = 2e-3
     """Adam's step size at the start."""
@@ -64,6 +66,10 @@ class PPO(Optimiser):
     """Divide rewards by the deviation of discounted returns over the rollouts of the round so far:
     rewards that were rare when the reward was scaled and became common make returns so large that
     the gradients of the value function drown the policy's."""
+    stagger: bool = False
+    """Cut the first episodes of a round at times evenly spread over the copies, so that every
+    rollout sees all parts of an episode; for episodes of one length and rollouts shorter than
+    that, which else see one part after the other."""
     initial_deviation: float = Field(1.0, ge=1e-3, le=1e2)
     """Standard deviation of continuous actions before anything is learned. Where actions are cut
     off at 1, less than 1 explores all of them and not their bounds alone. Discrete actions have
@@ -127,8 +133,18 @@ class PPO(Optimiser):
         with isolated(seed):
             return sb3.learn(
                 state, environment, reward, steps, np.random.default_rng(seed),
-                self._network(), arguments, self.normalise_returns, report,
+                self._network(), arguments, self.normalise_returns, self.stagger, report,
             )  # fmt: skip
+
+    def clone(self, state: PolicyState, spaces: Spaces, cloning: Cloning, seed: int) -> PolicyState:
+        """Maximum likelihood of the demonstrated actions; the value function stays as it is."""
+        from rlhf_core.optimisers import _stable_baselines as sb3
+
+        return sb3.clone(state, spaces, self._network(), cloning, seed)
+
+    def expert(self) -> Optimiser:
+        """The same way."""
+        return self
 
     def act(self, state: PolicyState, spaces: Spaces, deterministic: bool, seed: int = 0) -> Act:
         """The policy network; random actions are drawn from a generator of their own."""

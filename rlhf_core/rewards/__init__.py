@@ -4,10 +4,17 @@
 the marker of the control that trains on what the environment pays.
 """
 
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
+
+from rlhf_core.demonstrations import Transitions
+from rlhf_core.types import Metrics, Value
+
+Density = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""Log-probability (B,) of actions given observations."""
 
 
 @runtime_checkable
@@ -22,6 +29,36 @@ class RewardFunction(Protocol):
         terminated: Bool[np.ndarray, " B"],
     ) -> Float[np.ndarray, " B"]:
         """The reward of each transition, float32. Actions are those the environment received."""
+        ...
+
+
+@runtime_checkable
+class ObservingReward(RewardFunction, Protocol):
+    """A reward that learns at every rollout of the policy that it is paid to."""
+
+    @property
+    def state(self) -> Value:
+        """All that it has learned."""
+        ...
+
+    def resumed(self, state: Value) -> "ObservingReward":
+        """The same reward with what it had learned before."""
+        ...
+
+    def observe(
+        self, seen: Transitions, density: Density | None, rng: np.random.Generator
+    ) -> "ObservingReward":
+        """The reward after a rollout, which is then paid by it.
+
+        Args:
+            seen: the steps of the rollout.
+            density: log-probability of actions under the policy that made it, if it has any.
+            rng: the source of randomness.
+        """
+        ...
+
+    def metrics(self, seen: Transitions) -> Metrics:
+        """How it does on these steps of the policy."""
         ...
 
 

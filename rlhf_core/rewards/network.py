@@ -13,6 +13,7 @@ from torch import Tensor
 from rlhf_core.environments.factory import Spaces
 from rlhf_core.environments.spaces import channel_axis, encode, is_image
 from rlhf_core.rewards.model import EnsembleState, RewardModel
+from rlhf_core.segments import transitions
 from rlhf_core.types import Segments
 
 Parameters = Mapping[str, Tensor]
@@ -123,21 +124,6 @@ class RewardEnsemble:
 def _safe(scale: np.ndarray) -> np.ndarray:
     """A reward that never varies is not blown up."""
     return np.where(scale > 1e-6, scale, 1.0)
-
-
-def transitions(segments: Segments) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """All steps of all segments as a flat batch: observation, action, next, terminated."""
-    observations = segments.observations
-
-    def flat(array: np.ndarray) -> np.ndarray:
-        return array.reshape(-1, *array.shape[2:])
-
-    return (
-        flat(observations[:, :-1]),
-        flat(segments.actions),
-        flat(observations[:, 1:]),
-        flat(segments.terminated),
-    )
 
 
 def picture_of(spaces_: Spaces, model: RewardModel) -> tuple[int, int, int] | None:

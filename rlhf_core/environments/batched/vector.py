@@ -114,7 +114,15 @@ class BatchedEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         seed: int | list[int] | None = None,
         options: dict[str, Any] | None = None,
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Start all copies afresh. With `options={"state": (count, D)}` they start there."""
+        """Start copies afresh: all, or those of `options={"reset_mask": (count,)}`.
+
+        With `options={"state": (count, D)}` they start there.
+        """
+        if options and "reset_mask" in options:
+            which = np.flatnonzero(options["reset_mask"])
+            self._state[:, which] = self._drawn(which)
+            self._steps[which], self._ended[which] = 0, False
+            return self._observe(self._state, self._ended), {}
         if isinstance(seed, (list, tuple)):
             if len(seed) != self.num_envs:
                 raise ValueError(f"seed: expected {self.num_envs} seeds, actual: {len(seed)}")

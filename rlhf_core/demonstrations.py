@@ -1,0 +1,106 @@
+"""Episodes that somebody played to show how it is done."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped
+
+from rlhf_core.types import Trajectory, Value, expect, expect_shape
+
+
+class Transitions(NamedTuple):
+    """Single steps, as a flat batch."""
+
+    observations: Shaped[np.ndarray, "B *obs"]
+    actions: Shaped[np.ndarray, "B *act"]
+    next_observations: Shaped[np.ndarray, "B *obs"]
+    terminated: Bool[np.ndarray, " B"]
+
+    def take(self, index: np.ndarray) -> "Transitions":
+        """The transitions at these positions."""
+        return Transitions(*(column[index] for column in self))
+
+
+@dataclass(frozen=True, eq=False)
+class Demonstrations(Value):
+    """E episodes end to end, and what they took."""
+
+    observations: Shaped[np.ndarray, "rows *obs"]
+    """Of each episode one more than it has steps."""
+    actions: Shaped[np.ndarray, "steps *act"]
+    lengths: Int[np.ndarray, " E"]
+    terminated: Bool[np.ndarray, " E"]
+    seconds: Float[np.ndarray, " E"]
+    cost: Float[np.ndarray, " E"]
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def transitions(self) -> Transitions:
+        """All steps, as a flat batch."""
+        ends = np.cumsum(self.lengths + 1)
+        before, after = (np.ones(len(self.observations), dtype=bool) for _ in range(2))
+        before[ends - 1] = False
+        after[ends - self.lengths - 1] = False
+        terminated = np.zeros(len(self.actions), dtype=bool)
+        terminated[np.cumsum(self.lengths) - 1] = self.terminated
+        return Transitions(
+            self.observations[before], self.actions, self.observations[after], terminated
+        )
+
+    def trajectories(self) -> list[Trajectory]:
+        """The episodes one by one."""
+        observations = np.split(self.observations, np.cumsum(self.lengths + 1)[:-1])
+        actions = np.split(self.actions, np.cumsum(self.lengths)[:-1])
+        return [
+            Trajectory(a, o, bool(ended), not ended, policy_version=0)
+            for o, a, ended in zip(observations, actions, self.terminated, strict=True)
+        ]
+
+    def episodes(self, start: int, stop: int) -> "Demonstrations":
+        """Some of the episodes, in order."""
+        rows = np.concatenate([[0], np.cumsum(self.lengths + 1)])
+        steps = np.concatenate([[0], np.cumsum(self.lengths)])
+        start, stop = min(start, len(self)), min(stop, len(self))
+        return Demonstrations(
+            self.observations[rows[start] : rows[stop]],
+            self.actions[steps[start] : steps[stop]],
+            *(
+                column[start:stop]
+                for column in (self.lengths, self.terminated, self.seconds, self.cost)
+            ),
+        )
+
+    def joined(self, others: "Demonstrations") -> "Demonstrations":
+        """These episodes, then others."""
+        return Demonstrations(
+            *(
+                np.concatenate([getattr(self, name), getattr(others, name)])
+                for name in Demonstrations.__dataclass_fields__
+            )
+        )
+
+    def _check(self) -> None:
+        steps, episodes = int(self.lengths.sum()), len(self.lengths)
+        expect(len(self.actions) == steps, self, f"{steps} actions", len(self.actions))
+        rows = len(self.observations)
+        expect(rows == steps + episodes, self, f"{steps + episodes} observations", rows)
+        for name in ("terminated", "seconds", "cost"):
+            expect_shape(self, name, (episodes,))
+
+
+def demonstrations(
+    trajectories: Sequence[Trajectory], seconds: float = 0.0, cost: float = 0.0
+) -> Demonstrations:
+    """Trajectories as demonstrations that each took so long and cost so much."""
+    count = len(trajectories)
+    return Demonstrations(
+        np.concatenate([t.observations for t in trajectories]),
+        np.concatenate([t.actions for t in trajectories]),
+        np.array([len(t) for t in trajectories]),
+        np.array([t.terminated for t in trajectories]),
+        np.full(count, float(seconds)),
+        np.full(count, float(cost)),
+    )
