@@ -22,10 +22,31 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
         "seals==0.2.1",
         "imitation==1.0.1",
     ),
-    "sb3": ("torch==2.13.0", "stable-baselines3==2.9.2", "gymnasium[classic-control]==1.4.0"),
-    "sbx": ("torch==2.13.0", "sbx-rl"),
-    "evotorch": ("torch==2.13.0", "evotorch", "gymnasium"),
-    "pycma": ("numpy", "cma", "gymnasium"),
+    "sb3": (
+        "torch==2.13.0",
+        "numpy==2.4.6",
+        "gymnasium[classic-control]==1.4.0",
+        "stable-baselines3==2.9.2",
+    ),
+    "sbx": (
+        "torch==2.13.0",
+        "numpy==2.4.6",
+        "gymnasium[classic-control]==1.4.0",
+        "stable-baselines3==2.9.2",
+        "jax==0.10.2",
+        "flax==0.12.8",
+        "optax==0.2.8",
+        "tfp-nightly==0.26.0.dev20261027",
+        "sbx-rl==0.28.0",
+    ),
+    "evotorch": (
+        "torch==2.13.0",
+        "numpy==2.4.6",
+        "gymnasium==1.4.0",
+        "ray==2.60.0",
+        "evotorch==0.6.1",
+    ),
+    "pycma": ("numpy==2.4.6", "gymnasium==1.4.0", "cma==4.5.0"),
 }
 
 

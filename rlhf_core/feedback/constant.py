@@ -1,34 +1,16 @@
 """Null control: a reward that says nothing."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Shaped
 
 from rlhf_core.environments.factory import Spaces
 from rlhf_core.evidence import Answers, Request
 from rlhf_core.feedback import FeedbackState
 from rlhf_core.feedback._nothing import Silent
 from rlhf_core.rewards import Reward
+from rlhf_core.rewards.constant import ConstantReward
 from rlhf_core.types import Metrics
-
-
-@dataclass(frozen=True)
-class ConstantReward:
-    """The same number for every transition."""
-
-    value: float
-
-    def __call__(
-        self,
-        observation: Shaped[np.ndarray, "B *obs"],
-        action: Shaped[np.ndarray, "B *act"],
-        next_observation: Shaped[np.ndarray, "B *obs"],
-        terminated: Bool[np.ndarray, " B"],
-    ) -> Float[np.ndarray, " B"]:
-        """`value`, B times."""
-        return np.full(len(action), self.value, dtype=np.float32)
 
 
 class Constant(Silent):

@@ -15,6 +15,7 @@ from rlhf_core.feedback._nothing import ask_nothing, reference_count
 from rlhf_core.inverse_rl.model import Discriminator, DiscriminatorState
 from rlhf_core.optimisers import Cloning, Optimiser
 from rlhf_core.rewards import EnvironmentReward, Reward
+from rlhf_core.rewards.constant import ConstantReward
 from rlhf_core.segments import sample_segments
 from rlhf_core.types import Metrics, Rollouts
 
@@ -115,14 +116,14 @@ class InverseRL(FeedbackStrategy):
         return state, metrics
 
     def reward(self, state: FeedbackState, spaces: Spaces) -> Reward:
-        """The discriminator's."""
+        """The discriminator's; nothing is worth anything before something was shown."""
         from rlhf_core.inverse_rl.adversarial import AdversarialReward
 
         if self.method == "behaviour_cloning":
             return EnvironmentReward()
         assert isinstance(state, InverseState)
-        assert state.demonstrations is not None, "reward() comes after tell()"
-        assert state.discriminator is not None, "and tell() begins the discriminator"
+        if state.demonstrations is None or state.discriminator is None:
+            return ConstantReward(0.0)
         steps = state.demonstrations.transitions()
         return AdversarialReward(
             self.method, self.discriminator, spaces, steps, state.discriminator

@@ -32,9 +32,7 @@ class RecordingVecEnv(VecEnv):
 
     render_mode: str | None = None
 
-    def __init__(
-        self, environment: Environment, rng: np.random.Generator, stagger: bool
-    ) -> None:
+    def __init__(self, environment: Environment, rng: np.random.Generator, stagger: bool) -> None:
         """Copies of an environment.
 
         Args:

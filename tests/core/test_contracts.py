@@ -179,7 +179,7 @@ def test_an_annotator_answers_every_form_at_once_and_the_same_again(annotator: A
     request, known = asked_of_everything()
 
     def work() -> tuple[AnnotatorState, list[Answers]]:
-        state, given = annotator.prepare(DRIFT, QUICK, draws(1)), []
+        state, given = annotator.prepare(DRIFT, QUICK, 0, draws(1)), []
         for round in range(2):
             state, answers = annotator.answer(state, request, known, draws(round))
             given.append(answers)
@@ -217,7 +217,7 @@ def experts(given: Answers) -> int:
 def test_an_annotator_who_is_asked_nothing_says_nothing(annotator: Annotator) -> None:
     request, known = asked_of_everything()
     nothing = Request(request.segments, no_queries(), request.reference)
-    state = annotator.prepare(DRIFT, QUICK, draws(1))
+    state = annotator.prepare(DRIFT, QUICK, 0, draws(1))
     after, given = annotator.answer(state, nothing, known, draws())
     assert (judged(given), given.labels, given.cost) == (0, 0, 0)
     assert after.judgements == 0
@@ -226,7 +226,7 @@ def test_an_annotator_who_is_asked_nothing_says_nothing(annotator: Annotator) ->
 @pytest.mark.parametrize("annotator", annotators())
 def test_an_annotator_leaves_its_state_as_it_was(annotator: Annotator) -> None:
     request, known = asked_of_everything()
-    state = annotator.prepare(DRIFT, QUICK, draws(1))
+    state = annotator.prepare(DRIFT, QUICK, 0, draws(1))
     before = pack(state)
     annotator.answer(state, request, known, draws())
     assert pack(state) == before
@@ -240,7 +240,7 @@ def test_the_price_of_a_label_bounds_what_a_request_costs() -> None:
         "crowd": {"price": 0.1, "expert_price": 1.5, "gold": 0.5, "redundancy": 4},
     }.items():
         annotator = ANNOTATORS.get(kind)(**fields)
-        state = annotator.prepare(DRIFT, QUICK, draws(1))
+        state = annotator.prepare(DRIFT, QUICK, 0, draws(1))
         _, given = annotator.answer(state, request, known, draws())
         assert 0 < given.cost <= request.labels * annotator.label_price() + 1e-9, kind
 
@@ -321,7 +321,10 @@ def test_a_strategy_asks_is_told_and_has_a_reward(strategy: FeedbackStrategy, la
     teacher = ANNOTATORS.get("synthetic")()
 
     def play() -> FeedbackState:
-        state, memory = strategy.initial(), teacher.prepare(DRIFT, QUICK, draws())
+        state, memory = (
+            strategy.initial(),
+            teacher.prepare(DRIFT, QUICK, strategy.demonstrations_wanted(), draws()),
+        )
         for round in range(2):
             asked = strategy.ask(state, rollouts, labels, LINE, draws(round))
             assert asked.labels <= labels

@@ -23,7 +23,7 @@ RELIABLE: dict[str, Any] = {"competence_spread": 0, "rationality": None, "second
 
 
 def prepare(crowd: Crowd, seed: int = 0) -> AnnotatorState:
-    return crowd.prepare(Environment(id="CartPole-v1"), PPO(), np.random.default_rng(seed))
+    return crowd.prepare(Environment(id="CartPole-v1"), PPO(), 0, np.random.default_rng(seed))
 
 
 def answer(

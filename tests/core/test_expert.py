@@ -36,7 +36,7 @@ def file(folder: Path, value: Value) -> str:
 
 
 def read(recording: str) -> AnnotatorState:
-    return Expert(recording=recording).prepare(CORRIDOR, QUICK, np.random.default_rng(0))
+    return Expert(recording=recording).prepare(CORRIDOR, QUICK, 0, np.random.default_rng(0))
 
 
 def show(
@@ -111,14 +111,14 @@ def test_no_question_no_demonstration(tmp_path: Path) -> None:
 def test_an_expert_is_trained_on_the_true_reward() -> None:
     # In the cue task action 1 is right where 1 is shown, and action 0 where -1 is.
     cue = Environment(id=f"{HERE}:Cue-v0", count=4)
-    state = Expert(env_steps=4000, episodes=3).prepare(cue, QUICK, np.random.default_rng(0))
+    state = Expert(env_steps=4000, episodes=3).prepare(cue, QUICK, 0, np.random.default_rng(0))
     _, said = show(state)
     assert said.segments is not None
     assert said.segments.mask.all()
     right = said.segments.observations[:, :-1, 0] > 0
     np.testing.assert_array_equal(said.segments.actions, right)
     # Three copies are played for one episode of 8 steps each.
-    assert state.memory["lengths"].tolist() == [8, 8, 8]
+    assert state.memory["demonstrations/lengths"].tolist() == [8, 8, 8]
 
 
 def test_a_recording_that_is_missing_is_named(tmp_path: Path) -> None:
@@ -139,4 +139,4 @@ def test_a_recording_from_another_environment_is_refused(tmp_path: Path) -> None
     recording = file(tmp_path, played(9)[0])
     pendulum = Environment(id="Pendulum-v1", count=4)
     with pytest.raises(ConfigurationError, match=r"observations of shape \(3,\).*actual: \(1,\)"):
-        Expert(recording=recording).prepare(pendulum, QUICK, np.random.default_rng(0))
+        Expert(recording=recording).prepare(pendulum, QUICK, 0, np.random.default_rng(0))

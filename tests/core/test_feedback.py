@@ -72,7 +72,7 @@ def ask(
 def answered(request: Request, teacher: Any = None, seed: int = 0) -> Answers:
     rng = np.random.default_rng(seed)
     teacher = teacher or Synthetic()
-    state = teacher.prepare(Environment(id="CartPole-v1"), PPO(), rng)
+    state = teacher.prepare(Environment(id="CartPole-v1"), PPO(), 0, rng)
     return teacher.answer(state, request, truth(request, ROLLOUTS, REWARDS), rng)[1]  # type: ignore[no-any-return]
 
 

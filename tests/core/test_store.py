@@ -17,9 +17,12 @@ from safetensors import SafetensorError
 from safetensors.numpy import save
 
 from rlhf_core.annotators import AnnotatorState
+from rlhf_core.demonstrations import demonstrations
 from rlhf_core.errors import StoreError
 from rlhf_core.evidence import Choice, Preferences, Queries, Request, Workers, answers
 from rlhf_core.feedback import FeedbackState
+from rlhf_core.feedback.inverse_rl import InverseState
+from rlhf_core.inverse_rl.model import DiscriminatorState
 from rlhf_core.optimisers import PolicyState
 from rlhf_core.optimisers._evolution import Evolved
 from rlhf_core.rewards.model import EnsembleState
@@ -52,6 +55,11 @@ EVIDENCE = evidence(
     ratings([0], [0.5]),
 )  # fmt: skip
 WORKERS = Workers(np.array([0, 4]), np.array([1, 2]), np.array([0.5, 0.9]), np.array([np.nan, 1]))
+SHOWN = demonstrations([trajectory(3, terminated=True), trajectory(2)], seconds=4.0, cost=0.5)
+DISCRIMINATOR = DiscriminatorState(
+    {"reward/weight_0": np.ones((2, 1))}, {"first/reward/weight_0": np.zeros((2, 1))}, 8,
+    np.zeros(2), np.ones(2), 5.0, np.zeros(1), np.ones(1), 0.5,
+)  # fmt: skip
 VALUES: list[Value] = [
     trajectory(3, terminated=True),
     TrueRewards(np.array([0.5, -1.0])),
@@ -88,6 +96,9 @@ VALUES: list[Value] = [
     ),
     PolicyState({"a.weight": np.eye(2)}, {"a.weight/step": np.array(3.0)}, steps=7),
     PolicyState({}, {}),
+    SHOWN,
+    InverseState(demonstrations=SHOWN, discriminator=DISCRIMINATOR, asked=2),
+    DISCRIMINATOR,
     Evolved(PolicyState({}, {}), 3, 40, fitness=np.ones(4)),
 ]
 

@@ -322,7 +322,7 @@ def test_regret_judges_by_what_was_thrown_away() -> None:
     environment = Environment(id=f"{HERE}:Corridor-v0", count=4)
     teacher = Synthetic(judges="regret", expert_steps=4096, value_discount=0.9)
     optimiser = PPO(steps=64, batch_size=64, hidden=(16,), learning_rate=5e-3)
-    state = teacher.prepare(environment, optimiser, np.random.default_rng(0))
+    state = teacher.prepare(environment, optimiser, 0, np.random.default_rng(0))
     clips = Segments(
         observations=np.array([[[1.0], [0]], [[0], [0]]], dtype=np.float32),
         actions=np.array([[0], [0]]),
