@@ -255,7 +255,14 @@ def test_every_method_runs_in_the_loop_and_again_to_the_same_bits(method: Any) -
 
 def test_imitation_balances_the_pole_without_its_reward() -> None:
     budget = Budget(env_steps=80000, labels=20, rounds=4, initial_steps=1600)
-    final = run(experiment(budget=budget))
+    task = GymEnv(
+        "CartPole-v1",
+        count=16,
+        fixed_horizon=100,
+        horizon_form="evolving",
+        observation_bound=3.0,
+    )
+    final = run(experiment(budget=budget, environment=task))
     assert final.evaluation is not None
     assert final.evaluation.returns.mean() > 80
 
