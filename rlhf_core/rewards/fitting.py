@@ -10,6 +10,7 @@ from torch import Tensor
 from rlhf_core.rewards.likelihoods import BOUNDS, contaminated
 from rlhf_core.rewards.model import Labels, Likelihoods, RewardModel
 from rlhf_core.rewards.network import RewardEnsemble, forward
+from rlhf_core.rewards.perceptrons import Layout, Memory, perceptrons
 from rlhf_core.rewards.terms import Comparisons, Marks, Orders, Term
 from rlhf_core.types import Metrics, Segments
 
@@ -114,7 +115,7 @@ class _Trainer:
         decays = model.weight_decay
         self.decays = decays if isinstance(decays, tuple) else (decays,)
         self.count = model.members * len(self.decays)
-        self.decay = torch.tensor(self.decays).repeat_interleave(model.members)
+        self.decay = torch.tensor(self.decays).repeat_interleave(model.members)[:, None]
         self.features = torch.from_numpy(ensemble.segment_features(segments))
         self.mask = torch.from_numpy(np.array(segments.mask, dtype=np.float32))
         if model.pseudo_labels:
@@ -132,7 +133,8 @@ class _Trainer:
             return torch.tensor(np.concatenate([array] * len(self.decays)), requires_grad=True)
 
         state = ensemble.state
-        self.parameters = {name: copies(np.asarray(p)) for name, p in state.parameters.items()}
+        self.layout, self.memory = Layout(state.parameters), Memory()
+        self.parameters = copies(self.layout.pack(state.parameters).numpy())
         self.heads: dict[str, Tensor] = {}
         for term in terms:
             for name, fresh in term.heads(self.count).items():
@@ -153,7 +155,11 @@ class _Trainer:
 
     def _rewards(self, features: Tensor) -> Tensor:
         flat = features.reshape(-1, features.shape[-1])
-        rewards = forward(self.parameters, flat, self.ensemble.picture)
+        if self.ensemble.picture is None:
+            rewards = perceptrons(self.parameters, flat, self.layout, self.memory)
+        else:
+            parameters = self.layout.unpack(self.parameters)
+            rewards = forward(parameters, flat, self.ensemble.picture)
         return rewards.reshape(self.count, *features.shape[:-1])
 
     def _crop(self, mask: Tensor) -> Tensor:
@@ -184,8 +190,10 @@ class _Trainer:
         """Mean loss (M,) over everything that these weights (M, N) count."""
         total, count = torch.zeros(self.count), torch.zeros(self.count)
         for term, weight in zip(self.terms, weights, strict=True):
-            index = torch.arange(len(term.items))
-            loss = self.losses(term, self.scores(term.items, term.credit), index)
+            index = torch.nonzero(weight.sum(dim=0))[:, 0]
+            credit = None if term.credit is None else term.credit[index]
+            loss = self.losses(term, self.scores(term.items[index], credit), index)
+            weight = weight[:, index]
             total += (loss * weight).sum(dim=1)
             count += weight.sum(dim=1)
         return total / count.clamp(min=1e-9)
@@ -193,7 +201,7 @@ class _Trainer:
     def train(self) -> None:
         """Epochs until every member has waited long enough for a better held-out loss."""
         model = self.model
-        groups = [{"params": list(self.parameters.values()), "lr": model.learning_rate}]
+        groups = [{"params": [self.parameters], "lr": model.learning_rate}]
         if self.heads:
             speed = model.learning_rate * HEADS_SPEED
             groups.append({"params": list(self.heads.values()), "lr": speed})
@@ -207,7 +215,7 @@ class _Trainer:
             torch.where(unjudged[:, None], trained, judged)
             for judged, trained in zip(self.judged, self.trained, strict=True)
         ]
-        everything = {**self.parameters, **self.heads}
+        everything = {"network": self.parameters, **self.heads}
         self.kept = {name: tensor.detach().clone() for name, tensor in everything.items()}
         with torch.no_grad():
             self._estimate_mistakes()
@@ -229,9 +237,7 @@ class _Trainer:
                     for name, (least, most) in BOUNDS.items():
                         if name in self.heads:
                             self.heads[name].clamp_(least, most)
-                    for tensor in self.parameters.values():
-                        shape = (-1, *[1] * (tensor.ndim - 1))
-                        tensor.mul_(1 - model.learning_rate * self.decay.reshape(shape))
+                    self.parameters.mul_(1 - model.learning_rate * self.decay)
             with torch.no_grad():
                 self._estimate_mistakes()
                 now = self.whole(self.judges)
@@ -301,7 +307,7 @@ class _Trainer:
         members = self.model.members
         best = loss.reshape(len(self.decays), members).argmin(dim=0)
         rows = best * members + torch.arange(members)
-        self.parameters = {n: t.detach()[rows] for n, t in self.parameters.items()}
+        self.parameters = self.parameters.detach()[rows]
         self.heads = {name: tensor.detach()[rows] for name, tensor in self.heads.items()}
         self.trained = [weight[rows] for weight in self.trained]
         self.judged = [weight[rows] for weight in self.judged]
@@ -310,9 +316,10 @@ class _Trainer:
 
     def best(self) -> RewardEnsemble:
         """The fitted ensemble."""
+        parameters = self.layout.unpack(self.parameters)
         state = replace(
             self.ensemble.state,
-            parameters={name: tensor.numpy().copy() for name, tensor in self.parameters.items()},
+            parameters={name: tensor.numpy().copy() for name, tensor in parameters.items()},
             heads={name: tensor.numpy().copy() for name, tensor in self.heads.items()},
         )
         return replace(self.ensemble, state=state)
