@@ -11,6 +11,7 @@ from typing import Any
 from measure import EPISODES, EVALUATION_SEED, report
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.vec_env import VecEnv
 
 DEFAULT_EPOCHS = 10
 
@@ -66,8 +67,16 @@ def timed(algorithm: type[Any]) -> type[Any]:
     return Timed
 
 
-def run(peer: str, algorithm: type[Any], import_cpu_seconds: float) -> None:
-    """Reads the command line, learns, evaluates and prints the result."""
+def run(
+    peer: str,
+    algorithm: type[Any],
+    import_cpu_seconds: float,
+    make: Callable[..., VecEnv] = make_vec_env,
+) -> None:
+    """Reads the command line, learns, evaluates and prints the result.
+
+    `make` gives the copies to learn in; evaluation is Stable-Baselines3's for all.
+    """
     parser = argparse.ArgumentParser(description=f"PPO of {peer}.")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--task", choices=sorted(ZOO), default="CartPole-v1")
@@ -92,7 +101,7 @@ def run(peer: str, algorithm: type[Any], import_cpu_seconds: float) -> None:
     envs, frames = settings.pop("envs"), settings.pop("frames")
 
     began = time.process_time()
-    training = make_vec_env(options.task, n_envs=envs, seed=options.seed)
+    training = make(options.task, n_envs=envs, seed=options.seed)
     model = timed(algorithm)("MlpPolicy", training, seed=options.seed, device="cpu", **settings)
     model.learn(frames)
     ended = time.process_time()
