@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check format clean install
+.PHONY: demo test check bench format clean install
 
 demo: $(READY)  ## learn Pendulum from 200 comparisons
 	$(BIN)/rlhf train pendulum-preference
@@ -17,6 +17,9 @@ check: $(READY)  ## format, lint, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: $(READY)  ## beside the peers, each in an environment of its own: short form, ten minutes
+	$(BIN)/python benchmarks/peers/compare.py --short
 
 format: $(READY)
 	$(BIN)/ruff format .

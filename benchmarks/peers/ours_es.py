@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from es_rule import Act, command_line, search
+
 from rlhf_core.environments import GymEnv
 from rlhf_core.optimisers import OPTIMISERS
 from rlhf_core.rewards import EnvironmentReward

@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-from flows import presets
 from measure import EPISODES, EVALUATION_SEED, report, warm_torch
+
+from flows import presets
 from rlhf_core.configuration import load
 from rlhf_core.evaluation.returns import evaluate
 from rlhf_core.loop import run
@@ -58,9 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--method", choices=["preferences", *STEPS, "bc"], default="preferences")
-    parser.add_argument(
-        "--demonstrations", type=Path, help="written by make_demonstrations.py"
-    )
+    parser.add_argument("--demonstrations", type=Path, help="written by make_demonstrations.py")
     parser.add_argument("--count", type=int, default=64, help="episodes to learn from")
     options = parser.parse_args()
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 
 from measure import warm_torch
+from stable_ppo import run
+
 from rlhf_core.environments import GymEnv
 from rlhf_core.fused import FusedPPO
 from rlhf_core.fused.vec_env import GymnasiumVecEnv
-from stable_ppo import run
 
 
 def make(task: str, *, n_envs: int, seed: int) -> GymnasiumVecEnv:
