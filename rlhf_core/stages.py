@@ -107,9 +107,7 @@ def answer(
     truth = Truth(
         segments=true_rewards(rewards, request.segments).values,
         reference=true_rewards(rewards, request.reference).values,
-        episodes=finished_returns(
-            rollouts, rewards, experiment.environment.horizon(), experiment.environment.count
-        ),
+        episodes=finished_returns(rollouts, rewards, experiment.environment.horizon()),
     )
     state, answers = experiment.annotator.answer(annotator, request, truth, rng)
     said = agreement(request, answers, truth)

@@ -24,11 +24,8 @@ from rlhf_core.optimisers import (
     Report,
 )
 from rlhf_core.rewards import ObservingReward, Reward
-from rlhf_core.rollouts import Act
+from rlhf_core.rollouts import KEPT_STEPS, Act
 from rlhf_core.types import Metrics, RolloutRewards, Rollouts, Value
-
-KEPT_STEPS = 65536
-"""Steps of the newest generations that are kept for questions, at the most."""
 
 
 @dataclass(frozen=True, eq=False)

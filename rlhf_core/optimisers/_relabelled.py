@@ -17,7 +17,7 @@ from rlhf_core.environments.spaces import flat, flattened
 from rlhf_core.optimisers import Report
 from rlhf_core.optimisers._normalised import Normalised
 from rlhf_core.rewards import EnvironmentReward, ObservingReward, Reward
-from rlhf_core.rollouts import Record, Recorder
+from rlhf_core.rollouts import KEPT_STEPS, Kept, Record, Recorder
 
 SMALLEST = 1e-6
 """A deviation of returns below it is that of a constant: nothing to divide by."""
@@ -109,33 +109,40 @@ class Relabel(BaseCallback):
         true_scale: float | None,
         normalise_returns: bool,
         rng: np.random.Generator,
+        policy_version: int,
     ) -> None:
         super().__init__()
         self.reward = reward
         self.environment = environment
-        self.records: list[Record] = []
-        self.proxies: list[np.ndarray] = []
+        self.kept = Kept(KEPT_STEPS, policy_version, rng)
+        self.taken = 0
+        """Environment steps of all rollouts."""
+        self.returns = Returns(environment.num_envs)
+        self.means: list[float] = []
+        """Mean reward of the first rollout and of the last one."""
+        self._last: Record | None = None
         self._report = report
         self.true_scale = true_scale
         self._normalise_returns = normalise_returns
         self._rng = rng
-        self._discounted: list[tuple[np.ndarray, np.ndarray]] = []
+        self._discounted = np.zeros(environment.num_envs)
+        self._moments = np.zeros(3)
+        """Number, sum and sum of squares of discounted returns."""
 
     def _on_step(self) -> bool:
         return True
 
     def _on_rollout_start(self) -> None:
-        if self.records:
-            self._observe(self.records[-1])
+        self._observe()
 
     def _on_training_end(self) -> None:
-        self._observe(self.records[-1])
+        self._observe()
 
-    def _observe(self, record: Record) -> None:
-        """Normalise by this rollout from now on, when nothing is left to learn from it."""
+    def _observe(self) -> None:
+        """Normalise by the last rollout from now on, when nothing is left to learn from it."""
         extractor = self.model.policy.features_extractor
-        if isinstance(extractor, Normalised):
-            shown = self.environment.shown(_all_steps(record.observations))
+        if isinstance(extractor, Normalised) and self._last is not None:
+            shown = self.environment.shown(_all_steps(self._last.observations))
             extractor.observe(torch.from_numpy(shown))
 
     def _on_rollout_end(self) -> None:
@@ -143,8 +150,11 @@ class Relabel(BaseCallback):
         if isinstance(self.reward, ObservingReward):
             self.reward = self.reward.observe(_steps(record), self._density, self._rng)
         labels = self._labels(record)
-        self.records.append(record)
-        self.proxies.append(labels)
+        self._last = record
+        self.kept.add(record)
+        self.taken += record.rewards.size
+        self.returns.add(labels, record.terminated | record.truncated)
+        self.means[1:] = [float(labels.mean())]
         model = self.model
         assert isinstance(model, PPO)
         cut = record.truncated & ~record.terminated
@@ -178,10 +188,11 @@ class Relabel(BaseCallback):
     def _deviation(self, labels: np.ndarray, record: Record) -> np.float32:
         """Standard deviation of discounted returns over this call's rollouts so far."""
         assert isinstance(self.model, PPO)
-        before = self._discounted[-1][1] if self._discounted else np.zeros(labels.shape[1])
         ended = record.terminated | record.truncated
-        self._discounted.append(_discounted(labels, ended, self.model.gamma, before))
-        spread = np.concatenate([sums for sums, _ in self._discounted]).std()
+        sums, self._discounted = _discounted(labels, ended, self.model.gamma, self._discounted)
+        self._moments += [sums.size, sums.sum(), np.square(sums).sum()]
+        count, total, squares = self._moments
+        spread = np.sqrt(max(squares / count - (total / count) ** 2, 0.0))
         return np.float32(spread if spread > SMALLEST else 1.0)
 
     def _labels(self, record: Record) -> np.ndarray:
@@ -193,6 +204,28 @@ class Relabel(BaseCallback):
             return (record.rewards / (self.true_scale or 1.0)).astype(np.float32)
         labels = self.reward(*_steps(record))
         return labels.reshape(record.rewards.shape)
+
+
+class Returns:
+    """Mean sum of rewards of the episodes that ended, or of all parts where none did."""
+
+    def __init__(self, count: int) -> None:
+        self._running = np.zeros(count)
+        self._ended = 0
+        self._total = 0.0
+
+    def add(self, rewards: np.ndarray, ended: np.ndarray) -> None:
+        """Go on with rewards (T, count) of all copies, and where episodes ended."""
+        for paid, over in zip(rewards, ended, strict=True):
+            self._running += paid
+            if over.any():
+                self._total += float(self._running[over].sum())
+                self._ended += int(over.sum())
+                self._running[over] = 0.0
+
+    def mean(self) -> float:
+        """Over the episodes so far."""
+        return self._total / self._ended if self._ended else float(self._running.mean())
 
 
 def _discounted(

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from rlhf_core.optimisers import Cloning, Optimised, PolicyState, Report
 from rlhf_core.optimisers._normalised import Normalised
 from rlhf_core.optimisers._relabelled import RecordingVecEnv, Relabel
 from rlhf_core.rewards import Reward
-from rlhf_core.rollouts import Act, Record, join, trajectories
+from rlhf_core.rollouts import Act
 from rlhf_core.seeding import isolated
 
 Weights = dict[str, np.ndarray]
@@ -114,15 +114,14 @@ def learn(
     restore(model.policy, state)
     scale = state.optimiser.get(TRUE_SCALE)
     true_scale = None if scale is None else float(scale)
-    relabel = Relabel(reward, vector, report, true_scale, normalise_returns, rng)
+    relabel = Relabel(reward, vector, report, true_scale, normalise_returns, rng, state.steps)
     model.learn(steps, callback=relabel)
     vector.close()
-    record = join(relabel.records)
-    rollouts, rewards = trajectories(record, policy_version=state.steps)
+    rollouts, rewards = relabel.kept.trajectories()
     logged = model.logger.name_to_value
     metrics = {
-        "proxy/return_mean": _return_mean(replace(record, rewards=np.concatenate(relabel.proxies))),
-        "proxy/gain": float(relabel.proxies[-1].mean() - relabel.proxies[0].mean()),
+        "proxy/return_mean": relabel.returns.mean(),
+        "proxy/gain": relabel.means[-1] - relabel.means[0],
         "policy/entropy": -float(logged["train/entropy_loss"]),
         "policy/kl": float(logged["train/approx_kl"]),
         "policy/value_explained_variance": float(logged["train/explained_variance"]),
@@ -131,23 +130,12 @@ def learn(
     if relabel.true_scale is not None:
         memory[TRUE_SCALE] = np.array(relabel.true_scale)
     return Optimised(
-        PolicyState(parameters, memory, state.steps + record.rewards.size),
+        PolicyState(parameters, memory, state.steps + relabel.taken),
         rollouts,
         rewards,
         metrics,
         relabel.reward,
     )
-
-
-def _return_mean(record: Record) -> float:
-    """Mean sum of rewards of the episodes that ended, or of all parts where none did."""
-    _, rewards = trajectories(record, policy_version=0)
-    sums = np.array([float(r.values.sum()) for r in rewards.rewards])
-    done = (record.terminated | record.truncated).T
-    # Trajectories come copy by copy; the last of a copy is unfinished unless it ended just there.
-    ends = [np.append(np.full(int(d[:-1].sum()), True), d[-1]) for d in done]
-    finished = np.concatenate(ends)
-    return float(sums[finished].mean() if finished.any() else sums.mean())
 
 
 def clone(

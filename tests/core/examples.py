@@ -168,7 +168,7 @@ def truth(asked: Request, rollouts: Rollouts, rewards: RolloutRewards, horizon: 
     return Truth(
         segments=true_rewards(rewards, asked.segments).values,
         reference=true_rewards(rewards, asked.reference).values,
-        episodes=finished_returns(rollouts, rewards, horizon, count=1),
+        episodes=finished_returns(rollouts, rewards, horizon),
     )
 
 

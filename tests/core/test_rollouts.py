@@ -47,11 +47,11 @@ def test_terminated_wins_over_a_time_limit_in_the_same_step() -> None:
 
 def test_an_episode_that_still_runs_counts_as_truncated() -> None:
     rollouts, rewards = collect(corridor(count=2).make_vector(), always(1), 4, [0, 1])
-    assert [len(t) for t in rollouts.trajectories] == [3, 1, 3, 1]
-    assert [t.terminated for t in rollouts.trajectories] == [True, False, True, False]
-    assert [t.truncated for t in rollouts.trajectories] == [False, True, False, True]
-    np.testing.assert_array_equal(rollouts.trajectories[1].observations, [[0], [1]])
-    np.testing.assert_array_equal(rewards.rewards[1].values, [1])
+    assert [len(t) for t in rollouts.trajectories] == [3, 3, 1, 1]
+    assert [t.terminated for t in rollouts.trajectories] == [True, True, False, False]
+    assert [t.truncated for t in rollouts.trajectories] == [False, False, True, True]
+    np.testing.assert_array_equal(rollouts.trajectories[2].observations, [[0], [1]])
+    np.testing.assert_array_equal(rewards.rewards[2].values, [1])
     assert rollouts.steps == 8
 
 
@@ -68,9 +68,9 @@ def test_trajectories_are_cut_where_the_flags_say() -> None:
 
     found = rollouts.trajectories
     expected: list[tuple[list[float], list[int], bool]] = [
+        ([10, 10.5], [1], False),
         ([0, 1, 1.5], [0, 2], True),
         ([2, 3, 4, 4.5], [4, 6, 8], False),
-        ([10, 10.5], [1], False),
         ([11, 12, 13, 14, 14.5], [3, 5, 7, 9], False),
     ]
     assert len(found) == len(expected)
@@ -94,7 +94,7 @@ def test_returns_of_finished_episodes_come_in_the_order_in_which_they_ended() ->
     paid = np.array([[1, 10], [2, 20], [3, 30], [4, 40], [5, 50], [6, 60]], dtype=np.float64)
     record = Record(seen, seen, np.zeros((6, 2)), terminated, np.zeros_like(terminated), paid)
     rollouts, rewards = trajectories(record, policy_version=0)
-    assert finished_returns(rollouts, rewards, horizon=9, count=2).tolist() == [10, 6, 9, 6]
+    assert finished_returns(rollouts, rewards, horizon=9).tolist() == [10, 6, 9, 6]
 
 
 def test_the_record_of_two_halves_is_the_record_of_the_whole() -> None:
