@@ -154,6 +154,9 @@ class Kept:
         """Take finished episodes out of the records."""
         record = join(self._records)
         for end, copy in np.argwhere(record.terminated | record.truncated).tolist():
+            if end < self._starts[copy]:
+                # Taken out before; other copies' episodes still run.
+                continue
             found = self._episode(record, copy, int(self._starts[copy]), end + 1)
             self._finished.append(found)
             self._starts[copy] = end + 1

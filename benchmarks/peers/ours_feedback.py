@@ -17,7 +17,18 @@ from rlhf_core.loop import run
 from rlhf_core.store import pack
 from rlhf_core.types import Rollouts, Trajectory
 
+ROLLOUT = 2048
 STEPS = {"gail": 200_000, "airl": 300_000}
+FIELDS = {
+    "gail": (),
+    "airl": (
+        "feedback.discriminator.discount=0.95",
+        "optimiser.discount=0.95",
+        "optimiser.epochs=10",
+        "optimiser.learning_rate=2e-3",
+    ),
+}
+"""What differs from the preset."""
 
 
 def recording(path: Path, count: int) -> bytes:
@@ -46,9 +57,9 @@ def changes(options: argparse.Namespace, folder: Path) -> tuple[str, tuple[str, 
             "budget.env_steps=4096",
         ]
     else:
-        rollout = 2048
-        steps = STEPS[options.method] // rollout * rollout
+        steps = STEPS[options.method] // ROLLOUT * ROLLOUT
         lines += [f"feedback.method={options.method}", f"budget.env_steps={steps}"]
+        lines += FIELDS[options.method]
     return "cartpole-imitation", tuple(lines)
 
 

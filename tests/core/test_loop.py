@@ -1,6 +1,8 @@
 """The whole loop: the same numbers again, every kind of space, and learning what it should."""
 
+import os
 import random
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,6 +34,26 @@ def test_the_same_experiment_gives_the_same_numbers() -> None:
     assert first != play(1)
     assert len(first) == 2
     assert all(np.isfinite(value) for metrics in first for value in metrics.values())
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's /proc")
+def test_memory_does_not_grow_over_200_rounds() -> None:
+    pages: list[int] = []
+
+    def look(progress: Progress) -> None:
+        pages.append(int(Path("/proc/self/statm").read_text().split()[1]))
+
+    budget = {
+        "env_steps": 200 * 64,
+        "labels": 200,
+        "rounds": 200,
+        "initial_steps": 64,
+        "label_schedule": "constant",
+    }
+    run(tiny(budget=budget), look)
+    assert len(pages) == 200
+    # Allocators settle in the first rounds; 150 rounds of rollouts would be 1.5 MB, of runs more.
+    assert (pages[-1] - pages[50]) * os.sysconf("SC_PAGE_SIZE") < 8 * 2**20
 
 
 @pytest.mark.usefixtures("unchecked")  # beartype itself draws from Python's generator

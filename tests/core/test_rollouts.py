@@ -1,12 +1,23 @@
 """What a batch of environments did, cut into trajectories by hand."""
 
+from dataclasses import replace
 from itertools import cycle
 
 import numpy as np
 import pytest
 
 from rlhf_core.environments import Environment
-from rlhf_core.rollouts import Act, Record, Recorder, collect, finished_returns, join, trajectories
+from rlhf_core.rollouts import (
+    Act,
+    Kept,
+    Record,
+    Recorder,
+    collect,
+    finished_returns,
+    join,
+    trajectories,
+)
+from rlhf_core.store import pack
 from tests.core.examples import HERE
 
 
@@ -132,3 +143,61 @@ def test_observations_of_any_kind_are_recorded(kind: str) -> None:
     assert first.observations.shape == (3, *(vector.single_observation_space.shape or ()))
     np.testing.assert_array_equal(first.observations, second.observations)
     assert not np.array_equal(first.observations[0], first.observations[2])
+
+
+def wandering(steps: int, count: int, seed: int) -> Record:
+    """A record with episodes of all lengths, whose observations count the steps."""
+    rng = np.random.default_rng(seed)
+    terminated, truncated = rng.random((2, steps, count)) < 0.05
+    seen = np.broadcast_to(np.arange(steps)[:, None, None], (steps, count, 1)).astype(np.float32)
+    actions = np.broadcast_to(np.arange(count), (steps, count)).copy()
+    return Record(seen, seen + 1, actions, terminated, truncated & ~terminated, seen[..., 0] * 1.0)
+
+
+def part(record: Record, start: int, stop: int) -> Record:
+    return Record(*(column[start:stop] for column in vars(record).values()))
+
+
+@pytest.mark.parametrize("pieces", [1, 7])
+def test_all_is_kept_that_fits_however_it_came(pieces: int) -> None:
+    record = wandering(140, 3, 0)
+    kept = Kept(420, 5, np.random.default_rng(0))
+    for piece in range(pieces):
+        kept.add(part(record, 140 * piece // pieces, 140 * (piece + 1) // pieces))
+    assert pack(kept.trajectories()[0]) == pack(trajectories(record, 5)[0])
+    assert pack(kept.trajectories()[1]) == pack(trajectories(record, 5)[1])
+    assert kept.trajectories()[0].steps == 420
+
+
+def test_of_what_does_not_fit_whole_episodes_stay_each_as_likely_as_the_others() -> None:
+    record = wandering(400, 2, 1)
+    everything = {
+        (t.actions[0], t.observations[0, 0]): pack(t)
+        for t in trajectories(record, 0)[0].trajectories
+    }
+    chosen: dict[object, int] = dict.fromkeys(everything, 0)
+    for seed in range(60):
+        kept = Kept(200, 0, np.random.default_rng(seed))
+        for start in range(0, 400, 40):
+            kept.add(part(record, start, start + 40))
+        found, paid = kept.trajectories()
+        # Two episodes run on at the end.
+        assert sum(len(t) for t in found.trajectories[:-2]) <= 200
+        for trajectory, rewards in zip(found.trajectories, paid.rewards, strict=True):
+            name = (trajectory.actions[0], trajectory.observations[0, 0])
+            assert pack(trajectory) == everything[name]
+            np.testing.assert_array_equal(rewards.values, trajectory.observations[:-1, 0])
+            chosen[name] += 1
+    counts = np.array(list(chosen.values())[:-2])
+    halves = np.array_split(counts, 2)
+    assert abs(halves[0].mean() - halves[1].mean()) < 0.3 * counts.mean()
+    assert counts.min() > 0.2 * counts.mean()
+
+
+def test_one_episode_stays_even_if_it_is_too_long() -> None:
+    record = wandering(50, 1, 0)
+    terminated = np.zeros((50, 1), dtype=bool)
+    terminated[30] = True
+    kept = Kept(10, 0, np.random.default_rng(0))
+    kept.add(replace(record, terminated=terminated, truncated=np.zeros_like(terminated)))
+    assert [len(t) for t in kept.trajectories()[0].trajectories] == [31, 19]
