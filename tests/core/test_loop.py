@@ -36,6 +36,7 @@ def test_the_same_experiment_gives_the_same_numbers() -> None:
     assert all(np.isfinite(value) for metrics in first for value in metrics.values())
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's /proc")
 def test_memory_does_not_grow_over_200_rounds() -> None:
     pages: list[int] = []

@@ -72,6 +72,14 @@ TALKATIVE: list[dict[str, Any]] = [
         "environment": {"id": f"{HERE}:Corridor-v0", "count": 4},
         "feedback": {"kind": "direct_reward", "segment_steps": 4},
     },
+    # Demonstrations, and an evolution strategy.
+    {
+        "environment": {"id": f"{HERE}:Corridor-v0", "count": 4},
+        "feedback": {"kind": "inverse_rl"},
+        "annotator": {"kind": "expert", "env_steps": 2048},
+        "optimiser": {"kind": "ars", "population": 4},
+        "budget": {"env_steps": 400, "labels": 4, "rounds": 2, "initial_steps": 64},
+    },
 ]  # fmt: skip
 """Runs that together log everything that there is to log."""
 
