@@ -32,8 +32,9 @@ class AdversarialReward:
     ================  ========================================================================
     gail              D = sigmoid(g(s, a)) is the chance that a step was demonstrated; the
                       reward is -log(1 - D) (Ho and Ermon 2016, https://arxiv.org/abs/1606.03476)
-    airl              D = sigmoid(f - log pi(a|s)) with f = g + discount h(s') - h(s); the policy
-                      is paid f, and g alone is what transfers (Fu et al. 2018,
+    airl              D = sigmoid(f - log pi(a|s)) with f = g + discount h(s') - h(s); the reward
+                      is f, of which g alone transfers, and the policy is paid for its entropy
+                      besides: log D - log(1 - D) = f - log pi (Fu et al. 2018,
                       https://arxiv.org/abs/1710.11248)
     maximum_entropy   g rises on demonstrations and falls on rollouts, the gradient of the
                       likelihood under trajectories weighed by exp(return), with the policy for
@@ -60,9 +61,13 @@ class AdversarialReward:
         next_observation: Shaped[np.ndarray, "B *obs"],
         terminated: Bool[np.ndarray, " B"],
     ) -> Float[np.ndarray, " B"]:
-        """What the policy is paid."""
+        """The reward of steps, whoever took them."""
         steps = Transitions(observation, action, next_observation, terminated)
         return self._paid(steps) / np.float32(self.state.scale)
+
+    def paid(self, seen: Transitions, density: Density | None) -> Float[np.ndarray, " B"]:
+        """What the policy is paid for its own steps."""
+        return self._paid(seen, density) / np.float32(self.state.scale)
 
     def resumed(self, state: Value) -> "AdversarialReward":
         """With the weights of a state."""
@@ -81,7 +86,7 @@ class AdversarialReward:
         """
         learner = _Learner(self._normalised_by(seen), seen, density, rng)
         learned = learner.learned()
-        spread = float(learned._paid(seen).std())
+        spread = float(learned._paid(seen, density).std())
         before = self.state.scale if self.state.updates else spread
         scale = SMOOTHING * before + (1 - SMOOTHING) * spread
         return replace(learned, state=replace(learned.state, scale=max(scale, 1e-6)))
@@ -94,9 +99,13 @@ class AdversarialReward:
             "reward/rollouts_told": float((scores[1] < 0).mean()),
         }
 
-    def _paid(self, steps: Transitions) -> Float[np.ndarray, " B"]:
+    def _paid(self, steps: Transitions, density: Density | None = None) -> Float[np.ndarray, " B"]:
         outputs = self._outputs(steps)
-        return np.logaddexp(0, outputs, dtype=np.float32) if self.method == "gail" else outputs
+        if self.method == "gail":
+            return np.logaddexp(0, outputs, dtype=np.float32)
+        if self.method == "airl" and density is not None:
+            outputs = outputs - density(steps.observations, steps.actions)
+        return outputs
 
     def _outputs(self, steps: Transitions) -> Float[np.ndarray, " B"]:
         """g, or f where the shaping counts."""

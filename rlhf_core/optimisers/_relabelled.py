@@ -202,7 +202,11 @@ class Relabel(BaseCallback):
             if self.true_scale is None:
                 self.true_scale = float(np.sqrt(np.square(record.rewards).mean())) or None
             return (record.rewards / (self.true_scale or 1.0)).astype(np.float32)
-        labels = self.reward(*_steps(record))
+        steps = _steps(record)
+        if isinstance(self.reward, ObservingReward):
+            labels = self.reward.paid(steps, self._density)
+        else:
+            labels = self.reward(*steps)
         return labels.reshape(record.rewards.shape)
 
 

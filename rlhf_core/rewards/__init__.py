@@ -57,6 +57,10 @@ class ObservingReward(RewardFunction, Protocol):
         """
         ...
 
+    def paid(self, seen: Transitions, density: Density | None) -> np.ndarray:
+        """Rewards (B,) of the policy's own steps, of which it may know how likely they were."""
+        ...
+
     def metrics(self, seen: Transitions) -> Metrics:
         """How it does on these steps of the policy."""
         ...

@@ -139,6 +139,16 @@ def test_airl_takes_the_policys_likelihood_out() -> None:
     assert paid[same.actions == 0].mean() == pytest.approx(np.log(0.1), abs=0.3)
 
 
+def test_airl_pays_the_policy_for_its_entropy_besides() -> None:
+    # log D - log(1 - D) is the discriminator's logit.
+    reward, seen = trained("airl", rounds=20)
+    own = reward.paid(seen, even) * reward.state.scale
+    np.testing.assert_allclose(own, reward(*seen) * reward.state.scale + np.log(2), atol=1e-5)
+    for method in ("gail", "maximum_entropy"):
+        other, _ = trained(method, rounds=5)
+        np.testing.assert_array_equal(other.paid(seen, even), other(*seen))
+
+
 def test_shaping_is_left_out_of_the_reward_that_transfers_and_ends_have_none() -> None:
     reward, seen = trained("airl", rounds=30, inputs=("observation",), discount=0.9)
     alone = replace(reward, transferable=True)
@@ -254,17 +264,24 @@ def test_every_method_runs_in_the_loop_and_again_to_the_same_bits(method: Any) -
 
 
 def test_imitation_balances_the_pole_without_its_reward() -> None:
-    budget = Budget(env_steps=80000, labels=20, rounds=4, initial_steps=1600)
     task = GymEnv(
         "CartPole-v1",
-        count=16,
-        fixed_horizon=100,
+        count=32,
+        fixed_horizon=200,
         horizon_form="evolving",
         observation_bound=3.0,
     )
-    final = run(experiment(budget=budget, environment=task))
+    ppo = PPO(steps=64, batch_size=256, epochs=4, learning_rate=3e-3, discount=0.98, stagger=True)
+    final = run(
+        experiment(
+            environment=task,
+            optimiser=ppo,
+            annotator=Synthetic(expert_steps=65536),
+            budget=Budget(env_steps=122880, labels=10, rounds=1, initial_steps=2048),
+        )
+    )
     assert final.evaluation is not None
-    assert final.evaluation.returns.mean() > 80
+    assert final.evaluation.returns.mean() > 150
 
 
 def test_cloning_balances_the_pole_at_once() -> None:
