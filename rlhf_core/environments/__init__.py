@@ -1,6 +1,6 @@
 """Environments: any Gymnasium id, batched, seeded and checked."""
 
-from rlhf_core.environments.factory import Environment
+from rlhf_core.environments.factory import Batching, Environment
 from rlhf_core.environments.fixed_horizon import HorizonForm
 
 
@@ -11,6 +11,7 @@ def GymEnv(  # noqa: N802 - reads as the constructor that it is
     fixed_horizon: int | None = None,
     horizon_form: HorizonForm = "absorbing",
     observation_bound: float | None = None,
+    batching: Batching = "auto",
     **options: bool | int | float | str | None,
 ) -> Environment:
     """An environment by its Gymnasium id, such as `CartPole-v1` or `my_module:MyEnv-v0`.
@@ -22,6 +23,8 @@ def GymEnv(  # noqa: N802 - reads as the constructor that it is
         fixed_horizon: let every episode last this many steps.
         horizon_form: what comes after an early end: an absorbing state, or its own dynamics.
         observation_bound: clip observations to [-bound, bound], in the environment's own units.
+        batching: how copies are stepped together: as arrays where possible, one by one, or by
+            EnvPool.
         options: arguments for the environment's own constructor, such as `g=9.81`.
 
     Raises:
@@ -35,6 +38,7 @@ def GymEnv(  # noqa: N802 - reads as the constructor that it is
         fixed_horizon=fixed_horizon,
         horizon_form=horizon_form,
         observation_bound=observation_bound,
+        batching=batching,
         options=options,
     )
     environment.spaces()

@@ -13,6 +13,8 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from rlhf_core.environments.batched import BatchedEnv, dynamics_of
 from rlhf_core.environments.bounded import bounded
 from rlhf_core.environments.fixed_horizon import EvolvingHorizon, FixedHorizon, HorizonForm
+from rlhf_core.environments.pool import PoolEnv, check_pool
+from rlhf_core.environments.registered import registered_vector
 from rlhf_core.environments.spaces import (
     check_action_space,
     check_observation_space,
@@ -21,6 +23,8 @@ from rlhf_core.environments.spaces import (
 )
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.plugin import Config, closest
+
+Batching = Literal["auto", "single", "envpool"]
 
 
 class Spaces(NamedTuple):
@@ -51,10 +55,11 @@ class Environment(Config):
     for it (metres, radians, ...); None leaves them as they are."""
     options: dict[str, bool | int | float | str | None] = Field(default_factory=dict)
     """Arguments for the environment's own constructor, such as `{g: 9.81}`."""
-    batching: Literal["auto", "single", "envpool"] = "auto"
-    """How copies are stepped together. auto: as arrays, where this project or the environment
-    itself has such a form, which gives the same numbers for classic control; else one by one.
-    single: one by one. envpool: in C++ by EnvPool (the extra `envpool`), with its numbers."""
+    batching: Batching = "auto"
+    """How copies are stepped together. auto: as arrays, where this project has such a form, with
+    the same numbers as one by one, or where one is registered as the environment's
+    `vector_entry_point`, with its numbers; else one by one. single: one by one. envpool: in C++ by
+    EnvPool (the extra `envpool`), with its numbers, for ids that Gymnasium has too."""
 
     @model_validator(mode="after")
     def _horizon_comes_first(self) -> "Environment":
@@ -67,6 +72,11 @@ class Environment(Config):
             raise ValueError(
                 f"horizon_form: '{self.horizon_form}' says how an episode goes on to a fixed "
                 "horizon, and there is none; set fixed_horizon too"
+            )
+        if self.batching == "envpool" and self.horizon_form == "evolving":
+            raise ValueError(
+                "horizon_form: 'evolving' steps an environment beyond its end, and EnvPool's begin "
+                "a new episode there; use absorbing, or batching auto"
             )
         if "render_mode" in self.options:
             raise ValueError("options: render_mode is set by whoever films the policy")
@@ -82,6 +92,8 @@ class Environment(Config):
             )
         check_observation_space(env.observation_space, self.id)
         check_action_space(env.action_space, self.id)
+        if self.batching == "envpool":
+            check_pool(self.id, self.options, env.observation_space, env.action_space)
         absorbing = self.fixed_horizon is not None and self.horizon_form == "absorbing"
         # The absorbing flag stands beside the numbers of a row.
         image = is_image(env.observation_space)
@@ -134,18 +146,47 @@ class Environment(Config):
     def make_vector(self, count: int | None = None) -> VectorEnv[Any, Any, Any]:
         """`count` copies as one batch that resets in the step in which an episode ends."""
         copies = count or self.count
+        if self.batching == "envpool":
+            return self._make_pool(copies)
         if self.batching == "auto":
-            dynamics = dynamics_of(self.id, self.options)
-            if dynamics is not None:
-                spec = gymnasium.spec(self.id)
-                limit = None if self.fixed_horizon else self.time_limit or spec.max_episode_steps
-                batch = BatchedEnv(
-                    dynamics, copies, limit,
-                    self.fixed_horizon, self.horizon_form, self.observation_bound,
-                )  # fmt: skip
-                batch.spec = spec
-                return batch
+            found = self._make_batch(copies) or self._make_registered(copies)
+            if found is not None:
+                return found
         return SyncVectorEnv([self.make] * copies, autoreset_mode=AutoresetMode.SAME_STEP)
+
+    def _make_batch(self, copies: int) -> BatchedEnv | None:
+        """This project's own batched form."""
+        dynamics = dynamics_of(self.id, self.options)
+        if dynamics is None:
+            return None
+        spec = gymnasium.spec(self.id)
+        limit = None if self.fixed_horizon else self.time_limit or spec.max_episode_steps
+        batch = BatchedEnv(
+            dynamics, copies, limit,
+            self.fixed_horizon, self.horizon_form, self.observation_bound,
+        )  # fmt: skip
+        batch.spec = spec
+        return batch
+
+    def _make_registered(self, copies: int) -> VectorEnv[Any, Any, Any] | None:
+        """The form that the environment brings along; our own wrappers are not in it."""
+        if self.fixed_horizon or self.observation_bound:
+            return None
+        env = self.make()
+        limit = env.spec.max_episode_steps if env.spec else None
+        try:
+            return registered_vector(env, copies, limit, dict(self.options))
+        finally:
+            env.close()
+
+    def _make_pool(self, copies: int) -> PoolEnv:
+        seen, acted = self.spaces()
+        pool = PoolEnv(
+            self.id, copies, seen, acted, self.horizon(), self.options,
+            self.fixed_horizon is not None, self.observation_bound,
+        )  # fmt: skip
+        pool.spec = gymnasium.spec(self.id)
+        return pool
 
     def spaces(self) -> Spaces:
         """Observation and action space as the policy sees them."""

@@ -13,6 +13,8 @@ Drift-v0            Box actions in [-1, 1]: the place moves by the action, the r
                     new place squared, which is a function of what is seen; 5 steps, truncated.
 Shapes-v0           6 steps with the observation and the action space of your choice; the reward
                     is 1 where the action is `right_action`, else 0. `ends_at` ends it earlier.
+Fleet-v0            Drift-v0 with a vector form of its own, that does what single ones do but for
+                    the `fault` that it is given: one_seed, next_step, no_final, no_mask, no_limit.
 Picture-v0          Discrete observations as plain integers, and a picture of them; 6 steps.
 ==================  ============================================================================
 """
@@ -22,6 +24,9 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+from gymnasium.utils import seeding
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
 
 Info = dict[str, Any]
 
@@ -97,6 +102,54 @@ class Drift(gymnasium.Env[np.ndarray, Any]):
         assert self.action_space.contains(action), f"{action!r} is not in {self.action_space}"
         self.place = self.place + action
         return self.place, -float(np.square(self.place)[0]), False, False, {}
+
+
+class Ship(Drift):
+    def __init__(self, fault: str | None = None) -> None:
+        super().__init__()
+
+
+class Fleet(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
+    def __init__(self, num_envs: int, max_episode_steps: int, fault: str | None = None) -> None:
+        self.num_envs, self.limit, self.fault = num_envs, max_episode_steps, fault
+        mode = AutoresetMode.NEXT_STEP if fault == "next_step" else AutoresetMode.SAME_STEP
+        self.metadata = {"autoreset_mode": mode}
+        one = Drift()
+        self.single_observation_space = one.observation_space
+        self.single_action_space = one.action_space
+        self.observation_space = batch_space(one.observation_space, num_envs)
+        self.action_space = batch_space(one.action_space, num_envs)
+        self.places = np.zeros((num_envs, 1), dtype=np.float32)
+        self.taken = np.zeros(num_envs, dtype=np.int64)
+        self.draws: list[np.random.Generator] = []
+
+    def reset(self, *, seed: Any = None, options: Info | None = None) -> tuple[np.ndarray, Info]:
+        which = np.ones(self.num_envs, dtype=bool)
+        if options and self.fault != "no_mask":
+            which = options["reset_mask"]
+        if seed is not None:
+            seeds = [seed[0]] * self.num_envs if self.fault == "one_seed" else seed
+            self.draws = [seeding.np_random(one)[0] for one in seeds]
+            if self.fault == "one_seed":
+                self.draws = self.draws[:1] * self.num_envs
+        self._start(which)
+        return self.places.copy(), {}
+
+    def _start(self, which: np.ndarray) -> None:
+        for copy in np.flatnonzero(which):
+            self.places[copy] = self.draws[copy].uniform(-1, 1, 1)
+        self.taken[which] = 0
+
+    def step(self, actions: np.ndarray) -> tuple[Any, Any, Any, Any, Info]:
+        self.places = self.places + actions
+        self.taken += 1
+        rewards = -np.square(self.places[:, 0]).astype(np.float64)
+        done = self.taken >= (5 if self.fault == "no_limit" else self.limit)
+        info = {"final_obs": self.places.copy(), "_final_obs": done} if done.any() else {}
+        self._start(done)
+        ended = np.zeros(self.num_envs, dtype=bool)
+        shown = self.places.copy()
+        return shown, rewards, ended, done, {} if self.fault == "no_final" else info
 
 
 STEPS = 6
@@ -200,6 +253,7 @@ class Picture(gymnasium.Env[int, Any]):
 gymnasium.register("Corridor-v0", Corridor, max_episode_steps=10)
 gymnasium.register("Cue-v0", Cue, max_episode_steps=8)
 gymnasium.register("Drift-v0", Drift, max_episode_steps=5)
+gymnasium.register("Fleet-v0", Ship, vector_entry_point=Fleet, max_episode_steps=5)
 gymnasium.register("Shapes-v0", Shapes, max_episode_steps=STEPS)
 gymnasium.register("Picture-v0", Picture, max_episode_steps=6)
 gymnasium.register("Endless-v0", Corridor)
