@@ -28,15 +28,20 @@ def registered_vector(
     if spec is None or spec.vector_entry_point is None or limit is None:
         return None
     plain = gymnasium.spec(spec.id)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             if not _is_right(_made(plain, 2, 2, options), env):
                 return None
             return _made(plain, count, limit, options)
-        except Exception:
-            # Whatever it cannot do, single environments can.
-            return None
+    except Exception as error:
+        # It is somebody else's and may raise anything; single environments do the same work.
+        warnings.warn(
+            f"{spec.id}: its vector_entry_point is passed over, copies are stepped one by one "
+            f"({type(error).__name__}: {error})",
+            stacklevel=2,
+        )
+        return None
 
 
 def _made(

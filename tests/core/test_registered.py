@@ -35,6 +35,7 @@ def test_it_does_what_single_environments_do() -> None:
         np.testing.assert_allclose(mine.values, theirs.values, rtol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:.*is passed over")
 @pytest.mark.parametrize("fault", FAULTS)
 def test_one_that_does_something_else_is_passed_over(fault: str) -> None:
     assert isinstance(fleet(options={"fault": fault}).make_vector(3), SyncVectorEnv)
