@@ -19,16 +19,6 @@ from rlhf_core.types import Rollouts, Trajectory
 
 ROLLOUT = 2048
 STEPS = {"gail": 200_000, "airl": 300_000}
-FIELDS = {
-    "gail": (),
-    "airl": (
-        "feedback.discriminator.discount=0.95",
-        "optimiser.discount=0.95",
-        "optimiser.epochs=10",
-        "optimiser.learning_rate=2e-3",
-    ),
-}
-"""What differs from the preset."""
 
 
 def recording(path: Path, count: int) -> bytes:
@@ -59,7 +49,6 @@ def changes(options: argparse.Namespace, folder: Path) -> tuple[str, tuple[str, 
     else:
         steps = STEPS[options.method] // ROLLOUT * ROLLOUT
         lines += [f"feedback.method={options.method}", f"budget.env_steps={steps}"]
-        lines += FIELDS[options.method]
     return "cartpole-imitation", tuple(lines)
 
 

@@ -26,13 +26,22 @@ def memos(home: Path, run_id: str) -> int:
     return len(list((home / "store" / "memo" / run_id).glob("*.json")))
 
 
-@pytest.mark.parametrize("after", [1, 4, 9])
+DEMONSTRATED = ("--set", "feedback.kind=inverse_rl", "--set", "annotator.expert_steps=320")
+EVOLVED = ("--set", "optimiser.kind=openai_es", "--set", "budget.env_steps=9000")
+
+
+@pytest.mark.parametrize(
+    ("after", "changes"),
+    [(1, ()), (4, ()), (9, ()), (8, DEMONSTRATED), (10, EVOLVED)],
+    ids=["1", "4", "9", "demonstrated", "evolved"],
+)
 def test_a_killed_run_resumes_to_the_numbers_of_an_undisturbed_one(
-    rlhf: Command, after: int
+    rlhf: Command, after: int, changes: tuple[str, ...]
 ) -> None:
-    undisturbed = rlhf.train("--set", f"seed={after}")
+    changes = ("--set", f"seed={after}", *changes)
+    undisturbed = rlhf.train(*changes)
     before = set(run_ids(rlhf.home))
-    process = rlhf.start("train", str(tiny_file(rlhf.folder)), "--set", f"seed={after}")
+    process = rlhf.start("train", str(tiny_file(rlhf.folder)), *changes)
     wait_until(lambda: bool(leases(rlhf.home) - before))
     (run_id,) = leases(rlhf.home) - before
     wait_until(lambda: memos(rlhf.home, run_id) >= after)
@@ -58,6 +67,32 @@ def test_a_killed_run_resumes_to_the_numbers_of_an_undisturbed_one(
     again = rlhf("resume", run_id)
     assert again.returncode == 2
     assert "is finished" in again.stderr
+
+
+def test_a_run_that_is_killed_inside_an_optimisation_goes_on_inside_it(rlhf: Command) -> None:
+    changes = (
+        *("--set", "optimiser.kind=pgpe", "--set", "budget.rounds=1"),
+        *("--set", "budget.env_steps=4000000"),
+    )
+    undisturbed = rlhf.train(*changes)
+    before = set(run_ids(rlhf.home))
+    process = rlhf.start("train", str(tiny_file(rlhf.folder)), *changes)
+    unfinished = rlhf.home / "store" / "unfinished"
+    wait_until(lambda: any(unfinished.rglob("*.safetensors")))
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    (run_id,) = set(run_ids(rlhf.home)) - before
+
+    done = rlhf("resume", run_id, "--json")
+    assert done.returncode == 0, done.stderr
+    resumed = json.loads(done.stdout)
+    assert {k: resumed[k] for k in COMPARED} == {k: undisturbed[k] for k in COMPARED}
+    assert not any(unfinished.rglob("*.safetensors"))
+    spent = {
+        run: tracking.client(Home(rlhf.home)).get_metric_history(run, "time/optimise")[0].value
+        for run in (undisturbed["run_id"], run_id)
+    }
+    assert spent[run_id] < spent[undisturbed["run_id"]]
 
 
 def test_a_run_that_goes_on_cannot_be_resumed_and_ctrl_c_closes_it_with_the_reason(
