@@ -37,7 +37,7 @@ _bound: list[int] = []
 
 @task(name="share", cache_policy=NO_CACHE, persist_result=False)
 def share(work: bytes, bound: bool) -> Any:
-    """Do one job of a stage.
+    """Do one part of a stage's work.
 
     Args:
         work: function and job.
