@@ -20,6 +20,7 @@ from rlhf_core.evaluation.distance import starc_distance
 from rlhf_core.evaluation.returns import evaluate as play
 from rlhf_core.evaluation.statistics import interquartile_mean, pearson, spearman
 from rlhf_core.evidence import Answers, Choice, Request
+from rlhf_core.evolution.spread import Spread
 from rlhf_core.experiment import Experiment
 from rlhf_core.feedback import FeedbackState
 from rlhf_core.optimisers import Checkpoints, NoCheckpoints, Optimised, PolicyState, Report
@@ -165,6 +166,7 @@ def optimise(
     feedback: FeedbackState,
     report: Report = lambda steps: None,
     checkpoints: Checkpoints = NoCheckpoints(),  # noqa: B008 - it keeps nothing
+    spread: Spread | None = None,
 ) -> Optimised:
     """The policy after this round's share of environment steps."""
     spaces, optimiser = experiment.environment.spaces(), experiment.optimiser
@@ -185,6 +187,7 @@ def optimise(
         seeding.integer(rng),
         report,
         checkpoints,
+        spread,
     )
     if isinstance(optimised.reward, ObservingReward):
         steps = sample_segments(optimised.rollouts, DIAGNOSTIC_STEPS, 1, rng)

@@ -6,6 +6,7 @@ from rlhf_core.optimisers import PolicyState
 from rlhf_core.store import Ref
 from rlhf_core.types import Metrics
 from tasks import progress
+from tasks.spreading import flow_spread
 from tasks.stage import Work, stage
 
 
@@ -22,6 +23,7 @@ def optimise(work: Work, policy: Ref, feedback: Ref) -> tuple[dict[str, Ref], Me
         state,
         report=lambda steps: progress.tell(progress.Steps(steps)),
         checkpoints=work.checkpoints,
+        spread=flow_spread(),
     )
     metrics = {**after.metrics, "policy/steps": float(after.state.steps)}
     learned = work.run.experiment.feedback.observed(state, after.reward)

@@ -25,14 +25,18 @@ class Normaliser:
         return Normaliser(np.zeros(features), np.zeros(features))
 
     def observed(self, features: Float[np.ndarray, "B F"]) -> "Normaliser":
-        """With a batch taken in (Chan et al. 1983, doi:10.2307/2683386)."""
-        count, batch = len(features), features.astype(np.float64)
-        total, mean = self.seen + count, batch.mean(axis=0)
-        shift = mean - self.mean
+        """With a batch taken in."""
+        batch = features.astype(np.float64)
+        mean = batch.mean(axis=0)
         square = np.square(batch - mean).sum(axis=0)
+        return self.joined(Normaliser(mean, square, len(features)))
+
+    def joined(self, other: "Normaliser") -> "Normaliser":
+        """With all that another one has seen (Chan et al. 1983, doi:10.2307/2683386)."""
+        total, shift = self.seen + other.seen, other.mean - self.mean
         return Normaliser(
-            self.mean + shift * count / total,
-            self.square + square + np.square(shift) * self.seen * count / total,
+            self.mean + shift * other.seen / total,
+            self.square + other.square + np.square(shift) * self.seen * other.seen / total,
             total,
         )
 

@@ -29,6 +29,17 @@ class Generation:
         """Environment steps that count."""
         return int(self.counted.sum())
 
+    def member(self, member: int) -> "Generation":
+        """What one member did, cut off where its longest episode ends."""
+        episodes = self.counted.shape[1] // self.members
+        own = slice(member * episodes, (member + 1) * episodes)
+        counted = self.counted[:, own]
+        time = int(counted.any(axis=1).sum())
+        columns = [getattr(self.record, name) for name in Record.__dataclass_fields__]
+        # Copied: how numbers lie in memory would decide in which order they are summed.
+        record = Record(*(column[:time, own].copy() for column in columns))
+        return Generation(record, counted[:time].copy(), 1)
+
     def transitions(self) -> Transitions:
         """The steps that count, as a flat batch."""
         record, counted = self.record, self.counted

@@ -9,6 +9,7 @@ import numpy as np
 
 from rlhf_core.demonstrations import Transitions
 from rlhf_core.environments.factory import Environment, Spaces
+from rlhf_core.evolution.spread import Spread
 from rlhf_core.plugin import Family, Plugin
 from rlhf_core.rewards import Reward
 from rlhf_core.rollouts import Act
@@ -108,6 +109,7 @@ class Optimiser(Plugin):
         seed: int,
         report: Report = lambda steps: None,
         checkpoints: Checkpoints = NoCheckpoints(),  # noqa: B008 - it keeps nothing
+        spread: Spread | None = None,
     ) -> Optimised:
         """Go on from a policy for a number of environment steps.
 
@@ -124,6 +126,7 @@ class Optimiser(Plugin):
             report: progress.
             checkpoints: where a long call writes down how far it has come; called again with the
                 same arguments after an interruption it goes on from there.
+            spread: where work is done that can be done apart; None leaves it to the optimiser.
         """
 
     @abstractmethod

@@ -1,12 +1,13 @@
 """What all evolution strategies share: generations until the steps are spent."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float
+from gymnasium.vector import SyncVectorEnv
+from jaxtyping import Float, Int
 from pydantic import PositiveInt
 
 from rlhf_core.environments.factory import Environment, Spaces, episode_seeds
@@ -14,6 +15,17 @@ from rlhf_core.evolution.network import PolicyNetwork
 from rlhf_core.evolution.normaliser import Normaliser
 from rlhf_core.evolution.play import Generation, play
 from rlhf_core.evolution.search import Search
+from rlhf_core.evolution.share import (
+    Centre,
+    Scores,
+    Share,
+    close_idle,
+    divided,
+    joined,
+    play_share,
+    played_members,
+)
+from rlhf_core.evolution.spread import Spread, processes
 from rlhf_core.optimisers import (
     Checkpoints,
     Cloning,
@@ -23,9 +35,13 @@ from rlhf_core.optimisers import (
     PolicyState,
     Report,
 )
-from rlhf_core.rewards import ObservingReward, Reward
+from rlhf_core.rewards import EnvironmentReward, ObservingReward, Reward
 from rlhf_core.rollouts import KEPT_STEPS, Act
 from rlhf_core.types import Metrics, RolloutRewards, Rollouts, Value
+
+REPLAYED_STEPS = 16384
+"""Steps of the last generation that are played once more for questions, where members were played
+apart and nothing but their fitness came back; at the most, but one member at the least."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,12 +61,18 @@ class Evolved(Value):
     rewards: RolloutRewards | None = None
     reward: Value | None = None
     """What a reward that observes has learned."""
+    before: PolicyState | None = None
+    """The policy before the last generation, where its members were played apart."""
+    lengths: Int[np.ndarray, " P"] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    """Environment steps of its members there."""
 
 
 class EvolutionStrategy(Optimiser):
     """Search among the parameters of a policy by trying many, without gradients."""
 
     stochastic: ClassVar[bool] = False
+    drawn_from: ClassVar[Sequence[str] | None] = None
+    """What of its memory a search draws the next population from; None: all of it."""
     population: PositiveInt = 32
     """P, members of a generation."""
     episodes: PositiveInt = 1
@@ -59,6 +81,10 @@ class EvolutionStrategy(Optimiser):
     """Widths of the hidden layers; none is a linear policy."""
     normalise_observations: bool = True
     """Bring observations to mean 0 and deviation 1 by all that was seen."""
+    processes: PositiveInt = 1
+    """Processes that share the members of a generation; the numbers are the same with any. Used for
+    environments whose copies are stepped one by one, with a reward that does not learn from what
+    members do."""
 
     @abstractmethod
     def search(self, mean: Float[np.ndarray, " D"], memory: Mapping[str, np.ndarray]) -> Search:
@@ -86,34 +112,101 @@ class EvolutionStrategy(Optimiser):
         seed: int,
         report: Report = lambda steps: None,
         checkpoints: Checkpoints = NoCheckpoints(),  # noqa: B008 - it keeps nothing
+        spread: Spread | None = None,
     ) -> Optimised:
         """Generations as long as another one is sure to fit into `steps`; one at the least."""
+        apart = _is_stepped_one_by_one(environment) and not isinstance(reward, ObservingReward)
         network = PolicyNetwork(environment.spaces(), self.hidden)
-        largest, horizon = self.rollout_steps(environment), environment.horizon()
+        largest = self.rollout_steps(environment)
         saved = checkpoints.load()
         now = saved if isinstance(saved, Evolved) else Evolved(state, 0, 0)
         search = self.search(now.policy.parameters["mean"], now.policy.optimiser)
         if isinstance(reward, ObservingReward) and now.reward is not None:
             reward = reward.resumed(now.reward)
-        vector = environment.make_vector(self.population * self.episodes)
+        vector = None if apart else environment.make_vector(self.population * self.episodes)
         try:
             while not now.generations or now.taken + largest <= steps:
-                rng = np.random.default_rng([seed, now.generations])
+                before, rng = now.taken, np.random.default_rng([seed, now.generations])
                 starts = episode_seeds(rng, self.episodes)
-                normaliser = Normaliser.restored(now.policy.parameters)
                 population = search.ask(rng)
-                played = play(vector, network, normaliser, population, starts, horizon)
-                if isinstance(reward, ObservingReward):
-                    reward = reward.observe(played.transitions(), None, rng)
-                now = self._told(now, search, played, normaliser, reward, network, rng)
-                report(played.steps)
+                if vector is None:
+                    share = self._share(now, environment, reward, seed)
+                    now = self._scored(now, search, self._played_apart(share, spread))
+                else:
+                    normaliser = Normaliser.restored(now.policy.parameters)
+                    horizon = environment.horizon()
+                    played = play(vector, network, normaliser, population, starts, horizon)
+                    if isinstance(reward, ObservingReward):
+                        reward = reward.observe(played.transitions(), None, rng)
+                    now = self._told(now, search, played, normaliser, reward, network, rng)
+                report(now.taken - before)
                 checkpoints.save(now)
+            if now.before is not None:
+                now = self._replayed(now, environment, network, seed)
         finally:
-            vector.close()
+            close_idle()
+            if vector is not None:
+                vector.close()
         assert now.rollouts is not None, "one generation was played"
         assert now.rewards is not None, "and paid"
         metrics = self._metrics(now, search)
         return Optimised(now.policy, now.rollouts, now.rewards, metrics, reward)
+
+    def _share(self, now: Evolved, environment: Environment, reward: Reward, seed: int) -> Share:
+        """The whole next generation, to be played apart."""
+        threads = 1
+        if not isinstance(reward, EnvironmentReward):
+            import torch
+
+            threads = torch.get_num_threads()
+        centre = self._centre(now.policy, seed, now.generations)
+        return Share(self, environment, reward, centre, 0, self.population, threads)
+
+    def _centre(self, policy: PolicyState, seed: int, generation: int) -> Centre:
+        names = policy.optimiser.keys() if self.drawn_from is None else self.drawn_from
+        memory = {name: policy.optimiser[name] for name in names}
+        return Centre(policy.parameters, memory, seed, generation)
+
+    def _played_apart(self, whole: Share, spread: Spread | None) -> Scores:
+        parts = divided(self.population, self.processes)
+        shares = [replace(whole, first=first, last=last) for first, last in parts]
+        return joined((spread or processes(self.processes))(play_share, shares))
+
+    def _scored(self, now: Evolved, search: Search, scores: Scores) -> Evolved:
+        """After a generation that was played apart."""
+        search.tell(scores.fitness)
+        normaliser = Normaliser.restored(now.policy.parameters)
+        if self.normalise_observations:
+            normaliser = scores.observed(normaliser)
+        steps = int(scores.steps.sum())
+        mean_reward = float(scores.fitness.sum() * self.episodes / steps)
+        policy = PolicyState(
+            {"mean": search.mean.copy(), **normaliser.memory()},
+            search.memory(),
+            now.policy.steps + steps,
+        )
+        return Evolved(
+            policy,
+            now.generations + 1,
+            now.taken + steps,
+            now.first_reward if now.generations else mean_reward,
+            mean_reward,
+            scores.fitness,
+            before=now.policy,
+            lengths=scores.steps,
+        )
+
+    def _replayed(
+        self, now: Evolved, environment: Environment, network: PolicyNetwork, seed: int
+    ) -> Evolved:
+        """With trajectories of members of the last generation, chosen at random."""
+        assert now.before is not None, "what was played apart can be played again"
+        order = np.random.default_rng([seed, now.generations, 1]).permutation(self.population)
+        count = max(1, int((now.lengths[order].cumsum() <= REPLAYED_STEPS).sum()))
+        centre = self._centre(now.before, seed, now.generations - 1)
+        played = played_members(self, environment, network, centre, np.sort(order[:count]))
+        found, paid = played.trajectories(np.arange(count * self.episodes), now.before.steps)
+        return replace(now, rollouts=Rollouts(tuple(found)), rewards=RolloutRewards(tuple(paid)))
 
     def _told(
         self,
@@ -200,6 +293,12 @@ class EvolutionStrategy(Optimiser):
             return network.actions(outputs)
 
         return choose
+
+
+def _is_stepped_one_by_one(environment: Environment) -> bool:
+    vector = environment.make_vector(1)
+    vector.close()
+    return isinstance(vector, SyncVectorEnv)
 
 
 def _newest(

@@ -1,7 +1,7 @@
 """Augmented random search."""
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -21,6 +21,7 @@ class ARS(EvolutionStrategy):
     of the returns in the sum.
     """
 
+    drawn_from: ClassVar[Sequence[str] | None] = ()
     kind: Literal["ars"] = "ars"
     population: PositiveInt = Field(32, ge=2, multiple_of=2)
     """P, members of a generation: two for each direction."""

@@ -1,7 +1,7 @@
 """Evolution strategies as scalable as OpenAI made them."""
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -19,6 +19,7 @@ class OpenAIES(EvolutionStrategy):
     with u the centred rank of a member's fitness, followed by Adam.
     """
 
+    drawn_from: ClassVar[Sequence[str] | None] = ()
     kind: Literal["openai_es"] = "openai_es"
     population: PositiveInt = Field(32, ge=2, multiple_of=2)
     """P, members of a generation, in pairs of opposite noise."""

@@ -1,7 +1,7 @@
 """Policy gradients with parameter-based exploration."""
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -26,6 +26,7 @@ class PGPE(EvolutionStrategy):
     momentum, never further than `fastest` in one generation.
     """
 
+    drawn_from: ClassVar[Sequence[str] | None] = ("sigma",)
     kind: Literal["pgpe"] = "pgpe"
     population: PositiveInt = Field(64, ge=2, multiple_of=2)
     """P, members of a generation, in pairs of opposite noise."""

@@ -6,6 +6,7 @@ import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from rlhf_core.environments.factory import Environment, Spaces
+from rlhf_core.evolution.spread import Spread
 from rlhf_core.optimisers import (
     Checkpoints,
     Cloning,
@@ -104,6 +105,7 @@ class PPO(Optimiser):
         seed: int,
         report: Report = lambda steps: None,
         checkpoints: Checkpoints = NoCheckpoints(),  # noqa: B008 - it keeps nothing
+        spread: Spread | None = None,
     ) -> Optimised:
         """Whole rollouts until `steps` are taken, then the policy and what it did."""
         from rlhf_core.optimisers import _stable_baselines as sb3

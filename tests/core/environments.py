@@ -13,6 +13,7 @@ Drift-v0            Box actions in [-1, 1]: the place moves by the action, the r
                     new place squared, which is a function of what is seen; 5 steps, truncated.
 Shapes-v0           6 steps with the observation and the action space of your choice; the reward
                     is 1 where the action is `right_action`, else 0. `ends_at` ends it earlier.
+Stuck-v0            Drift-v0 that raises an error in its third step.
 Fleet-v0            Drift-v0 with a vector form of its own, that does what single ones do but for
                     the `fault` that it is given: one_seed, next_step, no_final, no_mask, no_limit.
 Picture-v0          Discrete observations as plain integers, and a picture of them; 6 steps.
@@ -102,6 +103,20 @@ class Drift(gymnasium.Env[np.ndarray, Any]):
         assert self.action_space.contains(action), f"{action!r} is not in {self.action_space}"
         self.place = self.place + action
         return self.place, -float(np.square(self.place)[0]), False, False, {}
+
+
+class Stuck(Drift):
+    def reset(
+        self, *, seed: int | None = None, options: Info | None = None
+    ) -> tuple[np.ndarray, Info]:
+        self.taken = 0
+        return super().reset(seed=seed)
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, Info]:
+        self.taken += 1
+        if self.taken == 3:
+            raise ArithmeticError("the motor is stuck")
+        return super().step(action)
 
 
 class Ship(Drift):
@@ -253,6 +268,7 @@ class Picture(gymnasium.Env[int, Any]):
 gymnasium.register("Corridor-v0", Corridor, max_episode_steps=10)
 gymnasium.register("Cue-v0", Cue, max_episode_steps=8)
 gymnasium.register("Drift-v0", Drift, max_episode_steps=5)
+gymnasium.register("Stuck-v0", Stuck, max_episode_steps=5)
 gymnasium.register("Fleet-v0", Ship, vector_entry_point=Fleet, max_episode_steps=5)
 gymnasium.register("Shapes-v0", Shapes, max_episode_steps=STEPS)
 gymnasium.register("Picture-v0", Picture, max_episode_steps=6)

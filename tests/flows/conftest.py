@@ -38,13 +38,22 @@ class Command:
 
     def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
         """Start the command and return at once."""
+        return self._process("-m", "flows.cli", *arguments, **environment)
+
+    def python(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run a script of the user's own to its end."""
+        process = self._process(*arguments)
+        out, err = process.communicate(timeout=200)
+        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+    def _process(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
         given = {
             name: value
             for name, value in os.environ.items()
             if name not in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI")
         }
         return subprocess.Popen(
-            [sys.executable, "-m", "flows.cli", *arguments],
+            [sys.executable, *arguments],
             env={
                 **given,
                 "RLHF_HOME": str(self.home),
