@@ -52,6 +52,8 @@ class AdversarialReward:
     state: DiscriminatorState
     transferable: bool = False
     """Pay g alone, without the shaping that fits one dynamics."""
+    density: Density | None = None
+    """Of the policy that was observed last."""
 
     def __call__(
         self,
@@ -62,7 +64,10 @@ class AdversarialReward:
     ) -> Float[np.ndarray, " B"]:
         """What the policy is paid."""
         steps = Transitions(observation, action, next_observation, terminated)
-        return self._paid(steps) / np.float32(self.state.scale)
+        paid = self._paid(steps)
+        if self.model.subtract_likelihood and self.density is not None and not self.transferable:
+            paid = paid - self.density(observation, action)
+        return paid / np.float32(self.state.scale)
 
     def resumed(self, state: Value) -> "AdversarialReward":
         """With the weights of a state."""
@@ -84,7 +89,8 @@ class AdversarialReward:
         spread = float(learned._paid(seen).std())
         before = self.state.scale if self.state.updates else spread
         scale = SMOOTHING * before + (1 - SMOOTHING) * spread
-        return replace(learned, state=replace(learned.state, scale=max(scale, 1e-6)))
+        scaled = replace(learned.state, scale=max(scale, 1e-6))
+        return replace(learned, state=scaled, density=density)
 
     def metrics(self, seen: Transitions) -> Metrics:
         """How often it takes steps for what they are."""

@@ -35,6 +35,10 @@ class Discriminator(Config):
     """Weight of the mean square of what it puts out, which keeps `maximum_entropy` finite."""
     discount: float = Field(0.99, ge=0, le=1)
     """Of the shaping term of `airl`."""
+    subtract_likelihood: bool = False
+    """Let `airl` pay f - log pi(a|s), which is log D - log(1 - D), rather than f: the policy then
+    stays as random as the demonstrations without an entropy bonus, as a reward that shall
+    transfer needs it."""
 
 
 @dataclass(frozen=True, eq=False)

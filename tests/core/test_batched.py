@@ -185,6 +185,7 @@ def test_gymnasium_finds_batch_and_single_under_one_id(id: str) -> None:
 @pytest.mark.parametrize("id", MAZES)
 def test_the_mazes_too_are_those_of_single_points(id: str) -> None:
     assert together(Environment(id=id)) > 0
+    assert together(Environment(id=id, options={"anywhere": True})) > 0
     assert gymnasium.make_vec(id, num_envs=3).spec is not None
 
 

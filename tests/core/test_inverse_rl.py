@@ -139,6 +139,14 @@ def test_airl_takes_the_policys_likelihood_out() -> None:
     assert paid[same.actions == 0].mean() == pytest.approx(np.log(0.1), abs=0.3)
 
 
+def test_the_policys_likelihood_can_be_subtracted_from_what_it_is_paid() -> None:
+    rewards = [trained("airl", rounds=3, subtract_likelihood=on)[0] for on in (False, True)]
+    paid = [reward(*reward.shown) * reward.state.scale for reward in rewards]
+    np.testing.assert_allclose(paid[1] - paid[0], np.log(2), atol=1e-5)
+    alone = [replace(reward, transferable=True)(*reward.shown) for reward in rewards]
+    np.testing.assert_array_equal(*alone)
+
+
 def test_shaping_is_left_out_of_the_reward_that_transfers_and_ends_have_none() -> None:
     reward, seen = trained("airl", rounds=30, inputs=("observation",), discount=0.9)
     alone = replace(reward, transferable=True)

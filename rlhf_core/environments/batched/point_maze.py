@@ -26,7 +26,7 @@ class PointMazeEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     observation  position (x, y), in the square [-1, 1] x [-1, 1]
     action       velocity (x, y) from [-1, 1], in tenths of a unit a step
     reward       -(distance to the target at (0, 0.7) before the step) - 0.001 |action|^2
-    start        (0, -0.7), each coordinate up to 0.05 beside it
+    start        (0, -0.7), each coordinate up to 0.05 beside it; or anywhere in the square
     end          truncated after 100 steps
     ===========  ===================================================================
 
@@ -35,18 +35,19 @@ class PointMazeEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     starts gets -140.
     """
 
-    def __init__(self, opening: str = "left") -> None:
+    def __init__(self, opening: str = "left", anywhere: bool = False) -> None:
         self.observation_space, self.action_space = _observations(), _actions()
-        self._sign = _sign(opening)
+        self._sign, self._anywhere = _sign(opening), anywhere
         self._x, self._y = START
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Near the start."""
+        """At a start."""
         super().reset(seed=seed)
-        beside = self.np_random.uniform(-SPREAD, SPREAD, size=2)
-        self._x, self._y = START[0] + float(beside[0]), START[1] + float(beside[1])
+        self._x, self._y = (
+            self.np_random.uniform(low, high) for low, high in _starts(self._anywhere)
+        )
         return self._seen(), {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
@@ -71,13 +72,14 @@ class PointMazeEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 class PointMaze(Dynamics):
     """`PointMazeEnv`. State: the position."""
 
-    def __init__(self, opening: str = "left") -> None:
+    def __init__(self, opening: str = "left", anywhere: bool = False) -> None:
         self.observation_space, self.action_space = _observations(), _actions()
-        self._sign = _sign(opening)
+        self._sign, self._anywhere = _sign(opening), anywhere
 
     def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        """Near the start."""
-        return np.array(START) + rng.uniform(-SPREAD, SPREAD, size=(count, 2))
+        """Starts."""
+        low, high = np.array(_starts(self._anywhere)).T
+        return rng.uniform(low, high, size=(count, 2))
 
     def observe(self, state: np.ndarray) -> np.ndarray:
         """The state."""
@@ -107,6 +109,11 @@ def _observations() -> spaces.Box:
 
 def _actions() -> spaces.Box:
     return spaces.Box(-1.0, 1.0, (2,), dtype=np.float32)
+
+
+def _starts(anywhere: bool) -> list[tuple[float, float]]:
+    """Lowest and highest x and y of a start."""
+    return [(-1.0, 1.0)] * 2 if anywhere else [(at - SPREAD, at + SPREAD) for at in START]
 
 
 def _sign(opening: str) -> float:

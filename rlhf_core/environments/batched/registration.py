@@ -56,9 +56,9 @@ def make_batch(
     return BatchedEnv(DYNAMICS[id](**options), num_envs, max_episode_steps, horizon, horizon_form)
 
 
-def make_mazes(num_envs: int, max_episode_steps: int, opening: str) -> BatchedEnv:
+def make_mazes(num_envs: int, max_episode_steps: int, **options: Any) -> BatchedEnv:
     """The vector entry point of the mazes."""
-    return BatchedEnv(PointMaze(opening), num_envs, max_episode_steps)
+    return BatchedEnv(PointMaze(**options), num_envs, max_episode_steps)
 
 
 def make_single(
