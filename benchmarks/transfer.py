@@ -4,9 +4,9 @@
 
 The point maze of Fu et al. 2018 (section 7.1, https://arxiv.org/abs/1710.11248): demonstrations
 come from the layout whose barrier is open on the left, policies are tried where it is open on the
-right. Each finished seed is appended to a JSON-lines file, so an interrupted benchmark goes on where
-it stopped; at the end a Markdown table is written beside it: mean, IQM and 95 % interval over seeds
-of the true return (IQM over the evaluation episodes of each seed).
+right. Each finished seed is appended to a JSON-lines file, so an interrupted benchmark goes on
+where it stopped; at the end a Markdown table is written beside it: mean, IQM and 95 % interval over
+seeds of the true return (IQM over the evaluation episodes of each seed).
 """
 
 import argparse
@@ -14,7 +14,6 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -30,12 +29,12 @@ from rlhf_core.environments import Environment
 from rlhf_core.environments.factory import episode_seeds
 from rlhf_core.evaluation.returns import evaluate
 from rlhf_core.evaluation.statistics import bootstrap_interval, interquartile_mean
-from rlhf_core.inverse_rl.adversarial import AdversarialReward, initial
+from rlhf_core.inverse_rl.adversarial import initial
 from rlhf_core.inverse_rl.model import Discriminator, Method
 from rlhf_core.optimisers import Cloning, PolicyState
 from rlhf_core.optimisers.ppo import PPO
 from rlhf_core.rewards import EnvironmentReward, Reward, RewardFunction
-from rlhf_core.rewards.constant import ConstantReward
+from rlhf_core.rewards.model import Input
 from rlhf_core.rollouts import Act
 
 RESULTS = Path(__file__).with_name("results")
@@ -49,7 +48,7 @@ ELSEWHERE = Environment(id=RIGHT, options={"anywhere": True})
 STEPS = 200_000
 """Of every optimisation: the expert's, each discriminator's, each one in the other layout."""
 DEMONSTRATIONS, EPISODES = 500, 40
-ADVERSARIES = {
+ADVERSARIES: dict[str, tuple[Method, tuple[Input, ...]]] = {
     "state-only AIRL": ("airl", ("observation",)),
     "state-action AIRL": ("airl", ("observation", "action")),
     "GAIL": ("gail", ("observation", "action")),
@@ -103,7 +102,9 @@ def optimised(optimiser: PPO, environment: Environment, reward: Reward, seed: in
     return optimiser.optimise(start, environment, reward, steps, steps, seed + 1)
 
 
-def imitated(method: Method, inputs: Any, shown: Transitions, seed: int) -> tuple[PolicyState, Any]:
+def imitated(
+    method: Method, inputs: tuple[Input, ...], shown: Transitions, seed: int
+) -> tuple[PolicyState, Any]:
     """The policy that a discriminator taught, and the discriminator."""
     airl = method == "airl"
     model = Discriminator(
@@ -179,8 +180,8 @@ def table(rows: list[dict[str, Any]]) -> str:
     where = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     seconds = np.median([row["cpu_seconds"] for row in rows])
     return (
-        f"# Reward transfer in the point maze\n\n{datetime.now(UTC):%Y-%m-%d}, {where}, one thread, "
-        f"{len(rows)} seeds of {seconds:.0f} CPU s.\n\n" + "\n".join(lines) + "\n"
+        f"# Reward transfer in the point maze\n\n{datetime.now(UTC):%Y-%m-%d}, {where}, one "
+        f"thread, {len(rows)} seeds of {seconds:.0f} CPU s.\n\n" + "\n".join(lines) + "\n"
     )
 
 
