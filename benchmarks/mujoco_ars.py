@@ -34,9 +34,9 @@ TASK = Environment(id="Swimmer-v5")
 SETTINGS = ARS(population=8, best=2, deviation=0.03, learning_rate=0.02)
 POINTS = 10
 """Evaluations of a curve."""
-EPISODES = 3
+EPISODES = 2
 """Of each of them."""
-FINAL_EPISODES = 20
+FINAL_EPISODES = 10
 
 
 def play(seed: int, steps: int) -> dict[str, Any]:
