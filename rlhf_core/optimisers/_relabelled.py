@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.distributions import DiagGaussianDistribution
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
@@ -182,8 +183,13 @@ class Relabel(BaseCallback):
         seen, _ = policy.obs_to_tensor(self.environment.shown(observations))
         acted = torch.from_numpy(np.array(actions, dtype=np.float32))
         with torch.no_grad():
-            likelihood: np.ndarray = policy.get_distribution(seen).log_prob(acted).numpy()
-        return likelihood
+            drawn = policy.get_distribution(seen)
+            if isinstance(drawn, DiagGaussianDistribution):
+                likelihood = _cut_off(drawn.distribution, self.environment.action_space, acted)
+            else:
+                likelihood = drawn.log_prob(acted)
+        taken: np.ndarray = likelihood.numpy()
+        return taken
 
     def _deviation(self, labels: np.ndarray, record: Record) -> np.float32:
         """Standard deviation of discounted returns over this call's rollouts so far."""
@@ -230,6 +236,24 @@ class Returns:
     def mean(self) -> float:
         """Over the episodes so far."""
         return self._total / self._ended if self._ended else float(self._running.mean())
+
+
+def _cut_off(
+    drawn: torch.distributions.Distribution, space: gymnasium.Space[Any], actions: torch.Tensor
+) -> torch.Tensor:
+    """Log-probability (B,) of actions that were cut off at their bounds.
+
+    A bound has all the probability beyond it, and not the density there, which is next to nothing
+    where the policy is sure of it.
+    """
+    assert isinstance(drawn, torch.distributions.Normal)
+    assert isinstance(space, gymnasium.spaces.Box)
+    low, high = torch.from_numpy(space.low), torch.from_numpy(space.high)
+    likelihood = drawn.log_prob(actions)
+    beyond = torch.special.log_ndtr((drawn.mean - high) / drawn.stddev)
+    likelihood = torch.where(actions >= high, beyond, likelihood)
+    below = torch.special.log_ndtr((low - drawn.mean) / drawn.stddev)
+    return torch.where(actions <= low, below, likelihood).flatten(1).sum(dim=1)
 
 
 def _discounted(

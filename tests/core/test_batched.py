@@ -12,6 +12,7 @@ from scipy.stats import ks_2samp
 from rlhf_core.environments import Environment
 from rlhf_core.environments.batched import BatchedEnv, dynamics_of
 from rlhf_core.environments.batched.pendulum import Pendulum
+from rlhf_core.environments.batched.point_maze import PointMaze
 from rlhf_core.errors import ConfigurationError
 
 STEPS, COPIES = 500, 20
@@ -39,6 +40,9 @@ OPTIONS = [
 ]
 
 
+MAZES = ["rlhf/PointMazeLeft-v0", "rlhf/PointMazeRight-v0"]
+
+
 def pushed(id: str, env: VectorEnv[Any, Any, Any], actions: np.ndarray, seen: np.ndarray) -> Any:
     """Random actions; those of the mountain cars push with their speed, so that they arrive."""
     if id.startswith("MountainCar"):
@@ -49,7 +53,7 @@ def pushed(id: str, env: VectorEnv[Any, Any, Any], actions: np.ndarray, seen: np
 
 def together(environment: Environment, steps: int = STEPS) -> int:
     """Play the batch beside single environments; returns how many episodes ended."""
-    tolerance = TOLERANCE[environment.id]
+    tolerance = TOLERANCE.get(environment.id, 1e-12)
     batch = environment.make_vector(COPIES)
     single = environment.model_copy(update={"batching": "single"}).make_vector(COPIES)
     assert isinstance(batch, BatchedEnv)
@@ -176,3 +180,30 @@ def test_gymnasium_finds_batch_and_single_under_one_id(id: str) -> None:
     plain.reset(seed=0)
     cut = [plain.step(plain.action_space.sample())[3].any() for _ in range(5)]
     assert cut == [False] * 4 + [True]
+
+
+@pytest.mark.parametrize("id", MAZES)
+def test_the_mazes_too_are_those_of_single_points(id: str) -> None:
+    assert together(Environment(id=id)) > 0
+    assert together(Environment(id=id, options={"anywhere": True})) > 0
+    assert gymnasium.make_vec(id, num_envs=3).spec is not None
+
+
+def test_a_point_slides_along_the_barrier_and_passes_at_its_end() -> None:
+    start = np.array([[0.0, -0.05], [-0.45, -0.05], [0.9, -0.05], [0.0, 0.05], [0.0, 0.7]])
+    batch = BatchedEnv(PointMaze("left"), 5, 100)
+    batch.reset(seed=0, options={"state": start})
+    push = np.array([[0.5, 1], [-1, 1], [1, 1], [0, -1], [0, 0]], dtype=np.float32)
+    seen, rewards, *_ = batch.step(push)
+    # The second is at x = -0.5, the beginning of the gap, just when it comes to y = 0.
+    expected = [[0.05, -0.01], [-0.55, 0.05], [1.0, -0.01], [0.0, 0.01], [0.0, 0.7]]
+    np.testing.assert_allclose(seen, expected, atol=1e-6)
+    # Distance to the target before the step, and the cost of 0.001 |push|^2.
+    np.testing.assert_allclose(rewards[[0, 3, 4]], [-0.75125, -0.651, 0.0], atol=1e-9)
+    other = BatchedEnv(PointMaze("right"), 5, 100)
+    other.reset(seed=0, options={"state": start * [-1, 1]})
+    mirrored, same, *_ = other.step(push * np.array([-1, 1], dtype=np.float32))
+    np.testing.assert_allclose(mirrored, np.array(expected) * [-1, 1], atol=1e-6)
+    np.testing.assert_allclose(same, rewards)
+    with pytest.raises(ConfigurationError, match="expected opening 'left' or 'right', actual: 'up"):
+        PointMaze("up")

@@ -19,7 +19,7 @@ from rlhf_core.environments import Environment
 from rlhf_core.environments.factory import episode_seeds
 from rlhf_core.optimisers import Optimised, PolicyState
 from rlhf_core.optimisers._normalised import Normalised
-from rlhf_core.optimisers._relabelled import _discounted
+from rlhf_core.optimisers._relabelled import _cut_off, _discounted
 from rlhf_core.optimisers._stable_baselines import Network, make_policy, restore, weights
 from rlhf_core.optimisers.ppo import PPO
 from rlhf_core.rewards import EnvironmentReward, Reward
@@ -449,3 +449,18 @@ def test_observations_of_every_kind_can_be_normalised(kind: str) -> None:
     # Numbers have moments; categories that Stable-Baselines3 makes one-hot have none.
     one_hot = kind in ("discrete", "multi_discrete")
     assert ("features_extractor.mean" in again.parameters) == (not one_hot)
+
+
+def test_actions_at_their_bounds_have_the_probability_of_all_beyond() -> None:
+    # Whatever the policy, atoms at the bounds and the density between them make 1.
+    space = spaces.Box(-1.0, 0.5, (1,), dtype=np.float32)
+    actions = torch.linspace(-1, 0.5, 3001)[:, None]
+    for mean in (-3.0, 0.2, 2.0):
+        drawn = torch.distributions.Normal(torch.full((3001, 1), mean), torch.tensor(0.7))
+        likelihood = _cut_off(drawn, space, actions).exp()
+        between = torch.trapezoid(likelihood[1:-1], actions[1:-1, 0])
+        assert float(likelihood[0] + likelihood[-1] + between) == pytest.approx(1, abs=2e-3)
+    # Two standard deviations beyond the upper bound: it is taken in 98 of 100 cases.
+    sure = torch.distributions.Normal(torch.full((1, 1), 1.9), torch.tensor(0.7))
+    taken = _cut_off(sure, space, torch.tensor([[0.5]]))
+    assert float(taken.exp()) == pytest.approx(0.97725, abs=1e-4)

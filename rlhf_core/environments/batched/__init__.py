@@ -3,7 +3,9 @@
 Importing this package registers `rlhf/CartPole-v1`, `rlhf/Pendulum-v1`, `rlhf/Acrobot-v1`,
 `rlhf/MountainCar-v0` and `rlhf/MountainCarContinuous-v0`, which `gymnasium.make` finds as the
 single environment and `gymnasium.make_vec` as the batch; both take `fixed_horizon` and
-`horizon_form`. `Environment.make_vector` uses the batch by itself.
+`horizon_form`. `Environment.make_vector` uses the batch by itself. Beside them stand the mazes
+`rlhf/PointMazeLeft-v0` and `rlhf/PointMazeRight-v0`, in which a learned reward is moved from one
+layout to another.
 """
 
 from rlhf_core.environments.batched.registration import dynamics_of, register

@@ -10,6 +10,7 @@ from rlhf_core.environments.batched.acrobot import Acrobot
 from rlhf_core.environments.batched.cartpole import CartPole
 from rlhf_core.environments.batched.mountain_car import MountainCar, MountainCarContinuous
 from rlhf_core.environments.batched.pendulum import Pendulum
+from rlhf_core.environments.batched.point_maze import HORIZON, PointMaze
 from rlhf_core.environments.batched.vector import BatchedEnv, Dynamics
 from rlhf_core.environments.fixed_horizon import EvolvingHorizon, FixedHorizon, HorizonForm
 
@@ -22,16 +23,20 @@ DYNAMICS: dict[str, type[Dynamics]] = {
 }
 """Gymnasium's own ids."""
 NAMESPACE = "rlhf"
+MAZES = {f"{NAMESPACE}/PointMaze{side.title()}-v0": side for side in ("left", "right")}
+"""Ids of our own, and on which side the barrier is open."""
+OURS = ("gymnasium.envs.", "rlhf_core.environments.batched.")
+"""Where the environments come from that a batched form is known of."""
 
 
 def dynamics_of(id: str, options: Mapping[str, Any]) -> Dynamics | None:
     """The batched form of an environment, if it has one that takes these options."""
     spec = gymnasium.registry.get(id)
-    kind = DYNAMICS.get(id)
+    kind = PointMaze if id in MAZES else DYNAMICS.get(id)
     if kind is None or spec is None:
         return None
     # Somebody may have registered an environment of their own under a known id.
-    own = isinstance(spec.entry_point, str) and spec.entry_point.startswith("gymnasium.envs.")
+    own = isinstance(spec.entry_point, str) and spec.entry_point.startswith(OURS)
     if not own or not set(options) <= set(inspect.signature(kind).parameters):
         return None
     return kind(**{**spec.kwargs, **options})
@@ -51,6 +56,11 @@ def make_batch(
     return BatchedEnv(DYNAMICS[id](**options), num_envs, max_episode_steps, horizon, horizon_form)
 
 
+def make_mazes(num_envs: int, max_episode_steps: int, **options: Any) -> BatchedEnv:
+    """The vector entry point of the mazes."""
+    return BatchedEnv(PointMaze(**options), num_envs, max_episode_steps)
+
+
 def make_single(
     id: str,
     fixed_horizon: int | None = None,
@@ -68,6 +78,15 @@ def make_single(
 
 def register() -> None:
     """Register every batched environment with Gymnasium, under `rlhf/` and its own id."""
+    for id, opening in MAZES.items():
+        if id not in gymnasium.registry:
+            gymnasium.register(
+                id,
+                entry_point="rlhf_core.environments.batched.point_maze:PointMazeEnv",
+                vector_entry_point=f"{__name__}:make_mazes",
+                max_episode_steps=HORIZON,
+                kwargs={"opening": opening},
+            )
     for id in DYNAMICS:
         name = f"{NAMESPACE}/{id}"
         if name not in gymnasium.registry:
