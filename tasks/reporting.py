@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
@@ -15,7 +16,6 @@ from rlhf_core.experiment import Experiment
 from rlhf_core.feedback import FeedbackState
 from rlhf_core.guard import Verdict
 from rlhf_core.optimisers import PolicyState
-from rlhf_core.rewards.model import EnsembleState
 from rlhf_core.store import Ref, pack
 from rlhf_core.threads import limited
 from rlhf_core.types import Metrics, RolloutRewards, Rollouts
@@ -87,17 +87,22 @@ def publish(
     policy = work.load(last["policy"], PolicyState)
     with limited(run.experiment.threads):
         files = work.time(_pictures, work, history, feedback, policy, last)
-    if feedback.evidence is not None:
-        evidence = replace(feedback, ensemble=None)
-        digest = work.store.put(evidence)
+    if feedback.evidence is not None or feedback.demonstrations is not None:
+        nothing: dict[str, Any] = dict.fromkeys(feedback.LEARNED)
+        told = replace(feedback, **nothing)
+        digest = work.store.put(told)
         tracking.log_labels(home, run.run_id, digest, tables.profile(feedback))
-        files["labels/evidence.safetensors"] = pack(evidence)
+        files["labels/evidence.safetensors"] = pack(told)
         files |= tables.labels(feedback)
+    if feedback.evidence is not None:
         files["labels/judgements.csv"] = tables.judgements(
             [(round, work.load(ref, Answers)) for round, ref in answers], feedback.evidence
         )
-    if feedback.ensemble is not None:
-        files |= _reward_files(run.experiment, feedback.ensemble)
+    if feedback.demonstrations is not None:
+        # As `Agent.record` writes them, so that another run can be shown the same.
+        shown = Rollouts(tuple(feedback.demonstrations.trajectories()))
+        files["labels/demonstrations.safetensors"] = pack(shown)
+    files |= _reward_files(run.experiment, feedback)
     tracking.log_files(home, run.run_id, files)
     registry.register(home, run.run_id, run.experiment, policy, history[-1])
     spent = {name: value for name, value in merged(opening).items() if name.startswith("time/")}
@@ -167,9 +172,15 @@ def _pictures(
     return files
 
 
-def _reward_files(experiment: Experiment, ensemble: EnsembleState) -> dict[str, bytes]:
-    config = experiment.feedback.model_dump(mode="json")
-    return {
-        "reward_model/ensemble.safetensors": pack(ensemble),
-        "reward_model/feedback.json": json.dumps(config, indent=2).encode(),
+def _reward_files(experiment: Experiment, feedback: FeedbackState) -> dict[str, bytes]:
+    """What was learned, and the settings that it was learned by."""
+    learned = {name: getattr(feedback, name) for name in feedback.LEARNED}
+    files = {
+        f"reward_model/{name}.safetensors": pack(value)
+        for name, value in learned.items()
+        if value is not None
     }
+    if files:
+        config = experiment.feedback.model_dump(mode="json")
+        files["reward_model/feedback.json"] = json.dumps(config, indent=2).encode()
+    return files

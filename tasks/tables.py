@@ -12,8 +12,8 @@ from rlhf_core.feedback import Evidence, FeedbackState
 def labels(feedback: FeedbackState) -> dict[str, bytes]:
     """One file a form of label, and one about the workers. Segments are positions in the evidence.
 
-    Labels of pairs are what the fit was told, those of a control changed by it; rankings and
-    ratings are as they were given.
+    Labels of pairs are what the fit was told, those of a control changed by it; rankings, ratings
+    and demonstrations are as they were given.
     """
     evidence, preferences = feedback.evidence, feedback.preferences
     files: dict[str, bytes] = {}
@@ -32,6 +32,12 @@ def labels(feedback: FeedbackState) -> dict[str, bytes]:
     if evidence is not None and len(evidence.ratings):
         names = ("segment", "step", "value", "worker")
         files["labels/ratings.csv"] = _table(names, _rows(evidence.ratings, *names))
+    shown = feedback.demonstrations
+    if shown is not None:
+        head = ["episode", "steps", "terminated", "seconds", "cost"]
+        columns = (shown.lengths, shown.terminated, shown.seconds, shown.cost)
+        rows = zip(range(len(shown)), *(column.tolist() for column in columns), strict=True)
+        files["labels/demonstrations.csv"] = _table(head, rows)
     workers = feedback.workers
     if workers is not None and len(workers) > 1:
         names = ("worker", "judgements", "competence", "agreement")
@@ -77,6 +83,8 @@ def profile(feedback: FeedbackState) -> dict[str, int]:
         found["ties"] = int((preferences.target == 0.5).sum())
     if evidence is not None:
         found |= {"rankings": len(evidence.rankings), "ratings": len(evidence.ratings)}
+    if feedback.demonstrations is not None:
+        found["demonstrations"] = len(feedback.demonstrations)
     return found
 
 

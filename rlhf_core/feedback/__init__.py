@@ -54,6 +54,9 @@ class FeedbackState(Value):
     A strategy that keeps more derives its own state from this one.
     """
 
+    LEARNED: ClassVar[tuple[str, ...]] = ("ensemble",)
+    """Fields that hold the reward, in contrast to what it was learned from."""
+
     evidence: Evidence | None = None
     """None before the first answer."""
     preferences: Preferences | None = None

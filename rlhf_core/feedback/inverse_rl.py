@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import PositiveInt
@@ -23,6 +23,8 @@ from rlhf_core.types import Metrics, Rollouts
 @dataclass(frozen=True, eq=False)
 class InverseState(FeedbackState):
     """What a strategy that learns from demonstrations knows."""
+
+    LEARNED: ClassVar[tuple[str, ...]] = ("discriminator",)
 
     discriminator: DiscriminatorState | None = None
     """None before the first demonstration."""

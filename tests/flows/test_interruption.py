@@ -64,6 +64,13 @@ def test_a_killed_run_resumes_to_the_numbers_of_an_undisturbed_one(
         assert len(client.get_metric_history(run_id, metric)) == 3, metric
     assert len(client.search_model_versions(f"run_id = '{run_id}'")) == 1
 
+    if changes[2:] == DEMONSTRATED:
+        files = {artifact.path for artifact in client.list_artifacts(run_id, "labels")}
+        names = ("evidence.safetensors", "demonstrations.safetensors", "demonstrations.csv")
+        assert files == {f"labels/{name}" for name in names}
+        (model,) = client.list_artifacts(run_id, "reward_model")[:1]
+        assert model.path == "reward_model/discriminator.safetensors"
+
     again = rlhf("resume", run_id)
     assert again.returncode == 2
     assert "is finished" in again.stderr

@@ -6,11 +6,21 @@ from dataclasses import replace
 
 import numpy as np
 
+from rlhf_core.demonstrations import demonstrations
 from rlhf_core.evidence import EXPERT, NOBODY, WHOLE, Answers, Choice, Preferences, Workers, answers
 from rlhf_core.feedback import FeedbackState
 from rlhf_core.feedback._labels import gathered
+from rlhf_core.feedback.inverse_rl import InverseState
 from tasks import tables
-from tests.core.examples import annotations, evidence, rankings, ratings, request, segments
+from tests.core.examples import (
+    annotations,
+    evidence,
+    rankings,
+    ratings,
+    request,
+    segments,
+    trajectory,
+)
 
 CLIPS = segments(np.zeros((6, 1)))
 
@@ -32,6 +42,17 @@ STATE = FeedbackState(
         np.array([0, 3]), np.array([4, 9]), np.array([0.5, 0.875]), np.array([np.nan, 0.75])
     ),
 )  # fmt: skip
+
+
+def test_demonstrations_are_told_episode_by_episode() -> None:
+    shown = demonstrations([trajectory(3, terminated=True), trajectory(2)], 60.0, 0.5)
+    state = InverseState(demonstrations=shown)
+    assert rows(tables.labels(state)["labels/demonstrations.csv"]) == [
+        ["episode", "steps", "terminated", "seconds", "cost"],
+        ["0", "3", "True", "60.0", "0.5"],
+        ["1", "2", "False", "60.0", "0.5"],
+    ]
+    assert tables.profile(state) == {"demonstrations": 2}
 
 
 def test_labels_are_one_table_a_form() -> None:
