@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from gymnasium import spaces as gym_spaces
 from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy
 
 from rlhf_core.environments.factory import Environment, Spaces
 from rlhf_core.environments.spaces import flat, flattened
-from rlhf_core.fused import FusedPPO
 from rlhf_core.optimisers import Cloning, Optimised, PolicyState, Report
 from rlhf_core.optimisers._normalised import Normalised
 from rlhf_core.optimisers._relabelled import RecordingVecEnv, Relabel
@@ -24,6 +24,12 @@ from rlhf_core.seeding import isolated
 Weights = dict[str, np.ndarray]
 ALIASES = ("pi_features_extractor.", "vf_features_extractor.")
 """Other names of Stable-Baselines3 for the extractor that actor and critic share."""
+LOGGED = {
+    "policy/entropy": ("train/entropy_loss", -1.0),
+    "policy/kl": ("train/approx_kl", 1.0),
+    "policy/value_explained_variance": ("train/explained_variance", 1.0),
+}
+"""Metrics by what Stable-Baselines3 logs, and a factor."""
 TRUE_SCALE = "true_reward_scale"
 """Key among what the optimiser remembers: the scale of the true-reward control."""
 
@@ -94,13 +100,14 @@ def restore(policy: ActorCriticPolicy, state: PolicyState) -> None:
 
 
 def learn(
+    algorithm: type[OnPolicyAlgorithm],
+    arguments: Mapping[str, Any],
+    network: Network,
     state: PolicyState,
     environment: Environment,
     reward: Reward,
     steps: int,
     rng: np.random.Generator,
-    network: Network,
-    arguments: Mapping[str, Any],
     normalise_returns: bool,
     stagger: bool,
     report: Report,
@@ -108,7 +115,7 @@ def learn(
     """Train for `steps` environment steps. Draws from the global generators: see `isolated`."""
     vector = RecordingVecEnv(environment, rng, stagger)
     shape = network.arguments(environment.spaces())
-    model = FusedPPO("MlpPolicy", vector, policy_kwargs=shape, device="cpu", **arguments)
+    model = algorithm("MlpPolicy", vector, policy_kwargs=shape, device="cpu", **arguments)
     # Stable-Baselines3's own choice of logger leaves an empty folder behind at every call.
     model.set_logger(Logger(folder=None, output_formats=[]))
     restore(model.policy, state)
@@ -119,14 +126,11 @@ def learn(
     vector.close()
     record = join(relabel.records)
     rollouts, rewards = trajectories(record, policy_version=state.steps)
+    metrics = proxy_metrics(record, np.concatenate(relabel.proxies), len(relabel.proxies[0]))
     logged = model.logger.name_to_value
-    metrics = {
-        "proxy/return_mean": _return_mean(replace(record, rewards=np.concatenate(relabel.proxies))),
-        "proxy/gain": float(relabel.proxies[-1].mean() - relabel.proxies[0].mean()),
-        "policy/entropy": -float(logged["train/entropy_loss"]),
-        "policy/kl": float(logged["train/approx_kl"]),
-        "policy/value_explained_variance": float(logged["train/explained_variance"]),
-    }
+    for name, (source, factor) in LOGGED.items():
+        if source in logged:
+            metrics[name] = factor * float(logged[source])
     parameters, memory = weights(model.policy)
     if relabel.true_scale is not None:
         memory[TRUE_SCALE] = np.array(relabel.true_scale)
@@ -137,6 +141,22 @@ def learn(
         metrics,
         relabel.reward,
     )
+
+
+def proxy_metrics(record: Record, labels: np.ndarray, rollout: int) -> dict[str, float]:
+    """How much the policy was paid by the reward that it was optimised on, and how that rose.
+
+    Args:
+        record: what it did in the call.
+        labels: (T, copies), what it was paid.
+        rollout: steps of each copy in a rollout.
+    """
+    # Short rollouts are compared by the dozen: one says little.
+    part = max(rollout, len(labels) // 8)
+    return {
+        "proxy/return_mean": _return_mean(replace(record, rewards=labels)),
+        "proxy/gain": float(labels[-part:].mean() - labels[:part].mean()),
+    }
 
 
 def _return_mean(record: Record) -> float:
