@@ -114,6 +114,7 @@ class Experiment(Config):
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="gymnasium")
             horizon = self.environment.horizon()
+            self.optimiser.check_spaces(self.environment.spaces())
         price, money = self.annotator.label_price(), self.budget.money
         question = price * self.feedback.smallest_question()
         if money is not None and money < question:

@@ -54,6 +54,30 @@ def clone_actor(
     policy.set_training_mode(False)
 
 
+def clone_outputs(
+    parameters: Iterable[Tensor],
+    outputs: Callable[[Tensor], Tensor],
+    space: gym_spaces.Space[object],
+    cloning: Cloning,
+    rng: np.random.Generator,
+) -> None:
+    """Train parameters in place until their outputs mean the demonstrated actions.
+
+    Args:
+        parameters: what is moved.
+        outputs: of some rows of the demonstrations: numbers from -1 to 1, or a score a category.
+        space: of the actions.
+        cloning: what to clone from, and for how long.
+        rng: order of the minibatches.
+    """
+    target = _target(space, cloning.shown.actions)
+
+    def loss(rows: Tensor) -> Tensor:
+        return _distance(space, outputs(rows), target[rows])
+
+    _descend(parameters, loss, len(target), cloning.epochs, rng)
+
+
 def clone_network(
     network: PolicyNetwork,
     normaliser: Normaliser,

@@ -87,6 +87,14 @@ class Optimiser(Plugin):
     """Whether its policies give actions a probability."""
 
     @abstractmethod
+    def check_spaces(self, spaces: Spaces) -> None:
+        """Look at what it would have to see and do, before anything is run.
+
+        Raises:
+            ConfigurationError: it cannot learn there.
+        """
+
+    @abstractmethod
     def rollout_steps(self, environment: Environment) -> int:
         """Environment steps of one rollout, at the most; `optimise` takes whole rollouts.
 

@@ -5,9 +5,9 @@ from typing import Any
 import gymnasium
 import numpy as np
 import torch
-from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.distributions import DiagGaussianDistribution
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
@@ -143,13 +143,13 @@ class Relabel(BaseCallback):
         """Normalise by the last rollout from now on, when nothing is left to learn from it."""
         extractor = self.model.policy.features_extractor
         if isinstance(extractor, Normalised) and self._last is not None:
-            shown = self.environment.shown(_all_steps(self._last.observations))
+            shown = self.environment.shown(all_steps(self._last.observations))
             extractor.observe(torch.from_numpy(shown))
 
     def _on_rollout_end(self) -> None:
         record = self.environment.recorder.take()
         if isinstance(self.reward, ObservingReward):
-            self.reward = self.reward.observe(_steps(record), self._density, self._rng)
+            self.reward = self.reward.observe(transitions(record), self._density, self._rng)
         labels = self._labels(record)
         self._last = record
         self.kept.add(record)
@@ -157,7 +157,7 @@ class Relabel(BaseCallback):
         self.returns.add(labels, record.terminated | record.truncated)
         self.means[1:] = [float(labels.mean())]
         model = self.model
-        assert isinstance(model, PPO)
+        assert isinstance(model, OnPolicyAlgorithm)
         cut = record.truncated & ~record.terminated
         bootstrapped = labels.copy()
         if self._normalise_returns:
@@ -193,7 +193,7 @@ class Relabel(BaseCallback):
 
     def _deviation(self, labels: np.ndarray, record: Record) -> np.float32:
         """Standard deviation of discounted returns over this call's rollouts so far."""
-        assert isinstance(self.model, PPO)
+        assert isinstance(self.model, OnPolicyAlgorithm)
         ended = record.terminated | record.truncated
         sums, self._discounted = _discounted(labels, ended, self.model.gamma, self._discounted)
         self._moments += [sums.size, sums.sum(), np.square(sums).sum()]
@@ -208,7 +208,7 @@ class Relabel(BaseCallback):
             if self.true_scale is None:
                 self.true_scale = float(np.sqrt(np.square(record.rewards).mean())) or None
             return (record.rewards / (self.true_scale or 1.0)).astype(np.float32)
-        steps = _steps(record)
+        steps = transitions(record)
         if isinstance(self.reward, ObservingReward):
             labels = self.reward.paid(steps, self._density)
         else:
@@ -274,12 +274,12 @@ def _discounted(
     return sums, before
 
 
-def _steps(record: Record) -> Transitions:
+def transitions(record: Record) -> Transitions:
     """All steps of a record as a flat batch."""
     columns = (record.observations, record.actions, record.next_observations, record.terminated)
-    return Transitions(*(_all_steps(column) for column in columns))
+    return Transitions(*(all_steps(column) for column in columns))
 
 
-def _all_steps(array: np.ndarray) -> np.ndarray:
+def all_steps(array: np.ndarray) -> np.ndarray:
     """An array (T, copies, ...) as (T x copies, ...)."""
     return array.reshape(-1, *array.shape[2:])

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from gymnasium import spaces as gym_spaces
 from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy
 
 from rlhf_core.environments.factory import Environment, Spaces
 from rlhf_core.environments.spaces import flat, flattened
-from rlhf_core.fused import FusedPPO
 from rlhf_core.optimisers import Cloning, Optimised, PolicyState, Report
 from rlhf_core.optimisers._normalised import Normalised
 from rlhf_core.optimisers._relabelled import RecordingVecEnv, Relabel
@@ -24,6 +24,12 @@ from rlhf_core.seeding import isolated
 Weights = dict[str, np.ndarray]
 ALIASES = ("pi_features_extractor.", "vf_features_extractor.")
 """Other names of Stable-Baselines3 for the extractor that actor and critic share."""
+LOGGED = {
+    "policy/entropy": ("train/entropy_loss", -1.0),
+    "policy/kl": ("train/approx_kl", 1.0),
+    "policy/value_explained_variance": ("train/explained_variance", 1.0),
+}
+"""Metrics by what Stable-Baselines3 logs, and a factor."""
 TRUE_SCALE = "true_reward_scale"
 """Key among what the optimiser remembers: the scale of the true-reward control."""
 
@@ -94,13 +100,14 @@ def restore(policy: ActorCriticPolicy, state: PolicyState) -> None:
 
 
 def learn(
+    algorithm: type[OnPolicyAlgorithm],
+    arguments: Mapping[str, Any],
+    network: Network,
     state: PolicyState,
     environment: Environment,
     reward: Reward,
     steps: int,
     rng: np.random.Generator,
-    network: Network,
-    arguments: Mapping[str, Any],
     normalise_returns: bool,
     stagger: bool,
     report: Report,
@@ -108,7 +115,7 @@ def learn(
     """Train for `steps` environment steps. Draws from the global generators: see `isolated`."""
     vector = RecordingVecEnv(environment, rng, stagger)
     shape = network.arguments(environment.spaces())
-    model = FusedPPO("MlpPolicy", vector, policy_kwargs=shape, device="cpu", **arguments)
+    model = algorithm("MlpPolicy", vector, policy_kwargs=shape, device="cpu", **arguments)
     # Stable-Baselines3's own choice of logger leaves an empty folder behind at every call.
     model.set_logger(Logger(folder=None, output_formats=[]))
     restore(model.policy, state)
@@ -118,14 +125,14 @@ def learn(
     model.learn(steps, callback=relabel)
     vector.close()
     rollouts, rewards = relabel.kept.trajectories()
-    logged = model.logger.name_to_value
     metrics = {
         "proxy/return_mean": relabel.returns.mean(),
         "proxy/gain": relabel.means[-1] - relabel.means[0],
-        "policy/entropy": -float(logged["train/entropy_loss"]),
-        "policy/kl": float(logged["train/approx_kl"]),
-        "policy/value_explained_variance": float(logged["train/explained_variance"]),
     }
+    logged = model.logger.name_to_value
+    for name, (source, factor) in LOGGED.items():
+        if source in logged:
+            metrics[name] = factor * float(logged[source])
     parameters, memory = weights(model.policy)
     if relabel.true_scale is not None:
         memory[TRUE_SCALE] = np.array(relabel.true_scale)

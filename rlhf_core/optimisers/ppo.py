@@ -1,29 +1,17 @@
 """Proximal policy optimisation through Stable-Baselines3."""
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
-from rlhf_core.environments.factory import Environment, Spaces
-from rlhf_core.evolution.spread import Spread
-from rlhf_core.optimisers import (
-    Checkpoints,
-    Cloning,
-    NoCheckpoints,
-    Optimised,
-    Optimiser,
-    PolicyState,
-    Report,
-)
-from rlhf_core.rewards import Reward
-from rlhf_core.rollouts import Act
+from rlhf_core.environments.factory import Environment
+from rlhf_core.optimisers._actor_critic import ActorCritic, whole_batches
 
 if TYPE_CHECKING:
-    from rlhf_core.optimisers._stable_baselines import Network
+    from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 
-class PPO(Optimiser):
+class PPO(ActorCritic):
     """PPO (Schulman et al. 2017, https://arxiv.org/abs/1707.06347) by Stable-Baselines3.
 
     The environment's reward never reaches the learner: when a rollout is complete it is labelled
@@ -31,22 +19,11 @@ class PPO(Optimiser):
     observation, and advantages are computed anew.
     """
 
-    stochastic: ClassVar[bool] = True
     kind: Literal["ppo"] = "ppo"
-    learning_rate: PositiveFloat = 2e-3
-    """Adam's step size at the start."""
-    learning_rate_schedule: Literal["constant", "linear"] = "linear"
-    """`linear` decays the step size with the steps that are left of the run."""
-    steps: PositiveInt = 128
-    """Steps of each environment copy in one rollout."""
     batch_size: int = Field(256, ge=2)
     """Transitions a gradient step."""
     epochs: PositiveInt = 10
     """Passes over a rollout."""
-    discount: float = Field(0.99, ge=0, le=1)
-    """Weight of a reward relative to the one a step earlier."""
-    gae_lambda: float = Field(0.95, ge=0, le=1)
-    """Bias against variance in the generalised advantage estimate."""
     clip_range: PositiveFloat = 0.2
     """How far the probability ratio may move before its gradient is cut."""
     entropy_coefficient: NonNegativeFloat = 0.0
@@ -57,104 +34,20 @@ class PPO(Optimiser):
     """Gradients are scaled down to this norm."""
     target_kl: PositiveFloat | None = None
     """Stop the epochs of a rollout when the policy moved further than this."""
-    hidden: tuple[PositiveInt, ...] = (64, 64)
-    """Widths of the hidden layers, for the policy and for the value function."""
-    normalise_observations: bool = False
-    """Bring observations to mean 0 and deviation 1 by all rollouts that were learned from so far,
-    the first one as it is; for states whose numbers differ much in size, as those of robots do.
-    Categories stay as they are."""
-    normalise_returns: bool = False
-    """Divide rewards by the deviation of discounted returns over the rollouts of the round so far:
-    rewards that were rare when the reward was scaled and became common make returns so large that
-    the gradients of the value function drown the policy's."""
-    stagger: bool = False
-    """Cut the first episodes of a round at times evenly spread over the copies, so that every
-    rollout sees all parts of an episode; for episodes of one length and rollouts shorter than
-    that, which else see one part after the other."""
-    initial_deviation: float = Field(1.0, ge=1e-3, le=1e2)
-    """Standard deviation of continuous actions before anything is learned. Where actions are cut
-    off at 1, less than 1 explores all of them and not their bounds alone. Discrete actions have
-    none."""
 
     def rollout_steps(self, environment: Environment) -> int:
         """Steps of all copies together, a multiple of the batch size."""
-        rollout = self.steps * environment.count
-        if rollout % self.batch_size:
-            raise ValueError(
-                f"optimiser.batch_size: expected a divisor of the rollout ({self.steps} steps of "
-                f"{environment.count} copies = {rollout}), actual: {self.batch_size}"
-            )
-        return rollout
+        return whole_batches(self, self.batch_size, environment)
 
-    def initial(self, spaces: Spaces, seed: int) -> PolicyState:
-        """Weights as Stable-Baselines3 draws them."""
-        from rlhf_core.optimisers import _stable_baselines as sb3
-        from rlhf_core.seeding import isolated
+    def _algorithm(self) -> "tuple[type[OnPolicyAlgorithm], dict[str, Any]]":
+        from rlhf_core.fused import FusedPPO
 
-        with isolated(seed):
-            policy = sb3.make_policy(spaces, self._network(), self.learning_rate)
-        return PolicyState(*sb3.weights(policy))
-
-    def optimise(
-        self,
-        state: PolicyState,
-        environment: Environment,
-        reward: Reward,
-        steps: int,
-        total_steps: int,
-        seed: int,
-        report: Report = lambda steps: None,
-        checkpoints: Checkpoints = NoCheckpoints(),  # noqa: B008 - it keeps nothing
-        spread: Spread | None = None,
-    ) -> Optimised:
-        """Whole rollouts until `steps` are taken, then the policy and what it did."""
-        from rlhf_core.optimisers import _stable_baselines as sb3
-        from rlhf_core.seeding import isolated
-
-        def learning_rate(remaining: float) -> float:
-            """Step size for a rollout after which this fraction of the call's steps remains."""
-            # Counted from the rollout's beginning, or the last one would teach nothing.
-            begun = steps * (1 - remaining) - self.rollout_steps(environment)
-            done = (state.steps + max(begun, 0.0)) / max(total_steps, 1)
-            linear = self.learning_rate_schedule == "linear"
-            return self.learning_rate * (max(1 - done, 0.0) if linear else 1.0)
-
-        arguments: dict[str, Any] = {
-            "learning_rate": learning_rate,
-            "n_steps": self.steps,
+        return FusedPPO, {
             "batch_size": self.batch_size,
             "n_epochs": self.epochs,
-            "gamma": self.discount,
-            "gae_lambda": self.gae_lambda,
             "clip_range": self.clip_range,
             "ent_coef": self.entropy_coefficient,
             "vf_coef": self.value_coefficient,
             "max_grad_norm": self.max_gradient_norm,
             "target_kl": self.target_kl,
         }
-        with isolated(seed):
-            return sb3.learn(
-                state, environment, reward, steps, np.random.default_rng(seed),
-                self._network(), arguments, self.normalise_returns, self.stagger, report,
-            )  # fmt: skip
-
-    def clone(self, state: PolicyState, spaces: Spaces, cloning: Cloning, seed: int) -> PolicyState:
-        """Maximum likelihood of the demonstrated actions; the value function stays as it is."""
-        from rlhf_core.optimisers import _stable_baselines as sb3
-
-        return sb3.clone(state, spaces, self._network(), cloning, seed)
-
-    def expert(self) -> Optimiser:
-        """The same way."""
-        return self
-
-    def act(self, state: PolicyState, spaces: Spaces, deterministic: bool, seed: int = 0) -> Act:
-        """The policy network; random actions are drawn from a generator of their own."""
-        from rlhf_core.optimisers import _stable_baselines as sb3
-
-        return sb3.act(state, spaces, self._network(), deterministic, seed)
-
-    def _network(self) -> "Network":
-        from rlhf_core.optimisers._stable_baselines import Network
-
-        return Network(self.hidden, self.normalise_observations, self.initial_deviation)

@@ -1,0 +1,47 @@
+"""Soft actor-critic through Stable-Baselines3."""
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field, PositiveFloat
+
+from rlhf_core.environments.factory import Spaces
+from rlhf_core.optimisers._off_policy import OffPolicy, expect_actions
+
+if TYPE_CHECKING:
+    from rlhf_core.optimisers._replayed import Algorithm
+
+
+class SAC(OffPolicy):
+    """SAC (Haarnoja et al. 2018, https://arxiv.org/abs/1812.05905) by Stable-Baselines3.
+
+    For continuous actions. The environment's reward never reaches the learner; all that is
+    remembered is labelled anew whenever the learned reward has changed (Lee et al. 2021,
+    https://arxiv.org/abs/2106.05091).
+    """
+
+    stochastic: ClassVar[bool] = True
+    kind: Literal["sac"] = "sac"
+    target_rate: float = Field(0.005, gt=0, le=1)
+    """How far the target networks move to the critics with each gradient step."""
+    entropy_coefficient: PositiveFloat | None = None
+    """Weight of the entropy bonus; None lets it be learned."""
+    target_entropy: float | None = None
+    """Entropy that the learned weight aims at; None is minus the number of action dimensions."""
+
+    def check_spaces(self, spaces: Spaces) -> None:
+        """Box actions alone."""
+        expect_actions(self.kind, "Box", spaces)
+
+    def _algorithm(self) -> "Algorithm":
+        from stable_baselines3 import SAC
+
+        from rlhf_core.optimisers._replayed import Algorithm
+
+        return Algorithm(
+            SAC,
+            {
+                "tau": self.target_rate,
+                "ent_coef": self.entropy_coefficient or "auto",
+                "target_entropy": "auto" if self.target_entropy is None else self.target_entropy,
+            },
+        )

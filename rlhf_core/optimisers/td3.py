@@ -1,0 +1,53 @@
+"""Twin delayed deterministic policy gradients through Stable-Baselines3."""
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveInt
+
+from rlhf_core.environments.factory import Spaces
+from rlhf_core.optimisers._off_policy import OffPolicy, expect_actions
+
+if TYPE_CHECKING:
+    from rlhf_core.optimisers._replayed import Algorithm
+
+
+class TD3(OffPolicy):
+    """TD3 (Fujimoto et al. 2018, https://arxiv.org/abs/1802.09477) by Stable-Baselines3.
+
+    For continuous actions. The environment's reward never reaches the learner; all that is
+    remembered is labelled anew whenever the learned reward has changed (Lee et al. 2021,
+    https://arxiv.org/abs/2106.05091).
+    """
+
+    stochastic: ClassVar[bool] = False
+    kind: Literal["td3"] = "td3"
+    target_rate: float = Field(0.005, gt=0, le=1)
+    """How far the target networks move to the others with each update of the actor."""
+    exploration_deviation: NonNegativeFloat = 0.1
+    """Standard deviation of the noise on actions while it learns; actions reach from -1 to 1."""
+    policy_delay: PositiveInt = 2
+    """Updates of the critics for each one of the actor."""
+    target_deviation: NonNegativeFloat = 0.2
+    """Standard deviation of the noise on the actions that the target is made of."""
+    target_clip: NonNegativeFloat = 0.5
+    """Where that noise is cut off."""
+
+    def check_spaces(self, spaces: Spaces) -> None:
+        """Box actions alone."""
+        expect_actions(self.kind, "Box", spaces)
+
+    def _algorithm(self) -> "Algorithm":
+        from stable_baselines3 import TD3
+
+        from rlhf_core.optimisers._replayed import Algorithm
+
+        return Algorithm(
+            TD3,
+            {
+                "tau": self.target_rate,
+                "policy_delay": self.policy_delay,
+                "target_policy_noise": self.target_deviation,
+                "target_noise_clip": self.target_clip,
+            },
+            deviation=self.exploration_deviation,
+        )
