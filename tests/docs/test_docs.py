@@ -80,6 +80,15 @@ TALKATIVE: list[dict[str, Any]] = [
         "optimiser": {"kind": "ars", "population": 4},
         "budget": {"env_steps": 400, "labels": 4, "rounds": 2, "initial_steps": 64},
     },
+    # Off-policy algorithms.
+    *(
+        {
+            "environment": {"id": id, "count": 4, "time_limit": 40},
+            "feedback": {"kind": "true_reward"},
+            "optimiser": {"kind": kind, "warmup_steps": 100},
+        }
+        for kind, id in (("dqn", "CartPole-v1"), ("sac", "Pendulum-v1"))
+    ),
 ]  # fmt: skip
 """Runs that together log everything that there is to log."""
 
