@@ -116,9 +116,9 @@ class Replay(ReplayBuffer):
         copies = self.n_envs
         count = min(len(memory[f"{PREFIX}terminated"]) // copies, self.buffer_size)
         held = {
-            name: (array := np.asarray(memory[PREFIX + name]))[len(array) - count * copies :].reshape(
-                count, copies, *array.shape[1:]
-            )
+            name: (array := np.asarray(memory[PREFIX + name]))[
+                len(array) - count * copies :
+            ].reshape(count, copies, *array.shape[1:])
             for name in wanted
         }
         if count:

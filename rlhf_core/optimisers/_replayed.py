@@ -125,9 +125,7 @@ def learn(
     model.action_space.seed(integer(rng))
     if algorithm.deviation:
         shape = model.action_space.shape or ()
-        model.action_noise = NormalActionNoise(
-            np.zeros(shape), np.full(shape, algorithm.deviation)
-        )
+        model.action_noise = NormalActionNoise(np.zeros(shape), np.full(shape, algorithm.deviation))
     restore(model, state)
     replay, controlled = model.replay_buffer, isinstance(reward, EnvironmentReward)
     assert isinstance(replay, Replay)
