@@ -7,7 +7,8 @@ import numpy as np
 from gymnasium import spaces
 
 from rlhf_core.configuration import from_mapping
-from rlhf_core.environments.factory import Spaces
+from rlhf_core.environments.factory import Environment, Spaces
+from rlhf_core.errors import UnsupportedSpaceError
 from rlhf_core.evidence import (
     NOBODY,
     WHOLE,
@@ -25,6 +26,7 @@ from rlhf_core.evidence import (
 )
 from rlhf_core.experiment import Experiment
 from rlhf_core.feedback import Evidence
+from rlhf_core.optimisers import Optimiser
 from rlhf_core.rewards.model import Labels
 from rlhf_core.rollouts import finished_returns
 from rlhf_core.segments import true_rewards
@@ -34,6 +36,16 @@ HERE = "tests.core.environments"
 
 LINE = Spaces(spaces.Box(-100, 100, (1,)), spaces.Discrete(2))
 """What `segments` look like to a reward: one number seen, two actions."""
+
+
+def task_for(optimiser: Optimiser, wanted: Environment | None = None) -> Environment:
+    """The task, or one whose actions are numbers where the optimiser learns on no others."""
+    task = wanted or Environment(id=f"{HERE}:Corridor-v0", count=4)
+    try:
+        optimiser.check_spaces(task.spaces())
+    except UnsupportedSpaceError:
+        return Environment(id=f"{HERE}:Drift-v0", count=4)
+    return task
 
 
 def trajectory(steps: int, first: float = 0, terminated: bool = False) -> Trajectory:

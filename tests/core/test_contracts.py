@@ -8,7 +8,6 @@ from pydantic import TypeAdapter
 
 from rlhf_core.aggregation import AGGREGATION, Aggregator
 from rlhf_core.annotators import ANNOTATORS, Annotator, AnnotatorState
-from rlhf_core.environments import Environment
 from rlhf_core.errors import UnusedFieldWarning
 from rlhf_core.evidence import (
     EXPERT,
@@ -28,7 +27,7 @@ from rlhf_core.queries import QUERIES, QuerySelector
 from rlhf_core.rewards import EnvironmentReward
 from rlhf_core.store import pack, unpack
 from rlhf_core.types import Segments, Truth
-from tests.core.examples import HERE, LINE, annotations, judged, played, segments, truth
+from tests.core.examples import LINE, annotations, judged, played, segments, task_for, truth
 from tests.core.test_store import same
 
 FAMILIES: list[Family[Any]] = [FEEDBACK, QUERIES, ANNOTATORS, AGGREGATION, OPTIMISERS]
@@ -348,7 +347,7 @@ def test_a_strategy_asks_is_told_and_has_a_reward(strategy: FeedbackStrategy, la
 
 @pytest.mark.parametrize("optimiser", every(OPTIMISERS))
 def test_an_optimiser_takes_the_steps_it_is_given_and_the_same_again(optimiser: Optimiser) -> None:
-    environment = Environment(id=f"{HERE}:Corridor-v0", count=4)
+    environment = task_for(optimiser)
     spaces = environment.spaces()
     steps = optimiser.rollout_steps(environment)
     start = optimiser.initial(spaces, 0)
