@@ -7,14 +7,14 @@ member and is computed from that member's episodes alone, so it is the same howe
 divided.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from gymnasium.vector import VectorEnv
+from gymnasium.vector import SyncVectorEnv, VectorEnv
 from jaxtyping import Float, Int
 
 from rlhf_core.environments.factory import Environment, episode_seeds
@@ -22,6 +22,7 @@ from rlhf_core.evolution.network import PolicyNetwork
 from rlhf_core.evolution.normaliser import Normaliser
 from rlhf_core.evolution.play import Generation, play
 from rlhf_core.evolution.search import Search
+from rlhf_core.evolution.spread import Spread, processes
 from rlhf_core.rewards import EnvironmentReward, Reward
 from rlhf_core.threads import limited
 
@@ -76,7 +77,7 @@ class Share:
     centre: Centre
     first: int
     last: int
-    threads: int
+    threads: int = 1
     """Of torch: sums of a learned reward come out the same only with the same number."""
 
 
@@ -99,16 +100,30 @@ class Scores:
         return normaliser
 
 
-def divided(members: int, shares: int) -> list[tuple[int, int]]:
-    """First and last member of each share; sizes differ by one at the most."""
-    ends = [members * index // shares for index in range(shares + 1)]
-    return [(first, last) for first, last in pairwise(ends) if first < last]
+def is_stepped_one_by_one(environment: Environment) -> bool:
+    """Whether members can be played apart without losing the speed of arrays."""
+    vector = environment.make_vector(1)
+    vector.close()
+    return isinstance(vector, SyncVectorEnv)
 
 
-def joined(parts: Sequence[Scores]) -> Scores:
-    """The scores of consecutive shares as one."""
-    columns = [[getattr(part, name) for part in parts] for name in Scores.__dataclass_fields__]
+def play_apart(whole: Share, count: int, spread: Spread | None) -> Scores:
+    """Play a share in `count` parts; without a `spread` in as many processes."""
+    if not isinstance(whole.reward, EnvironmentReward):
+        import torch
+
+        whole = replace(whole, threads=torch.get_num_threads())
+    parts = divided(whole.last, count)
+    shares = [replace(whole, first=first, last=last) for first, last in parts]
+    scores = (spread or processes(count))(play_share, shares)
+    columns = [[getattr(part, name) for part in scores] for name in Scores.__dataclass_fields__]
     return Scores(*(np.concatenate(column) for column in columns))
+
+
+def divided(members: int, count: int) -> list[tuple[int, int]]:
+    """First and last member (exclusive) of each part; sizes differ by one at the most."""
+    ends = [members * index // count for index in range(count + 1)]
+    return [(first, last) for first, last in pairwise(ends) if first < last]
 
 
 def play_share(share: Share) -> Scores:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
-from gymnasium.vector import SyncVectorEnv
 from jaxtyping import Float, Int
 from pydantic import PositiveInt
 
@@ -20,12 +19,11 @@ from rlhf_core.evolution.share import (
     Scores,
     Share,
     close_idle,
-    divided,
-    joined,
-    play_share,
+    is_stepped_one_by_one,
+    play_apart,
     played_members,
 )
-from rlhf_core.evolution.spread import Spread, processes
+from rlhf_core.evolution.spread import Spread
 from rlhf_core.optimisers import (
     Checkpoints,
     Cloning,
@@ -35,7 +33,7 @@ from rlhf_core.optimisers import (
     PolicyState,
     Report,
 )
-from rlhf_core.rewards import EnvironmentReward, ObservingReward, Reward
+from rlhf_core.rewards import ObservingReward, Reward
 from rlhf_core.rollouts import KEPT_STEPS, Act
 from rlhf_core.types import Metrics, RolloutRewards, Rollouts, Value
 
@@ -118,7 +116,7 @@ class EvolutionStrategy(Optimiser):
         spread: Spread | None = None,
     ) -> Optimised:
         """Generations as long as another one is sure to fit into `steps`; one at the least."""
-        apart = _is_stepped_one_by_one(environment) and not isinstance(reward, ObservingReward)
+        apart = is_stepped_one_by_one(environment) and not isinstance(reward, ObservingReward)
         network = PolicyNetwork(environment.spaces(), self.hidden)
         largest = self.rollout_steps(environment)
         saved = checkpoints.load()
@@ -133,8 +131,9 @@ class EvolutionStrategy(Optimiser):
                 starts = episode_seeds(rng, self.episodes)
                 population = search.ask(rng)
                 if vector is None:
-                    share = self._share(now, environment, reward, seed)
-                    now = self._scored(now, search, self._played_apart(share, spread))
+                    centre = self._centre(now.policy, seed, now.generations)
+                    whole = Share(self, environment, reward, centre, 0, self.population)
+                    now = self._scored(now, search, play_apart(whole, self.processes, spread))
                 else:
                     normaliser = Normaliser.restored(now.policy.parameters)
                     horizon = environment.horizon()
@@ -155,25 +154,10 @@ class EvolutionStrategy(Optimiser):
         metrics = self._metrics(now, search)
         return Optimised(now.policy, now.rollouts, now.rewards, metrics, reward)
 
-    def _share(self, now: Evolved, environment: Environment, reward: Reward, seed: int) -> Share:
-        """The whole next generation, to be played apart."""
-        threads = 1
-        if not isinstance(reward, EnvironmentReward):
-            import torch
-
-            threads = torch.get_num_threads()
-        centre = self._centre(now.policy, seed, now.generations)
-        return Share(self, environment, reward, centre, 0, self.population, threads)
-
     def _centre(self, policy: PolicyState, seed: int, generation: int) -> Centre:
         names = policy.optimiser.keys() if self.drawn_from is None else self.drawn_from
         memory = {name: policy.optimiser[name] for name in names}
         return Centre(policy.parameters, memory, seed, generation)
-
-    def _played_apart(self, whole: Share, spread: Spread | None) -> Scores:
-        parts = divided(self.population, self.processes)
-        shares = [replace(whole, first=first, last=last) for first, last in parts]
-        return joined((spread or processes(self.processes))(play_share, shares))
 
     def _scored(self, now: Evolved, search: Search, scores: Scores) -> Evolved:
         """After a generation that was played apart."""
@@ -296,12 +280,6 @@ class EvolutionStrategy(Optimiser):
             return network.actions(outputs)
 
         return choose
-
-
-def _is_stepped_one_by_one(environment: Environment) -> bool:
-    vector = environment.make_vector(1)
-    vector.close()
-    return isinstance(vector, SyncVectorEnv)
 
 
 def _newest(

@@ -15,6 +15,13 @@ from rlhf_core.errors import ConfigurationError
 from rlhf_core.rollouts import Recorder
 
 COPIES = 16
+CLASSIC = [
+    "CartPole-v1",
+    "Pendulum-v1",
+    "MountainCar-v0",
+    "MountainCarContinuous-v0",
+    "Acrobot-v1",
+]
 
 
 def pool(id: str = "CartPole-v1", count: int = COPIES, **fields: Any) -> VectorEnv[Any, Any, Any]:
@@ -28,13 +35,16 @@ def pool(id: str = "CartPole-v1", count: int = COPIES, **fields: Any) -> VectorE
 def put(env: gymnasium.Env[Any, Any], seen: np.ndarray) -> None:
     """Bring Gymnasium's environment into an observed state."""
     inside: Any = env.unwrapped
-    if inside.spec.id == "Pendulum-v1":
+    if inside.spec.id == "Acrobot-v1":
+        angles = np.arctan2(seen[1:4:2], seen[0:4:2])
+        inside.state = np.array([*angles, *seen[4:]], dtype=np.float64)
+    elif inside.spec.id == "Pendulum-v1":
         inside.state = np.array([np.arctan2(seen[1], seen[0]), seen[2]], dtype=np.float64)
     else:
         inside.state = seen.astype(np.float64)
 
 
-@pytest.mark.parametrize("id", ["CartPole-v1", "Pendulum-v1", "MountainCar-v0"])
+@pytest.mark.parametrize("id", CLASSIC)
 def test_every_step_is_gymnasiums_from_the_observed_state(id: str) -> None:
     vector, single = pool(id, time_limit=60), gymnasium.make(id)
     assert vector.single_observation_space == single.observation_space
@@ -70,7 +80,7 @@ def test_every_step_is_gymnasiums_from_the_observed_state(id: str) -> None:
         length[done] = 0
 
 
-@pytest.mark.parametrize("id", ["CartPole-v1", "Pendulum-v1", "MountainCar-v0"])
+@pytest.mark.parametrize("id", CLASSIC)
 def test_first_states_are_distributed_as_gymnasiums(id: str) -> None:
     count = 2000
     seen = pool(id, count).reset(seed=list(range(count)))[0]  # type: ignore[arg-type]

@@ -25,9 +25,9 @@ if __name__ == "__main__":
     from prefect.task_runners import ProcessPoolTaskRunner
     from flows.train import train
     from rlhf_core.configuration import from_mapping
-    from rlhf_core.optimisers import _evolution
+    from rlhf_core.evolution import share
 
-    _evolution.processes = None  # Its own processes are not used.
+    share.processes = None  # Its own processes are not used.
     spread = train.with_options(task_runner=ProcessPoolTaskRunner(max_workers=2))
     print(json.dumps(spread(from_mapping({SEARCH!r}))))
 """
