@@ -422,7 +422,7 @@ def test_images_are_kept_as_bytes_and_read_from_0_to_1(trained: list[Replay]) ->
     rng = np.random.default_rng(0)
     shown = rng.integers(256, size=(2, 3, 2, 4, 4, 3), dtype=np.uint8)
     nothing = np.zeros((3, 2), dtype=bool)
-    replay.extend(Record(shown[0], shown[1], nothing.astype(np.int64), nothing, nothing, nothing))
+    replay.remember(Record(shown[0], shown[1], nothing.astype(np.int64), nothing, nothing, nothing))
     assert replay.memory(False)["replay/observations"].dtype == np.uint8
     with isolated(0):
         drawn = replay.sample(50)
