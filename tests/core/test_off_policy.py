@@ -240,7 +240,7 @@ def test_a_model_comes_back_whole(kind: str) -> None:
         np.testing.assert_array_equal(value, state.optimiser[name])
     assert state.optimiser["updates"] > 0
     if kind == "sac":
-        assert state.optimiser["log_entropy_coefficient"] != 0
+        assert state.optimiser["log_temperature"] != 0
 
 
 def test_a_time_limit_is_bootstrapped_and_an_end_is_not(trained: list[Replay]) -> None:
