@@ -10,6 +10,7 @@ from jaxtyping import Float
 from stable_baselines3 import SAC
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.distributions import SquashedDiagGaussianDistribution
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
@@ -101,7 +102,7 @@ class Replay(ReplayBuffer):
         return (start + np.arange(self.size())) % self.buffer_size
 
     def memory(self, true_rewards: bool) -> dict[str, np.ndarray]:
-        """All transitions as arrays, oldest first; true rewards only where they are needed."""
+        """All transitions as arrays, oldest first; their true rewards only where needed."""
         rows = self.rows()
         columns = {name: getattr(self, name)[rows] for name in COLUMNS}
         columns["timeouts"] = columns["timeouts"].astype(bool)
@@ -148,7 +149,7 @@ class Replay(ReplayBuffer):
 
 
 class RelabelReplay(BaseCallback):
-    """Labels new transitions in one batch a rollout, and all of them when the reward changed."""
+    """Labels a rollout in one batch, and all that is remembered when the reward has changed."""
 
     def __init__(
         self,
@@ -245,8 +246,9 @@ class RelabelReplay(BaseCallback):
         acted = policy.scale_action(actions).reshape(len(actions), -1)
         with torch.no_grad():
             mean, log_std, _ = self.model.actor.get_action_dist_params(seen)
-            squash: Any = self.model.actor.action_dist
-            drawn = squash.proba_distribution(mean, log_std)
+            squashing = self.model.actor.action_dist
+            assert isinstance(squashing, SquashedDiagGaussianDistribution)
+            drawn = squashing.proba_distribution(mean, log_std)
             squashed = drawn.log_prob(torch.from_numpy(acted.astype(np.float32))).numpy()
         stretched = np.log((space.high - space.low) / 2).sum()
         likelihood: np.ndarray = (squashed - stretched).astype(np.float32)

@@ -28,7 +28,7 @@ from rlhf_core.rollouts import KEPT_STEPS, Act, Kept
 from rlhf_core.seeding import integer, isolated
 from rlhf_core.types import RolloutRewards, Rollouts
 
-EXPLORATION, ENTROPY = "exploration_rate", "log_entropy_coefficient"
+EXPLORATION, TEMPERATURE = "exploration_rate", "log_temperature"
 UPDATES, CALLS = "updates", "calls"
 """Keys among what the optimiser remembers."""
 
@@ -185,7 +185,7 @@ def _metrics(model: OffPolicyAlgorithm) -> dict[str, float]:
         if name in logged:
             found["policy/value_loss"] = float(logged[name])
     if "train/ent_coef" in logged:
-        found["policy/entropy_coefficient"] = float(logged["train/ent_coef"])
+        found["policy/temperature"] = float(logged["train/ent_coef"])
     if isinstance(model, DQN):
         found["policy/exploration_rate"] = float(model.exploration_rate)
     return found
@@ -201,7 +201,7 @@ def _descents(model: OffPolicyAlgorithm) -> dict[str, torch.optim.Optimizer]:
         "critic": model.critic.optimizer,
     }
     if isinstance(model, SAC) and model.ent_coef_optimizer is not None:
-        both["entropy"] = model.ent_coef_optimizer
+        both["temperature"] = model.ent_coef_optimizer
     return both
 
 
@@ -213,7 +213,7 @@ def memory(model: OffPolicyAlgorithm) -> dict[str, np.ndarray]:
             for key, value in entries.items():
                 found[f"{name}/{index}/{key}"] = value.numpy().copy()
     if isinstance(model, SAC) and model.log_ent_coef is not None:
-        found[ENTROPY] = model.log_ent_coef.detach().numpy().copy()
+        found[TEMPERATURE] = model.log_ent_coef.detach().numpy().copy()
     if isinstance(model, DQN):
         found[CALLS] = np.array(model._n_calls)
         found[EXPLORATION] = np.array(model.exploration_rate)
@@ -233,8 +233,8 @@ def restore(model: OffPolicyAlgorithm, state: PolicyState) -> None:
                 index, key = rest.split("/")
                 moments.setdefault(int(index), {})[key] = torch.tensor(np.asarray(value))
         descent.load_state_dict({**descent.state_dict(), "state": moments})
-    if isinstance(model, SAC) and model.log_ent_coef is not None and ENTROPY in known:
-        model.log_ent_coef.data.copy_(torch.tensor(np.asarray(known[ENTROPY])))
+    if isinstance(model, SAC) and model.log_ent_coef is not None and TEMPERATURE in known:
+        model.log_ent_coef.data.copy_(torch.tensor(np.asarray(known[TEMPERATURE])))
     if isinstance(model, DQN):
         model._n_calls = int(known.get(CALLS, np.array(0)))
 

@@ -23,10 +23,10 @@ class SAC(OffPolicy):
     kind: Literal["sac"] = "sac"
     target_rate: float = Field(0.005, gt=0, le=1)
     """How far the target networks move to the critics with each gradient step."""
-    entropy_coefficient: PositiveFloat | None = None
-    """Weight of the entropy bonus; None lets it be learned."""
+    temperature: PositiveFloat | None = None
+    """Weight of the policy's entropy beside the reward; None lets it be learned."""
     target_entropy: float | None = None
-    """Entropy that the learned weight aims at; None is minus the number of action dimensions."""
+    """Entropy that the learned temperature aims at; None is minus the actions' dimensions."""
 
     def check_spaces(self, spaces: Spaces) -> None:
         """Box actions alone."""
@@ -41,7 +41,7 @@ class SAC(OffPolicy):
             SAC,
             {
                 "tau": self.target_rate,
-                "ent_coef": self.entropy_coefficient or "auto",
+                "ent_coef": self.temperature or "auto",
                 "target_entropy": "auto" if self.target_entropy is None else self.target_entropy,
             },
         )

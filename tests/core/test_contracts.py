@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 
 from rlhf_core.aggregation import AGGREGATION, Aggregator
 from rlhf_core.annotators import ANNOTATORS, Annotator, AnnotatorState
+from rlhf_core.environments import Environment
 from rlhf_core.errors import UnusedFieldWarning
 from rlhf_core.evidence import (
     EXPERT,
@@ -27,7 +28,7 @@ from rlhf_core.queries import QUERIES, QuerySelector
 from rlhf_core.rewards import EnvironmentReward
 from rlhf_core.store import pack, unpack
 from rlhf_core.types import Segments, Truth
-from tests.core.examples import LINE, annotations, judged, played, segments, task_for, truth
+from tests.core.examples import HERE, LINE, annotations, judged, played, segments, task_for, truth
 from tests.core.test_store import same
 
 FAMILIES: list[Family[Any]] = [FEEDBACK, QUERIES, ANNOTATORS, AGGREGATION, OPTIMISERS]
@@ -317,7 +318,7 @@ def strategies() -> list[Any]:
 def test_a_strategy_asks_is_told_and_has_a_reward(strategy: FeedbackStrategy, labels: int) -> None:
     rollouts, rewards = played(60, 3, 70)
     rng = draws()
-    teacher = ANNOTATORS.get("synthetic")()
+    teacher = ANNOTATORS.get("synthetic")(expert_steps=256)
 
     def play() -> FeedbackState:
         state, memory = (
