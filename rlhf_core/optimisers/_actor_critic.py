@@ -67,12 +67,9 @@ class ActorCritic(Optimiser):
     def _algorithm(self) -> "tuple[type[OnPolicyAlgorithm], dict[str, Any]]":
         """Stable-Baselines3's class, and its arguments beside those that all share."""
 
-    def check_spaces(self, spaces: Spaces) -> None:
-        """All are learned on."""
-
-    def rollout_steps(self, environment: Environment) -> int:
-        """Steps of all copies together."""
-        return self.steps * environment.count
+    @abstractmethod
+    def _memory(self) -> int | None:
+        """Numbers that the policy remembers of an episode, if it does."""
 
     def initial(self, spaces: Spaces, seed: int) -> PolicyState:
         """Weights as Stable-Baselines3 draws them."""
@@ -141,7 +138,9 @@ class ActorCritic(Optimiser):
     def _network(self) -> "Network":
         from rlhf_core.optimisers._stable_baselines import Network
 
-        return Network(self.hidden, self.normalise_observations, self.initial_deviation)
+        return Network(
+            self.hidden, self.normalise_observations, self.initial_deviation, self._memory()
+        )
 
 
 def whole_batches(optimiser: ActorCritic, batch_size: int, environment: Environment) -> int:
