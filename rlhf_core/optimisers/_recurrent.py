@@ -8,7 +8,6 @@ from gymnasium import spaces as gym_spaces
 from jaxtyping import Bool, Int, Shaped
 from sb3_contrib import RecurrentPPO
 from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
-from sb3_contrib.common.recurrent.type_aliases import RNNStates
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import PyTorchObs
@@ -25,7 +24,7 @@ from rlhf_core.seeding import isolated
 
 PIECE = 32
 """Steps that are cloned from at a stretch, from an empty memory, at the most."""
-BATCH = 8
+BATCH = 16
 """Pieces a gradient step."""
 
 
@@ -158,10 +157,8 @@ def clone_actor(
     def loss(chosen: Tensor) -> Tensor:
         flat, kept = rows[chosen].flatten(), real[chosen].flatten()
         memory = nothing(policy, len(chosen))
-        _, likelihood, _ = policy.evaluate_actions(
-            seen[flat], acted[flat], RNNStates(memory, memory), torch.zeros(len(flat))
-        )
-        return -likelihood[kept].mean()
+        drawn, _ = policy.get_distribution(seen[flat], memory, torch.zeros(len(flat)))
+        return -drawn.log_prob(acted[flat])[kept].mean()
 
     policy.set_training_mode(True)
     descend(parameters, loss, len(rows), cloning.epochs, rng, BATCH)

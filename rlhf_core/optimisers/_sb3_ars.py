@@ -33,7 +33,7 @@ class Contributed(Search):
     def tell(self, fitness: np.ndarray) -> None:
         """Its step."""
         self._update(torch.from_numpy(np.asarray(fitness, dtype=np.float32)))
-        self.mean = np.array(self._model.weights, dtype=np.float64)
+        self.mean = self._model.weights.double().numpy()
 
     def _update(self, fitness: Tensor) -> None:
         self._model.weights = torch.from_numpy(self.mean.copy())

@@ -23,8 +23,8 @@ class DQN(OffPolicy):
     kind: Literal["dqn"] = "dqn"
     learning_rate: PositiveFloat = 2e-3
     """Adam's step size at the start."""
-    steps: PositiveInt = 4
-    """Steps of each environment copy in one rollout, between gradient steps."""
+    train_every: PositiveInt = 4
+    """Steps of each environment copy in one rollout, after which gradient steps are taken."""
     batch_size: int = Field(64, ge=2)
     """Transitions a gradient step."""
     target_interval: PositiveInt = 250

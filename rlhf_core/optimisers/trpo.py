@@ -24,7 +24,7 @@ class TRPO(ActorCritic):
     """Transitions a gradient step of the value function."""
     value_epochs: PositiveInt = 10
     """Passes of the value function over a rollout."""
-    target_kl: PositiveFloat = 0.01
+    max_kl: PositiveFloat = 0.01
     """How far the policy may move with one rollout."""
     conjugate_steps: PositiveInt = 15
     """Steps of the conjugate gradient method, at the most."""
@@ -49,7 +49,7 @@ class TRPO(ActorCritic):
         return TRPO, {
             "batch_size": self.batch_size,
             "n_critic_updates": self.value_epochs,
-            "target_kl": self.target_kl,
+            "target_kl": self.max_kl,
             "cg_max_steps": self.conjugate_steps,
             "cg_damping": self.damping,
         }
