@@ -123,12 +123,6 @@ class ActorCritic(Optimiser):
 
         return sb3.clone(state, spaces, self._network(), cloning, seed)
 
-    def expert(self) -> Optimiser:
-        """By proximal policy optimisation, which needs the fewest seconds."""
-        from rlhf_core.optimisers.ppo import PPO
-
-        return self if isinstance(self, PPO) else PPO(batch_size=128)
-
     def act(self, state: PolicyState, spaces: Spaces, deterministic: bool, seed: int = 0) -> Act:
         """The policy network; random actions are drawn from a generator of their own."""
         from rlhf_core.optimisers import _stable_baselines as sb3

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from rlhf_core.environments.factory import Environment, Spaces
+from rlhf_core.optimisers import Optimiser
 from rlhf_core.optimisers._actor_critic import ActorCritic, whole_batches
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ class PPO(ActorCritic):
     def rollout_steps(self, environment: Environment) -> int:
         """Steps of all copies together, a multiple of the batch size."""
         return whole_batches(self, self.batch_size, environment)
+
+    def expert(self) -> Optimiser:
+        """The same way."""
+        return self
 
     def _memory(self) -> None:
         return None

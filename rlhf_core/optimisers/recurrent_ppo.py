@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from rlhf_core.environments.factory import Environment, Spaces
+from rlhf_core.optimisers import Optimiser
 from rlhf_core.optimisers._actor_critic import ActorCritic, whole_batches
 from rlhf_core.optimisers._contrib import expect_contrib
 
@@ -47,6 +48,12 @@ class RecurrentPPO(ActorCritic):
     def rollout_steps(self, environment: Environment) -> int:
         """Steps of all copies together, a multiple of the batch size."""
         return whole_batches(self, self.batch_size, environment)
+
+    def expert(self) -> Optimiser:
+        """By proximal policy optimisation, which needs the fewest seconds."""
+        from rlhf_core.optimisers.ppo import PPO
+
+        return PPO(batch_size=128)
 
     def _memory(self) -> int:
         expect_contrib(self.kind)

@@ -115,7 +115,8 @@ def plain(kind: str, state: PolicyState, environment: Environment, seed: int) ->
         model: Any = algorithm.model(
             "MlpPolicy", vector, learning_rate=optimiser.learning_rate,
             buffer_size=optimiser.buffer_size, learning_starts=optimiser.warmup_steps,
-            batch_size=optimiser.batch_size, gamma=optimiser.discount, train_freq=optimiser.train_every,
+            batch_size=optimiser.batch_size, gamma=optimiser.discount,
+            train_freq=optimiser.train_every,
             gradient_steps=2, policy_kwargs={"net_arch": [6]}, device="cpu",
             **algorithm.arguments,
         )  # fmt: skip
