@@ -71,7 +71,9 @@ TALKATIVE: list[dict[str, Any]] = [
     {
         "environment": {"id": f"{HERE}:Corridor-v0", "count": 4},
         "feedback": {"kind": "direct_reward", "segment_steps": 4},
+        "optimiser": {"kind": "dqn", "warmup_steps": 16},
     },
+    {"optimiser": {"kind": "sac", "warmup_steps": 16, "hidden": [8]}},
 ]  # fmt: skip
 """Runs that together log everything that there is to log."""
 
