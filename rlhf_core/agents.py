@@ -25,7 +25,7 @@ from rlhf_core.feedback import FeedbackStrategy
 from rlhf_core.feedback.true_reward import TrueReward
 from rlhf_core.optimisers import Optimiser, PolicyState
 from rlhf_core.optimisers.ppo import PPO
-from rlhf_core.rollouts import Act, collect
+from rlhf_core.rollouts import Act, begin, collect
 from rlhf_core.store import pack, unpack
 from rlhf_core.threads import limited
 from rlhf_core.types import Evaluation, Metrics
@@ -93,13 +93,20 @@ class Agent:
         with limited(experiment.threads):
             return stages.evaluate(experiment, 0, self._trained())[0]
 
-    def act(self, observation: np.ndarray) -> np.ndarray | np.generic:
-        """The policy's most likely action for one observation."""
+    def act(self, observation: np.ndarray, first: bool = False) -> np.ndarray | np.generic:
+        """The policy's most likely action for one observation.
+
+        Args:
+            observation: what is seen now.
+            first: a new episode begins with it; for policies that remember the one before.
+        """
         policy = self._trained()
         if self._acting is None or self._acting[0] is not policy:
             # Building the network takes a hundred times longer than asking it.
             act = self.optimiser.act(policy, self.env.spaces(), deterministic=True)
             self._acting = policy, act
+        if first:
+            begin(self._acting[1], np.ones(1, dtype=bool))
         action: np.ndarray | np.generic = self._acting[1](np.asarray(observation)[None])[0]
         return action
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from gymnasium.vector import VectorEnv
@@ -15,6 +15,25 @@ Act = Callable[[np.ndarray], np.ndarray]
 
 KEPT_STEPS = 65536
 """Steps of one call of an optimiser that are kept for questions, at the most."""
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """An `Act` that remembers what it saw of each copy's episode. It begins with nothing."""
+
+    def __call__(self, observations: np.ndarray) -> np.ndarray:
+        """The actions; observations are those that follow the ones of the last call."""
+        ...
+
+    def forget(self, copies: np.ndarray) -> None:
+        """New episodes begin in these copies (a mask)."""
+        ...
+
+
+def begin(act: Act, copies: np.ndarray) -> None:
+    """Tell a policy that new episodes begin in these copies (a mask)."""
+    if isinstance(act, Remembering):
+        act.forget(copies)
 
 
 @dataclass(frozen=True)
@@ -225,6 +244,7 @@ def collect(
     """
     recorder = Recorder(environment)
     recorder.reset(seeds)
+    begin(act, np.ones(len(seeds), dtype=bool))
     for _ in range(steps):
-        recorder.step(act(recorder.observation))
+        begin(act, recorder.step(act(recorder.observation)))
     return trajectories(recorder.take(), policy_version=0)

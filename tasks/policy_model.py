@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from rlhf_core.environments.factory import Spaces
 from rlhf_core.environments.spaces import build
 from rlhf_core.optimisers import AnyOptimiser, Optimiser, PolicyState
+from rlhf_core.rollouts import begin
 from rlhf_core.store import unpack
 
 
@@ -33,7 +34,10 @@ class PolicyModel(PythonModel):
         """Actions for a batch of observations (array, nested lists or data frame)."""
         shape = self.spaces.observation.shape or ()
         observations = np.asarray(model_input, dtype=self.spaces.observation.dtype)
-        return self.act(observations.reshape(-1, *shape))
+        batch = observations.reshape(-1, *shape)
+        # Requests may come from anybody: none remembers another.
+        begin(self.act, np.ones(len(batch), dtype=bool))
+        return self.act(batch)
 
 
 set_model(PolicyModel())

@@ -14,7 +14,7 @@ from rlhf_core.environments.spaces import build, describe, encode
 from rlhf_core.evaluation.values import ValueFunction, fit_values
 from rlhf_core.optimisers import Optimiser
 from rlhf_core.rewards import EnvironmentReward
-from rlhf_core.rollouts import Act, Record, Recorder, trajectories
+from rlhf_core.rollouts import Act, Record, Recorder, begin, trajectories
 from rlhf_core.types import Segments
 
 PRACTICE_COPIES = 32
@@ -78,8 +78,9 @@ def play(
     try:
         recorder = Recorder(vector)
         recorder.reset(episode_seeds(rng, copies))
+        begin(act, np.ones(copies, dtype=bool))
         for _ in range(steps):
-            recorder.step(act(recorder.observation))
+            begin(act, recorder.step(act(recorder.observation)))
         return recorder.take()
     finally:
         vector.close()

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from rlhf_core.environments.factory import Environment
-from rlhf_core.rollouts import Act
+from rlhf_core.rollouts import Act, begin
 
 WIDTH = 240
 """Pixels; GIFs of more are slow to write and to open."""
@@ -87,6 +87,7 @@ def _play(
     """Every so many steps of an episode, a frame."""
     frames = []
     observation, _ = env.reset(seed=seed)
+    begin(act, np.ones(1, dtype=bool))
     for step in range(steps):
         if step % every == 0:
             image = Image.fromarray(np.asarray(env.render(), dtype=np.uint8))

@@ -50,7 +50,7 @@ def clone_actor(
         return -likelihood.mean()
 
     policy.set_training_mode(True)
-    _descend(parameters, loss, len(acted), cloning.epochs, rng)
+    descend(parameters, loss, len(acted), cloning.epochs, rng)
     policy.set_training_mode(False)
 
 
@@ -75,7 +75,7 @@ def clone_outputs(
     def loss(rows: Tensor) -> Tensor:
         return _distance(space, outputs(rows), target[rows])
 
-    _descend(parameters, loss, len(target), cloning.epochs, rng)
+    descend(parameters, loss, len(target), cloning.epochs, rng)
 
 
 def clone_network(
@@ -106,7 +106,7 @@ def clone_network(
                 hidden = torch.tanh(hidden)
         return _distance(space, hidden, target[rows])
 
-    _descend(layers, loss, len(features), cloning.epochs, rng)
+    descend(layers, loss, len(features), cloning.epochs, rng)
     flat = [layer.detach().numpy().ravel() for layer in layers]
     return np.concatenate(flat).astype(np.float64)
 
@@ -131,18 +131,19 @@ def _distance(space: gym_spaces.Space[object], outputs: Tensor, target: Tensor) 
     return torch.stack(losses).sum()
 
 
-def _descend(
+def descend(
     parameters: Iterable[Tensor],
     loss: Callable[[Tensor], Tensor],
     count: int,
     epochs: int,
     rng: np.random.Generator,
+    batch: int = BATCH,
 ) -> None:
     """Adam over shuffled minibatches."""
     optimiser = torch.optim.Adam(list(parameters), lr=LEARNING_RATE)
     for _ in range(epochs):
         order = torch.from_numpy(rng.permutation(count))
-        for rows in order.split(BATCH):
+        for rows in order.split(batch):
             optimiser.zero_grad()
             loss(rows).backward()
             optimiser.step()

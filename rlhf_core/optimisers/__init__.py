@@ -143,7 +143,10 @@ class Optimiser(Plugin):
 
     @abstractmethod
     def expert(self) -> "Optimiser":
-        """How an expert for the same task is trained, with few steps on the true reward."""
+        """How an expert for the same task is trained, with few steps on the true reward.
+
+        Its policy acts by what it sees and remembers nothing.
+        """
 
     @abstractmethod
     def act(self, state: PolicyState, spaces: Spaces, deterministic: bool, seed: int = 0) -> Act:

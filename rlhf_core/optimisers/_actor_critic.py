@@ -68,12 +68,9 @@ class ActorCritic(Optimiser):
     def _algorithm(self) -> "tuple[type[OnPolicyAlgorithm], dict[str, Any]]":
         """Stable-Baselines3's class, and its arguments beside those that all share."""
 
-    def check_spaces(self, spaces: Spaces) -> None:
-        """All are learned on."""
-
-    def rollout_steps(self, environment: Environment) -> int:
-        """Steps of all copies together."""
-        return self.steps * environment.count
+    @abstractmethod
+    def _memory(self) -> int | None:
+        """Numbers that the policy remembers of an episode, if it does."""
 
     def initial(self, spaces: Spaces, seed: int) -> PolicyState:
         """Weights as Stable-Baselines3 draws them."""
@@ -128,12 +125,6 @@ class ActorCritic(Optimiser):
 
         return sb3.clone(state, spaces, self._network(), cloning, seed)
 
-    def expert(self) -> Optimiser:
-        """By proximal policy optimisation, which needs the fewest seconds."""
-        from rlhf_core.optimisers.ppo import PPO
-
-        return self if isinstance(self, PPO) else PPO(batch_size=128)
-
     def act(self, state: PolicyState, spaces: Spaces, deterministic: bool, seed: int = 0) -> Act:
         """The policy network; random actions are drawn from a generator of their own."""
         from rlhf_core.optimisers import _stable_baselines as sb3
@@ -143,7 +134,9 @@ class ActorCritic(Optimiser):
     def _network(self) -> "Network":
         from rlhf_core.optimisers._stable_baselines import Network
 
-        return Network(self.hidden, self.normalise_observations, self.initial_deviation)
+        return Network(
+            self.hidden, self.normalise_observations, self.initial_deviation, self._memory()
+        )
 
 
 def whole_batches(optimiser: ActorCritic, batch_size: int, environment: Environment) -> int:

@@ -88,9 +88,6 @@ class EvolutionStrategy(Optimiser):
     def search(self, mean: Float[np.ndarray, " D"], memory: Mapping[str, np.ndarray]) -> Search:
         """The search, gone on with from what it wrote down; an empty memory begins it."""
 
-    def check_spaces(self, spaces: Spaces) -> None:
-        """All are learned on."""
-
     def rollout_steps(self, environment: Environment) -> int:
         """One generation in which no episode ends early."""
         return self.population * self.episodes * environment.horizon()

@@ -37,8 +37,8 @@ class OffPolicy(Optimiser):
     """Adam's step size at the start."""
     learning_rate_schedule: Literal["constant", "linear"] = "constant"
     """`linear` decays the step size with the steps that are left of the run."""
-    steps: PositiveInt = 1
-    """Steps of each environment copy in one rollout, between gradient steps."""
+    train_every: PositiveInt = 1
+    """Steps of each environment copy in one rollout, after which gradient steps are taken."""
     updates_per_step: PositiveFloat = 0.5
     """Gradient steps for each environment step."""
     batch_size: int = Field(256, ge=2)
@@ -61,11 +61,11 @@ class OffPolicy(Optimiser):
 
     def rollout_steps(self, environment: Environment) -> int:
         """Steps of all copies together."""
-        rollout = self.steps * environment.count
+        rollout = self.train_every * environment.count
         if rollout > self.buffer_size:
             raise ValueError(
-                f"optimiser.buffer_size: expected room for a rollout ({self.steps} steps of "
-                f"{environment.count} copies = {rollout}), actual: {self.buffer_size}"
+                f"optimiser.buffer_size: expected room for a rollout ({self.train_every} steps "
+                f"of {environment.count} copies = {rollout}), actual: {self.buffer_size}"
             )
         return rollout
 
@@ -99,7 +99,7 @@ class OffPolicy(Optimiser):
             "buffer_size": self.buffer_size,
             "learning_starts": self.warmup_steps,
             "batch_size": self.batch_size,
-            "train_freq": self.steps,
+            "train_freq": self.train_every,
             "gradient_steps": max(1, round(self.updates_per_step * rollout)),
             "gamma": self.discount,
         }

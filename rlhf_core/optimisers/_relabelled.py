@@ -1,5 +1,7 @@
 """Rollouts of Stable-Baselines3 that are paid when they are complete, by any reward."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium
@@ -9,8 +11,10 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.distributions import DiagGaussianDistribution
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.type_aliases import PyTorchObs
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
+from torch import Tensor
 
 from rlhf_core.demonstrations import Transitions
 from rlhf_core.environments.factory import Environment, episode_seeds
@@ -95,6 +99,27 @@ class RecordingVecEnv(VecEnv):
         return [False] * self.num_envs
 
 
+@dataclass(frozen=True)
+class Critic:
+    """How the value function of a model is asked, when its rollout is complete."""
+
+    finals: Callable[[OnPolicyAlgorithm, PyTorchObs, np.ndarray], Tensor]
+    """Values of the final observations of steps that were cut off, a mask over T and copies."""
+    after: Callable[[OnPolicyAlgorithm, dict[str, Any]], Tensor]
+    """Those of the observations after the rollout, also by the names that its collection knows."""
+    density: bool
+    """Whether actions have a probability by the observation alone."""
+
+
+def plain_critic() -> Critic:
+    """Of a policy without memory."""
+    return Critic(
+        finals=lambda model, shown, cut: model.policy.predict_values(shown),
+        after=lambda model, known: known["values"],
+        density=True,
+    )
+
+
 class Relabel(BaseCallback):
     """When a rollout is complete: label it with the reward in one batch, as if SB3 had seen it.
 
@@ -109,6 +134,7 @@ class Relabel(BaseCallback):
         report: Report,
         true_scale: float | None,
         normalise_returns: bool,
+        critic: Critic,
         rng: np.random.Generator,
         policy_version: int,
     ) -> None:
@@ -125,6 +151,7 @@ class Relabel(BaseCallback):
         self._report = report
         self.true_scale = true_scale
         self._normalise_returns = normalise_returns
+        self._critic = critic
         self._rng = rng
         self._discounted = np.zeros(environment.num_envs)
         self._moments = np.zeros(3)
@@ -149,7 +176,8 @@ class Relabel(BaseCallback):
     def _on_rollout_end(self) -> None:
         record = self.environment.recorder.take()
         if isinstance(self.reward, ObservingReward):
-            self.reward = self.reward.observe(transitions(record), self._density, self._rng)
+            density = self._density if self._critic.density else None
+            self.reward = self.reward.observe(transitions(record), density, self._rng)
         labels = self._labels(record)
         self._last = record
         self.kept.add(record)
@@ -167,13 +195,13 @@ class Relabel(BaseCallback):
                 self.environment.shown(record.next_observations[cut])
             )
             with torch.no_grad():
-                values = model.policy.predict_values(final)
+                values = self._critic.finals(model, final, cut)
             bootstrapped[cut] += model.gamma * values.cpu().numpy().ravel()
         buffer = model.rollout_buffer
         buffer.rewards[:] = bootstrapped
-        buffer.compute_returns_and_advantage(
-            last_values=self.locals["values"], dones=self.locals["dones"]
-        )
+        with torch.no_grad():
+            after = self._critic.after(model, self.locals)
+        buffer.compute_returns_and_advantage(last_values=after, dones=self.locals["dones"])
         self._report(record.rewards.size)
 
     def _density(self, observations: np.ndarray, actions: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from rlhf_core.environments.factory import Environment, Spaces
 from rlhf_core.environments.spaces import flat, flattened
 from rlhf_core.optimisers import Cloning, Optimised, PolicyState, Report
 from rlhf_core.optimisers._normalised import Normalised
-from rlhf_core.optimisers._relabelled import RecordingVecEnv, Relabel
+from rlhf_core.optimisers._relabelled import RecordingVecEnv, Relabel, plain_critic
 from rlhf_core.rewards import Reward
 from rlhf_core.rollouts import Act
 from rlhf_core.seeding import isolated
@@ -25,11 +25,12 @@ Weights = dict[str, np.ndarray]
 ALIASES = ("pi_features_extractor.", "vf_features_extractor.")
 """Other names of Stable-Baselines3 for the extractor that actor and critic share."""
 LOGGED = {
-    "policy/entropy": ("train/entropy_loss", -1.0),
-    "policy/kl": ("train/approx_kl", 1.0),
-    "policy/value_explained_variance": ("train/explained_variance", 1.0),
+    "train/entropy_loss": ("policy/entropy", -1.0),
+    "train/approx_kl": ("policy/kl", 1.0),
+    "train/kl_divergence_loss": ("policy/kl", 1.0),
+    "train/explained_variance": ("policy/value_explained_variance", 1.0),
 }
-"""Metrics by what Stable-Baselines3 logs, and a factor."""
+"""What Stable-Baselines3 logs: the metric that it is, and a factor."""
 TRUE_SCALE = "true_reward_scale"
 """Key among what the optimiser remembers: the scale of the true-reward control."""
 
@@ -41,6 +42,8 @@ class Network:
     hidden: tuple[int, ...]
     normalise: bool = False
     deviation: float = 1.0
+    memory: int | None = None
+    """Width of the LSTM in front of the hidden layers, where there is one."""
 
     def arguments(self, spaces: Spaces) -> dict[str, Any]:
         """What Stable-Baselines3 builds it from; categories it makes one-hot by itself."""
@@ -48,13 +51,19 @@ class Network:
         return {
             "net_arch": {"pi": list(self.hidden), "vf": list(self.hidden)},
             "log_std_init": math.log(self.deviation),
+            **({"lstm_hidden_size": self.memory} if self.memory else {}),
             **({"features_extractor_class": Normalised} if self.normalise and numbers else {}),
         }
 
 
 def make_policy(spaces: Spaces, network: Network, learning_rate: float) -> ActorCriticPolicy:
     """An untrained actor-critic network for these spaces."""
-    return ActorCriticPolicy(
+    kind: type[ActorCriticPolicy] = ActorCriticPolicy
+    if network.memory:
+        from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
+
+        kind = RecurrentActorCriticPolicy
+    return kind(
         flat(spaces.observation),
         spaces.action,
         lambda _: learning_rate,
@@ -115,13 +124,20 @@ def learn(
     """Train for `steps` environment steps. Draws from the global generators: see `isolated`."""
     vector = RecordingVecEnv(environment, rng, stagger)
     shape = network.arguments(environment.spaces())
-    model = algorithm("MlpPolicy", vector, policy_kwargs=shape, device="cpu", **arguments)
+    policy, critic = "MlpPolicy", plain_critic()
+    if network.memory:
+        from rlhf_core.optimisers._recurrent import recurrent_critic
+
+        policy, critic = "MlpLstmPolicy", recurrent_critic()
+    model = algorithm(policy, vector, policy_kwargs=shape, device="cpu", **arguments)
     # Stable-Baselines3's own choice of logger leaves an empty folder behind at every call.
     model.set_logger(Logger(folder=None, output_formats=[]))
     restore(model.policy, state)
     scale = state.optimiser.get(TRUE_SCALE)
     true_scale = None if scale is None else float(scale)
-    relabel = Relabel(reward, vector, report, true_scale, normalise_returns, rng, state.steps)
+    relabel = Relabel(
+        reward, vector, report, true_scale, normalise_returns, critic, rng, state.steps
+    )
     model.learn(steps, callback=relabel)
     vector.close()
     rollouts, rewards = relabel.kept.trajectories()
@@ -130,7 +146,7 @@ def learn(
         "proxy/gain": relabel.means[-1] - relabel.means[0],
     }
     logged = model.logger.name_to_value
-    for name, (source, factor) in LOGGED.items():
+    for source, (name, factor) in LOGGED.items():
         if source in logged:
             metrics[name] = factor * float(logged[source])
     parameters, memory = weights(model.policy)
@@ -159,7 +175,12 @@ def clone(
         policy.features_extractor.seen
     ):
         policy.features_extractor.observe(torch.from_numpy(shown))
-    clone_actor(policy, shown, cloning, np.random.default_rng(seed))
+    if network.memory:
+        from rlhf_core.optimisers._recurrent import clone_actor as clone_recurrent
+
+        clone_recurrent(policy, shown, cloning, np.random.default_rng(seed))
+    else:
+        clone_actor(policy, shown, cloning, np.random.default_rng(seed))
     parameters, memory = weights(policy)
     kept = {name: state.optimiser[name] for name in state.optimiser if name == TRUE_SCALE}
     return PolicyState(parameters, memory | kept, state.steps)
@@ -174,6 +195,10 @@ def act(
     load(policy, state.parameters)
     policy.set_training_mode(False)
     rng = np.random.default_rng(seed)
+    if network.memory:
+        from rlhf_core.optimisers._recurrent import RecurrentAct
+
+        return RecurrentAct(policy, spaces, deterministic, rng)
 
     def choose(observations: np.ndarray) -> np.ndarray:
         tensor, _ = policy.obs_to_tensor(flattened(spaces.observation, observations))
@@ -183,9 +208,14 @@ def act(
             else:
                 with isolated(int(rng.integers(2**31))):
                     actions = policy._predict(tensor)
-        array = actions.cpu().numpy().reshape(len(observations), *(spaces.action.shape or ()))
-        if isinstance(spaces.action, gym_spaces.Box):
-            array = np.clip(array, spaces.action.low, spaces.action.high)
-        return array.astype(spaces.action.dtype, copy=False)
+        return within(spaces, actions.cpu().numpy())
 
     return choose
+
+
+def within(spaces: Spaces, actions: np.ndarray) -> np.ndarray:
+    """What a network put out as actions inside their bounds."""
+    array = actions.reshape(-1, *(spaces.action.shape or ()))
+    if isinstance(spaces.action, gym_spaces.Box):
+        array = np.clip(array, spaces.action.low, spaces.action.high)
+    return array.astype(spaces.action.dtype, copy=False)

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
-from rlhf_core.environments.factory import Environment
+from rlhf_core.environments.factory import Environment, Spaces
+from rlhf_core.optimisers import Optimiser
 from rlhf_core.optimisers._actor_critic import ActorCritic
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ class A2C(ActorCritic):
     normalise_advantages: bool = True
     """Bring the advantages of a rollout to mean 0 and deviation 1."""
 
+    def check_spaces(self, spaces: Spaces) -> None:
+        """All are learned on."""
+
     def rollout_steps(self, environment: Environment) -> int:
         """Steps of all copies together, two at the least where advantages are normalised."""
         rollout = self.steps * environment.count
@@ -38,6 +42,15 @@ class A2C(ActorCritic):
                 f"advantages are normalised, actual: {self.steps}"
             )
         return rollout
+
+    def expert(self) -> Optimiser:
+        """By proximal policy optimisation, which needs the fewest seconds."""
+        from rlhf_core.optimisers.ppo import PPO
+
+        return PPO(batch_size=128)
+
+    def _memory(self) -> None:
+        return None
 
     def _algorithm(self) -> "tuple[type[OnPolicyAlgorithm], dict[str, Any]]":
         from stable_baselines3 import A2C

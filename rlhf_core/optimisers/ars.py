@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
+from rlhf_core.environments.factory import Spaces
 from rlhf_core.evolution.search import Search, antithetic
 from rlhf_core.optimisers._evolution import EvolutionStrategy
 
@@ -40,6 +41,9 @@ class ARS(EvolutionStrategy):
                 f"of {self.population}, actual: {self.best}"
             )
         return self
+
+    def check_spaces(self, spaces: Spaces) -> None:
+        """All are learned on."""
 
     def search(self, mean: Float[np.ndarray, " D"], memory: Mapping[str, np.ndarray]) -> Search:
         """Finite differences along random directions."""

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import Field, PositiveFloat, PositiveInt
 
+from rlhf_core.environments.factory import Spaces
 from rlhf_core.evolution.search import Search
 from rlhf_core.optimisers._evolution import EvolutionStrategy
 
@@ -29,6 +30,9 @@ class CMAES(EvolutionStrategy):
     """Widths of the hidden layers; none is a linear policy."""
     deviation: PositiveFloat = 0.5
     """sigma at the start."""
+
+    def check_spaces(self, spaces: Spaces) -> None:
+        """All are learned on."""
 
     def search(self, mean: Float[np.ndarray, " D"], memory: Mapping[str, np.ndarray]) -> Search:
         """pycma's strategy, with its state put back."""

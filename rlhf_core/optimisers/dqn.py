@@ -21,7 +21,13 @@ class DQN(OffPolicy):
 
     stochastic: ClassVar[bool] = False
     kind: Literal["dqn"] = "dqn"
-    target_interval: PositiveInt = 500
+    learning_rate: PositiveFloat = 2e-3
+    """Adam's step size at the start."""
+    train_every: PositiveInt = 4
+    """Steps of each environment copy in one rollout, after which gradient steps are taken."""
+    batch_size: int = Field(64, ge=2)
+    """Transitions a gradient step."""
+    target_interval: PositiveInt = 250
     """Environment steps between two updates of the target network."""
     target_rate: float = Field(1.0, gt=0, le=1)
     """How far it moves to the other then."""

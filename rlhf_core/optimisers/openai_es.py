@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
+from rlhf_core.environments.factory import Spaces
 from rlhf_core.evolution.search import Search, antithetic, centred_ranks
 from rlhf_core.optimisers._evolution import EvolutionStrategy
 
@@ -31,6 +32,9 @@ class OpenAIES(EvolutionStrategy):
     """Adam's step size."""
     weight_decay: NonNegativeFloat = 0.005
     """Pull of the parameters towards 0."""
+
+    def check_spaces(self, spaces: Spaces) -> None:
+        """All are learned on."""
 
     def search(self, mean: Float[np.ndarray, " D"], memory: Mapping[str, np.ndarray]) -> Search:
         """Adam on an estimated gradient."""

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import Field, PositiveFloat, PositiveInt
 
+from rlhf_core.environments.factory import Spaces
 from rlhf_core.evolution.search import Search, antithetic, centred_ranks
 from rlhf_core.optimisers._evolution import EvolutionStrategy
 
@@ -39,6 +40,9 @@ class PGPE(EvolutionStrategy):
     size."""
     deviation_learning_rate: PositiveFloat = 0.1
     """Step size of the deviations."""
+
+    def check_spaces(self, spaces: Spaces) -> None:
+        """All are learned on."""
 
     def search(self, mean: Float[np.ndarray, " D"], memory: Mapping[str, np.ndarray]) -> Search:
         """ClipUp on the mean, plain gradients on the deviations."""

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
-from rlhf_core.environments.factory import Environment
+from rlhf_core.environments.factory import Environment, Spaces
+from rlhf_core.optimisers import Optimiser
 from rlhf_core.optimisers._actor_critic import ActorCritic, whole_batches
 
 if TYPE_CHECKING:
@@ -35,9 +36,19 @@ class PPO(ActorCritic):
     target_kl: PositiveFloat | None = None
     """Stop the epochs of a rollout when the policy moved further than this."""
 
+    def check_spaces(self, spaces: Spaces) -> None:
+        """All are learned on."""
+
     def rollout_steps(self, environment: Environment) -> int:
         """Steps of all copies together, a multiple of the batch size."""
         return whole_batches(self, self.batch_size, environment)
+
+    def expert(self) -> Optimiser:
+        """The same way."""
+        return self
+
+    def _memory(self) -> None:
+        return None
 
     def _algorithm(self) -> "tuple[type[OnPolicyAlgorithm], dict[str, Any]]":
         from rlhf_core.fused import FusedPPO

@@ -26,7 +26,8 @@ class SAC(OffPolicy):
     temperature: PositiveFloat | None = None
     """Weight of the policy's entropy beside the reward; None lets it be learned."""
     target_entropy: float | None = None
-    """Entropy that the learned temperature aims at; None is minus the actions' dimensions."""
+    """Entropy that the learned temperature aims at; None: minus the number of action
+    dimensions."""
 
     def check_spaces(self, spaces: Spaces) -> None:
         """Box actions alone."""

@@ -15,6 +15,7 @@ from rlhf_core.experiment import Experiment
 from rlhf_core.feedback import FEEDBACK
 from rlhf_core.feedback._nothing import Silent
 from rlhf_core.loop import Progress, run
+from rlhf_core.optimisers import OPTIMISERS
 from rlhf_core.queries import QUERIES
 
 TINY: dict[str, Any] = {
@@ -112,6 +113,26 @@ def test_every_aggregator(kind: str, strategy: str) -> None:
     data["annotator"] = {"kind": "crowd", "workers": 6, "adversarial": 0.34, "gold": 0.2}
     data["feedback"] |= {"kind": strategy, "aggregation": {"kind": kind}}
     check(play(data)[1])
+
+
+MADE_SMALL: dict[str, Any] = {
+    "population": 4, "warmup_steps": 20, "memory": 4, "hidden": [8], "batch_size": 40,
+    "steps": 20, "epochs": 1, "value_epochs": 1,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", OPTIMISERS.kinds())
+def test_every_optimiser(kind: str) -> None:
+    data = demo()
+    known = OPTIMISERS.get(kind).model_fields
+    data["optimiser"] = {"kind": kind, **{n: v for n, v in MADE_SMALL.items() if n in known}}
+    if kind == "dqn":
+        data["environment"] = {**data["environment"], "id": "CartPole-v1"}
+    experiment, rounds = play(data)
+    experiment.check()
+    # Where poles fall, generations are shorter than they might have been.
+    check(rounds, steps=rounds[-1].policy.steps)
+    assert 160 < rounds[-1].policy.steps <= 320
 
 
 @pytest.mark.parametrize("reaction", ["report", "ask_more", "roll_back", "stop"])

@@ -38,7 +38,7 @@ from tests.core.examples import HERE, task_for
 
 KINDS = [n for n, kind in OPTIMISERS.kinds().items() if issubclass(kind, OffPolicy)]
 SMALL: dict[str, Any] = {
-    "batch_size": 8, "warmup_steps": 16, "hidden": (6,), "steps": 2, "discount": 0.9,
+    "batch_size": 8, "warmup_steps": 16, "hidden": (6,), "train_every": 2, "discount": 0.9,
     "learning_rate": 1e-2, "buffer_size": 40,
 }  # fmt: skip
 OWN: dict[str, dict[str, Any]] = {
@@ -115,7 +115,8 @@ def plain(kind: str, state: PolicyState, environment: Environment, seed: int) ->
         model: Any = algorithm.model(
             "MlpPolicy", vector, learning_rate=optimiser.learning_rate,
             buffer_size=optimiser.buffer_size, learning_starts=optimiser.warmup_steps,
-            batch_size=optimiser.batch_size, gamma=optimiser.discount, train_freq=optimiser.steps,
+            batch_size=optimiser.batch_size, gamma=optimiser.discount,
+            train_freq=optimiser.train_every,
             gradient_steps=2, policy_kwargs={"net_arch": [6]}, device="cpu",
             **algorithm.arguments,
         )  # fmt: skip
@@ -404,7 +405,7 @@ def test_a_rollout_fits_into_what_is_remembered() -> None:
     with pytest.raises(ValueError, match=r"optimiser\.buffer_size: expected room .* = 64\)"):
         Experiment(
             name="small", environment=Environment(id="Pendulum-v1", count=32),
-            optimiser=SAC(steps=2, buffer_size=63),
+            optimiser=SAC(train_every=2, buffer_size=63),
         )  # fmt: skip
 
 

@@ -71,6 +71,7 @@ TALKATIVE: list[dict[str, Any]] = [
     {
         "environment": {"id": f"{HERE}:Corridor-v0", "count": 4},
         "feedback": {"kind": "direct_reward", "segment_steps": 4},
+        "optimiser": {"kind": "dqn", "warmup_steps": 16},
     },
     # Demonstrations, and an evolution strategy.
     {

@@ -86,7 +86,7 @@ def test_mlflow_has_parameters_tags_metrics_at_environment_steps_labels_and_arti
         "eval/success_rate", "feedback/worker_competence", "feedback/krippendorff_alpha",
         "reward/mistake_rate", "reward/demonstrations_told", "reward/rollouts_told",
         "policy/fitness_best", "policy/search_deviation", "policy/generations",
-        "policy/value_loss", "policy/entropy_coefficient", "policy/exploration_rate",
+        "policy/value_loss", "policy/temperature", "policy/exploration_rate",
     }  # fmt: skip
     documented = documented_metrics() - elsewhere
     assert {m for m in run.data.metrics if not m.startswith("model/")} == documented

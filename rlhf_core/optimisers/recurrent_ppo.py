@@ -1,0 +1,73 @@
+"""Proximal policy optimisation of policies with a memory, through sb3-contrib."""
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+from rlhf_core.environments.factory import Environment, Spaces
+from rlhf_core.optimisers import Optimiser
+from rlhf_core.optimisers._actor_critic import ActorCritic, whole_batches
+from rlhf_core.optimisers._contrib import expect_contrib
+
+if TYPE_CHECKING:
+    from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+
+
+class RecurrentPPO(ActorCritic):
+    """PPO (Schulman et al. 2017, https://arxiv.org/abs/1707.06347) with an LSTM, by sb3-contrib.
+
+    For tasks in which what is seen now does not tell all. Actor and critic remember the episode,
+    each in an LSTM of its own. A batch is of whole sequences, so its size varies a little. Needs
+    the extra `contrib`.
+    """
+
+    # A single transition does not tell what was remembered.
+    stochastic: ClassVar[bool] = False
+    kind: Literal["recurrent_ppo"] = "recurrent_ppo"
+    batch_size: int = Field(256, ge=2)
+    """Transitions a gradient step."""
+    epochs: PositiveInt = 10
+    """Passes over a rollout."""
+    clip_range: PositiveFloat = 0.2
+    """How far the probability ratio may move before its gradient is cut."""
+    entropy_coefficient: NonNegativeFloat = 0.0
+    """Weight of the entropy bonus."""
+    value_coefficient: NonNegativeFloat = 0.5
+    """Weight of the value loss."""
+    max_gradient_norm: PositiveFloat = 0.5
+    """Gradients are scaled down to this norm."""
+    target_kl: PositiveFloat | None = None
+    """Stop the epochs of a rollout when the policy moved further than this."""
+    memory: PositiveInt = 64
+    """Numbers that the policy remembers, and as many that the value function does."""
+
+    def check_spaces(self, spaces: Spaces) -> None:
+        """All are learned on, where the package is installed."""
+        expect_contrib(self.kind)
+
+    def rollout_steps(self, environment: Environment) -> int:
+        """Steps of all copies together, a multiple of the batch size."""
+        return whole_batches(self, self.batch_size, environment)
+
+    def expert(self) -> Optimiser:
+        """By proximal policy optimisation, which needs the fewest seconds."""
+        from rlhf_core.optimisers.ppo import PPO
+
+        return PPO(batch_size=128)
+
+    def _memory(self) -> int:
+        expect_contrib(self.kind)
+        return self.memory
+
+    def _algorithm(self) -> "tuple[type[OnPolicyAlgorithm], dict[str, Any]]":
+        from sb3_contrib import RecurrentPPO
+
+        return RecurrentPPO, {
+            "batch_size": self.batch_size,
+            "n_epochs": self.epochs,
+            "clip_range": self.clip_range,
+            "ent_coef": self.entropy_coefficient,
+            "vf_coef": self.value_coefficient,
+            "max_grad_norm": self.max_gradient_norm,
+            "target_kl": self.target_kl,
+        }

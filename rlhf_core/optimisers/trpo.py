@@ -1,0 +1,62 @@
+"""Trust region policy optimisation through sb3-contrib."""
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from rlhf_core.environments.factory import Environment, Spaces
+from rlhf_core.optimisers import Optimiser
+from rlhf_core.optimisers._actor_critic import ActorCritic, whole_batches
+from rlhf_core.optimisers._contrib import expect_contrib
+
+if TYPE_CHECKING:
+    from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+
+
+class TRPO(ActorCritic):
+    """TRPO (Schulman et al. 2015, https://arxiv.org/abs/1502.05477) by sb3-contrib.
+
+    The policy moves along the natural gradient, as far as its divergence from the one before
+    allows; the value function follows by Adam. Needs the extra `contrib`.
+    """
+
+    kind: Literal["trpo"] = "trpo"
+    batch_size: int = Field(256, ge=2)
+    """Transitions a gradient step of the value function."""
+    value_epochs: PositiveInt = 10
+    """Passes of the value function over a rollout."""
+    max_kl: PositiveFloat = 0.01
+    """How far the policy may move with one rollout."""
+    conjugate_steps: PositiveInt = 15
+    """Steps of the conjugate gradient method, at the most."""
+    damping: PositiveFloat = 0.1
+    """Added to the diagonal of the Fisher matrix."""
+
+    def check_spaces(self, spaces: Spaces) -> None:
+        """All are learned on, where the package is installed."""
+        expect_contrib(self.kind)
+
+    def rollout_steps(self, environment: Environment) -> int:
+        """Steps of all copies together, a multiple of the batch size."""
+        return whole_batches(self, self.batch_size, environment)
+
+    def expert(self) -> Optimiser:
+        """By proximal policy optimisation, which needs the fewest seconds."""
+        from rlhf_core.optimisers.ppo import PPO
+
+        return PPO(batch_size=128)
+
+    def _memory(self) -> None:
+        return None
+
+    def _algorithm(self) -> "tuple[type[OnPolicyAlgorithm], dict[str, Any]]":
+        expect_contrib(self.kind)
+        from sb3_contrib import TRPO
+
+        return TRPO, {
+            "batch_size": self.batch_size,
+            "n_critic_updates": self.value_epochs,
+            "target_kl": self.max_kl,
+            "cg_max_steps": self.conjugate_steps,
+            "cg_damping": self.damping,
+        }
