@@ -10,7 +10,8 @@ import pytest
 def test_importing_the_library_loads_nothing_heavy(module: str) -> None:
     code = (
         f"import sys, {module}\n"
-        "heavy = {'torch', 'stable_baselines3', 'matplotlib', 'PIL', 'prefect', 'mlflow'}\n"
+        "heavy = {'torch', 'stable_baselines3', 'sb3_contrib', 'matplotlib', 'PIL', 'prefect', "
+        "'mlflow'}\n"
         "print(*sorted(heavy & set(sys.modules)))"
     )
     loaded = subprocess.run(
