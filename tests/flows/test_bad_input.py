@@ -41,7 +41,7 @@ def refused(*arguments: str) -> str:
             {"feedback": {"kind": "preferences"}},
             "feedback: unknown kind 'preferences'; did you mean 'preference'? valid: constant,",
         ),
-        ({"optimiser": "sac"}, "optimiser: unknown kind 'sac'; valid: ppo"),
+        ({"optimiser": "sarsa"}, "optimiser: unknown kind 'sarsa'; valid: a2c, ars"),
         ({"budget": {"env_steps": 100}}, "budget.env_steps: expected at least"),
         ({"name": "a/b"}, "name: expected a text that matches"),
     ],
