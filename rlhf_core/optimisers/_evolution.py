@@ -61,7 +61,9 @@ class Evolved(Value):
     """What a reward that observes has learned."""
     before: PolicyState | None = None
     """The policy before the last generation, where its members were played apart."""
-    lengths: Int[np.ndarray, " members"] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    lengths: Int[np.ndarray, " members"] = field(
+        default_factory=lambda: np.empty(0, dtype=np.int64)
+    )
     """Environment steps of its members there."""
 
 
