@@ -39,8 +39,8 @@ def made(kind: str, **fields: Any) -> EvolutionStrategy:
     return strategy
 
 
-def test_there_are_four() -> None:
-    assert KINDS == ["ars", "cma_es", "openai_es", "pgpe"]
+def test_every_strategy_is_tested_here() -> None:
+    assert KINDS == ["ars", "cma_es", "openai_es", "pgpe", "sb3_ars"]
 
 
 def test_ranks_lie_evenly_around_nothing_and_equals_share_theirs() -> None:

@@ -41,7 +41,10 @@ def refused(*arguments: str) -> str:
             {"feedback": {"kind": "preferences"}},
             "feedback: unknown kind 'preferences'; did you mean 'preference'? valid: constant,",
         ),
-        ({"optimiser": "sarsa"}, "optimiser: unknown kind 'sarsa'; valid: a2c, ars"),
+        (
+            {"optimiser": "reinforce"},
+            "optimiser: unknown kind 'reinforce'; valid: a2c, ars, cma_es, dqn",
+        ),
         ({"budget": {"env_steps": 100}}, "budget.env_steps: expected at least"),
         ({"name": "a/b"}, "name: expected a text that matches"),
     ],

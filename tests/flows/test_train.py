@@ -140,7 +140,7 @@ GUARDED = (
 """A guard so timid that it is alarmed by chance, and two rollouts a round for it to see a gain."""
 
 
-@pytest.mark.parametrize("reaction", ["report", "ask_more", "roll_back", "stop"])
+@pytest.mark.parametrize("reaction", ["ask_more", "roll_back", "stop"])
 def test_an_alarmed_run_is_what_the_loop_makes_of_it(
     rlhf: Command, shared_home: Path, reaction: str
 ) -> None:
