@@ -160,10 +160,14 @@ def missing(
 def play(task: Task, runner: Runner, seed: int) -> dict[str, Any]:
     """Returns what one run printed."""
     threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS")}
+    variables = os.environ | threads | {"PYTHONHASHSEED": "0"}
+    if runner.peer != OURS:
+        # A peer sees its own virtual environment and nothing of this project.
+        variables.pop("PYTHONPATH", None)
     done = subprocess.run(
         runner.command(seed),
         cwd=HERE,
-        env=os.environ | threads | {"PYTHONHASHSEED": "0"},
+        env=variables,
         capture_output=True,
         text=True,
         check=False,

@@ -62,6 +62,10 @@ class Head(ABC):
         """
 
     @abstractmethod
+    def mode(self, outputs: Float[np.ndarray, "outputs B"]) -> Shaped[np.ndarray, "B act"]:
+        """The likeliest actions."""
+
+    @abstractmethod
     def sample(self, outputs: np.ndarray, log_std: np.ndarray) -> Drawn:
         """Actions drawn as Stable-Baselines3 draws them, from torch's generator."""
 
@@ -123,6 +127,10 @@ class Categorical(Head):
                 gradient[group] -= entropy_slope * chances[group] * (logs[group] + entropy)
         return gradient
 
+    def mode(self, outputs: np.ndarray) -> np.ndarray:
+        """The largest output of each group."""
+        return np.stack([outputs[group].argmax(axis=0) for group in self._groups], axis=1)
+
     def sample(self, outputs: np.ndarray, log_std: np.ndarray) -> Drawn:
         """The largest of chances over exponential noise: what `torch.multinomial` does inside."""
         logs, chances, *_ = self.judge(outputs, log_std, outputs).kept
@@ -175,6 +183,10 @@ class DiagonalGaussian(Head):
         log_std_slope += entropy_slope * len(slope)
         gradient: np.ndarray = pull * np.exp(-log_std)[:, None]
         return gradient
+
+    def mode(self, outputs: np.ndarray) -> np.ndarray:
+        """The mean."""
+        return outputs.T.copy()
 
     def sample(self, outputs: np.ndarray, log_std: np.ndarray) -> Drawn:
         """Mean and noise."""

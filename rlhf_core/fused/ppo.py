@@ -1,6 +1,5 @@
 """`stable_baselines3.PPO` with collection and update overridden for policies that are covered."""
 
-from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -9,32 +8,12 @@ from gymnasium import spaces
 from stable_baselines3 import PPO
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.preprocessing import is_image_space
-from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.type_aliases import Schedule
-from stable_baselines3.common.utils import explained_variance, obs_as_tensor
+from stable_baselines3.common.utils import explained_variance
 from stable_baselines3.common.vec_env import VecEnv
 
-from rlhf_core.fused.heads import Head
-from rlhf_core.fused.layout import Memory, head_of, shape_of
-from rlhf_core.fused.network import Network
+from rlhf_core.fused.engine import Engine
 from rlhf_core.fused.update import Rule, Samples, Update
-
-
-@dataclass(frozen=True)
-class Engine:
-    """The policy of a model in fused form."""
-
-    memory: Memory
-    head: Head
-    networks: dict[int, Network]
-    """By batch size."""
-
-    def network(self, batch: int) -> Network:
-        """Working memory for batches of this size."""
-        if batch not in self.networks:
-            self.networks[batch] = Network(self.memory.shape, batch)
-        return self.networks[batch]
 
 
 class FusedPPO(PPO):
@@ -57,15 +36,8 @@ class FusedPPO(PPO):
         """The policy in fused form, with the parameters it has now."""
         if self.use_sde or type(self.rollout_buffer) is not RolloutBuffer:
             return None
-        shape, head = shape_of(self.policy), head_of(self.policy)
-        if shape is None or head is None:
-            return None
-        engine = self._engine
-        if engine is None or engine.memory.policy is not self.policy:
-            engine = Engine(Memory(self.policy, shape, head.deviations), head, {})
-            self._engine = engine
-        engine.memory.read()
-        return engine
+        self._engine = Engine.of(self.policy, self._engine)
+        return self._engine
 
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "_engine"]
@@ -94,7 +66,7 @@ class FusedPPO(PPO):
         shape = rollout_buffer.observations.shape[1:]
         n_steps = 0
         while n_steps < n_rollout_steps:
-            features = self._features(seen)
+            features = engine.features(seen)
             outputs, estimated = network.forward(parts, features)
             actions, log_probability = engine.head.sample(outputs, parts.deviations)
             # Names that callbacks know from the base class.
@@ -122,7 +94,7 @@ class FusedPPO(PPO):
             self._last_obs = seen = new_obs
             self._last_episode_starts = dones
         rollout_buffer.pos, rollout_buffer.full = n_steps, True
-        values = torch.from_numpy(network.forward(parts, self._features(seen))[1][:, None])
+        values = torch.from_numpy(network.forward(parts, engine.features(seen))[1][:, None])
         rollout_buffer.compute_returns_and_advantage(last_values=values, dones=dones)
         callback.update_locals(locals())
         callback.on_rollout_end()
@@ -139,26 +111,6 @@ class FusedPPO(PPO):
                 with torch.no_grad():
                     rewards[index] += self.gamma * float(self.policy.predict_values(seen)[0])
         return rewards
-
-    def _features(self, observations: np.ndarray) -> np.ndarray:
-        """What the networks read of observations, and a column of ones."""
-        extractor = self.policy.features_extractor
-        space = self.observation_space
-        if (
-            type(extractor) is FlattenExtractor
-            and isinstance(space, spaces.Box)
-            and not is_image_space(space)
-        ):
-            plain = observations.reshape(len(observations), -1)
-        else:
-            with torch.no_grad():
-                tensor = obs_as_tensor(observations, self.device)
-                extracted = self.policy.extract_features(tensor)
-            assert isinstance(extracted, torch.Tensor), "the extractor is shared"
-            plain = extracted.numpy()
-        features = np.ones((len(plain), plain.shape[1] + 1), dtype=np.float32)
-        features[:, :-1] = plain
-        return features
 
     def train(self) -> None:
         """Update the policy on the rollout; the learning rule of the base class."""
@@ -183,7 +135,7 @@ class FusedPPO(PPO):
             target_kl=self.target_kl,
         )
         update = Update(engine.memory, engine.head, engine.networks, rule)
-        samples = self._samples(engine.head)
+        samples = self._samples(engine)
         for epoch in range(self.n_epochs):
             # The generator and the order of Stable-Baselines3's own minibatches.
             going_on = update.epoch(samples.take(np.random.permutation(len(samples.values))))
@@ -196,7 +148,7 @@ class FusedPPO(PPO):
         engine.memory.write()
         self._record(update)
 
-    def _samples(self, head: Head) -> Samples:
+    def _samples(self, engine: Engine) -> Samples:
         """The whole rollout, environment by environment."""
         buffer = self.rollout_buffer
         if not buffer.generator_ready:
@@ -208,8 +160,8 @@ class FusedPPO(PPO):
         if isinstance(self.observation_space, spaces.Discrete):
             observations = buffer.observations.reshape(-1)
         return Samples(
-            self._features(observations),
-            head.encode(buffer.actions),
+            engine.features(observations),
+            engine.head.encode(buffer.actions),
             buffer.values.ravel(),
             buffer.log_probs.ravel(),
             buffer.advantages.ravel(),

@@ -14,6 +14,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 
 from rlhf_core.environments.factory import Environment, Spaces
 from rlhf_core.environments.spaces import flat, flattened
+from rlhf_core.fused.engine import Engine
 from rlhf_core.optimisers import Cloning, Optimised, PolicyState, Report
 from rlhf_core.optimisers._normalised import Normalised
 from rlhf_core.optimisers._relabelled import RecordingVecEnv, Relabel, plain_critic
@@ -200,15 +201,21 @@ def act(
 
         return RecurrentAct(policy, spaces, deterministic, rng)
 
-    def choose(observations: np.ndarray) -> np.ndarray:
-        tensor, _ = policy.obs_to_tensor(flattened(spaces.observation, observations))
+    engine = Engine.of(policy)
+
+    def predict(observations: np.ndarray) -> np.ndarray:
+        if engine is not None:
+            return engine.act(observations, deterministic)
         with torch.no_grad():
-            if deterministic:
-                actions = policy._predict(tensor, deterministic=True)
-            else:
-                with isolated(int(rng.integers(2**31))):
-                    actions = policy._predict(tensor)
-        return within(spaces, actions.cpu().numpy())
+            tensor, _ = policy.obs_to_tensor(observations)
+            return policy._predict(tensor, deterministic).cpu().numpy()
+
+    def choose(observations: np.ndarray) -> np.ndarray:
+        features = flattened(spaces.observation, observations)
+        if deterministic:
+            return within(spaces, predict(features))
+        with isolated(int(rng.integers(2**31))):
+            return within(spaces, predict(features))
 
     return choose
 
