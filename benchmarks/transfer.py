@@ -107,9 +107,9 @@ def imitated(
 ) -> tuple[PolicyState, Any]:
     """The policy that a discriminator taught, and the discriminator."""
     airl = method == "airl"
-    model = Discriminator(inputs=inputs, updates=20, gradient_penalty=0.05)
+    model = Discriminator(inputs=inputs, updates=20, gradient_penalty=0.05, entropy_weight=1.0)
     fresh = initial(method, model, SHOWN.spaces(), shown, np.random.default_rng(seed))
-    # What AIRL pays holds the entropy already.
+    # With that weight what AIRL pays holds the entropy already.
     done = optimised(ppo(0.0) if airl else ppo(0.01), SHOWN, fresh, seed)
     return done.state, done.reward
 

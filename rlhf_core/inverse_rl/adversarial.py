@@ -33,8 +33,8 @@ class AdversarialReward:
     gail              D = sigmoid(g(s, a)) is the chance that a step was demonstrated; the
                       reward is -log(1 - D) (Ho and Ermon 2016, https://arxiv.org/abs/1606.03476)
     airl              D = sigmoid(f - log pi(a|s)) with f = g + discount h(s') - h(s); the reward
-                      is f, of which g alone transfers, and the policy is paid for its entropy
-                      besides: log D - log(1 - D) = f - log pi (Fu et al. 2018,
+                      is f, of which g alone transfers; the policy may be paid f - w log pi(a|s),
+                      w = `entropy_weight`, which at 1 is log D - log(1 - D) (Fu et al. 2018,
                       https://arxiv.org/abs/1710.11248)
     maximum_entropy   g rises on demonstrations and falls on rollouts, the gradient of the
                       likelihood under trajectories weighed by exp(return), with the policy for
@@ -103,8 +103,9 @@ class AdversarialReward:
         outputs = self._outputs(steps)
         if self.method == "gail":
             return np.logaddexp(0, outputs, dtype=np.float32)
-        if self.method == "airl" and density is not None:
-            outputs = outputs - density(steps.observations, steps.actions)
+        weight = np.float32(self.model.entropy_weight)
+        if self.method == "airl" and weight and density is not None:
+            outputs = outputs - weight * density(steps.observations, steps.actions)
         return outputs
 
     def _outputs(self, steps: Transitions) -> Float[np.ndarray, " B"]:

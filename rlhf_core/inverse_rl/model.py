@@ -35,6 +35,9 @@ class Discriminator(Config):
     """Weight of the mean square of what it puts out, which keeps `maximum_entropy` finite."""
     discount: float = Field(0.99, ge=0, le=1)
     """Of the shaping term of `airl`."""
+    entropy_weight: NonNegativeFloat = 0.0
+    """How much of -log pi(a|s) `airl` pays the policy beside f: 0 leaves the entropy to the
+    optimiser, 1 pays log D - log(1 - D)."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -139,13 +139,15 @@ def test_airl_takes_the_policys_likelihood_out() -> None:
     assert paid[same.actions == 0].mean() == pytest.approx(np.log(0.1), abs=0.3)
 
 
-def test_airl_pays_the_policy_for_its_entropy_besides() -> None:
-    # log D - log(1 - D) is the discriminator's logit.
-    reward, seen = trained("airl", rounds=20)
+@pytest.mark.parametrize("weight", [0.0, 0.5, 1.0])
+def test_airl_pays_the_policy_for_its_entropy_besides(weight: float) -> None:
+    # At 1 that is log D - log(1 - D), the discriminator's logit.
+    reward, seen = trained("airl", rounds=20, entropy_weight=weight)
     own = reward.paid(seen, even) * reward.state.scale
-    np.testing.assert_allclose(own, reward(*seen) * reward.state.scale + np.log(2), atol=1e-5)
+    alone = reward(*seen) * reward.state.scale
+    np.testing.assert_allclose(own, alone + weight * np.log(2), atol=1e-5)
     for method in ("gail", "maximum_entropy"):
-        other, _ = trained(method, rounds=5)
+        other, _ = trained(method, rounds=5, entropy_weight=weight)
         np.testing.assert_array_equal(other.paid(seen, even), other(*seen))
 
 
