@@ -49,6 +49,8 @@ def changes(options: argparse.Namespace, folder: Path) -> tuple[str, tuple[str, 
     else:
         steps = STEPS[options.method] // ROLLOUT * ROLLOUT
         lines += [f"feedback.method={options.method}", f"budget.env_steps={steps}"]
+        if options.method == "airl":
+            lines.append("feedback.discriminator.updates=16")
     return "cartpole-imitation", tuple(lines)
 
 

@@ -227,14 +227,24 @@ class _Learner:
         rng: np.random.Generator,
     ) -> None:
         self.reward, self.model, self.rng = reward, reward.model, rng
-        self.sides = [reward._inputs(steps) for steps in (reward.shown, seen)]
-        self.densities: list[Tensor] = []
+        size = (self.model.updates, self.model.batch_size)
+        drawn: list[Transitions] = []
+        rows: list[np.ndarray] = []
+        for steps in (reward.shown, seen):
+            # Only what is drawn at all is looked at, and once.
+            chosen, where = np.unique(
+                rng.integers(len(steps.actions), size=size), return_inverse=True
+            )
+            rows.append(where.reshape(size) + sum(len(taken.actions) for taken in drawn))
+            drawn.append(Transitions(*(part[chosen] for part in steps)))
+        self.rows = torch.from_numpy(np.concatenate(rows, axis=1))
+        """Of each update (updates, 2 batches): demonstrations before rollouts."""
+        both = Transitions(*(np.concatenate(parts) for parts in zip(*drawn, strict=True)))
+        self.inputs = reward._inputs(both)
+        self.likelihood: Tensor | None = None
         if reward.method == "airl":
             assert density is not None, "check_optimiser refuses optimisers without one"
-            self.densities = [
-                torch.from_numpy(density(steps.observations, steps.actions))
-                for steps in (reward.shown, seen)
-            ]
+            self.likelihood = torch.from_numpy(density(both.observations, both.actions))
         state = reward.state
         self.parameters = {
             name: torch.tensor(np.asarray(array), requires_grad=True)
@@ -253,9 +263,9 @@ class _Learner:
 
     def learned(self) -> AdversarialReward:
         """The reward after `updates` steps."""
-        for _ in range(self.model.updates):
+        for rows in self.rows:
             self.optimiser.zero_grad()
-            self._loss().backward()
+            self._loss(rows).backward()
             self.optimiser.step()
         moments = {}
         for name, tensor in self.parameters.items():
@@ -270,32 +280,26 @@ class _Learner:
         )
         return replace(self.reward, state=state)
 
-    def _loss(self) -> Tensor:
-        scores, batches = [], []
-        for index, side in enumerate(self.sides):
-            count = len(side.features)
-            rows = torch.from_numpy(self.rng.integers(count, size=self.model.batch_size))
-            batch = side.take(rows)
-            score = self.reward.score(self.parameters, batch, self.reward.method == "airl")
-            if self.densities:
-                score = score - self.densities[index][rows]
-            scores.append(score)
-            batches.append(batch)
-        shown, seen = scores
+    def _loss(self, rows: Tensor) -> Tensor:
+        batch = self.inputs.take(rows)
+        scores = self.reward.score(self.parameters, batch, self.reward.method == "airl")
+        if self.likelihood is not None:
+            scores = scores - self.likelihood[rows]
+        shown, seen = scores.chunk(2)
         if self.reward.method == "maximum_entropy":
             loss = seen.mean() - shown.mean()
-            squares = torch.cat(scores).square().mean()
-            loss = loss + self.model.output_penalty * squares
+            loss = loss + self.model.output_penalty * scores.square().mean()
         else:
             loss = softplus(-shown).mean() + softplus(seen).mean()
         if self.model.gradient_penalty:
-            loss = loss + self.model.gradient_penalty * self._steepness(*batches)
+            loss = loss + self.model.gradient_penalty * self._steepness(batch.features)
         return loss
 
-    def _steepness(self, shown: Inputs, seen: Inputs) -> Tensor:
+    def _steepness(self, features: Tensor) -> Tensor:
         """Mean squared gradient of g by its inputs between demonstrations and rollouts."""
-        share = torch.from_numpy(self.rng.random((len(shown.features), 1), dtype=np.float32))
-        between = (share * shown.features + (1 - share) * seen.features).requires_grad_()
+        shown, seen = features.chunk(2)
+        share = torch.from_numpy(self.rng.random((len(shown), 1), dtype=np.float32))
+        between = (share * shown + (1 - share) * seen).requires_grad_()
         output = _network(self.parameters, "reward", between).sum()
         (slope,) = torch.autograd.grad(output, between, create_graph=True)
         return slope.square().sum(dim=1).mean()

@@ -282,7 +282,7 @@ def test_imitation_balances_the_pole_without_its_reward() -> None:
         horizon_form="evolving",
         observation_bound=3.0,
     )
-    ppo = PPO(steps=64, batch_size=256, epochs=4, learning_rate=3e-3, discount=0.98, stagger=True)
+    ppo = PPO(steps=64, batch_size=256, epochs=8, learning_rate=4e-3, discount=0.98, stagger=True)
     final = run(
         experiment(
             environment=task,
