@@ -30,6 +30,8 @@ from rlhf_core.evaluation.statistics import bootstrap_interval, interquartile_me
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "results"
 OURS = "rlhf-flows"
+UPDATE = "microseconds_per_minibatch"
+"""In what a runner tells besides, where it trains by minibatches."""
 
 
 @dataclass(frozen=True)
@@ -196,8 +198,9 @@ def table(chosen: Sequence[Task], runs: Sequence[dict[str, Any]]) -> str:
                    for r in task.runners}  # fmt: skip
         own = [np.mean(s) for label, s in seconds.items() if s and label.startswith(OURS)]
         parts.append(f"\n**{task.name}**\n")
-        parts.append("| | seeds | CPU s | times | steps/s | mean | IQM (95 %) | each seed |")
-        parts.append("|---|---|---|---|---|---|---|---|")
+        update = " us/minibatch |" if UPDATE in rows[0]["extra"] else ""
+        parts.append(f"| | seeds | CPU s | times | steps/s |{update} mean | IQM (95 %) | each seed |")
+        parts.append("|---" * (9 if update else 8) + "|")
         for runner in task.runners:
             mine = [run for run in rows if run["runner"] == runner.label]
             if mine:
@@ -215,8 +218,10 @@ def line(label: str, runs: Sequence[dict[str, Any]], own: float | None) -> str:
     each = ", ".join(f"{value:.0f}" for value in returns)
     spread = f"{interquartile_mean(returns):.0f} ({low:.0f} to {high:.0f})"
     cpu = f"{seconds.mean():.2f} ({seconds.min():.2f} to {seconds.max():.2f})"
+    updates = [run["extra"][UPDATE] for run in runs if UPDATE in run["extra"]]
+    update = f" {np.mean(updates):,.0f} |" if updates else ""
     return (
-        f"| {label} | {len(runs)} | {cpu} | {times} | {speed:,.0f} | {returns.mean():.0f} "
+        f"| {label} | {len(runs)} | {cpu} | {times} | {speed:,.0f} |{update} {returns.mean():.0f} "
         f"| {spread} | {each} |"
     )
 
