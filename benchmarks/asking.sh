@@ -41,14 +41,17 @@ for queries in disagreement uniform; do
         --strategies preference --set budget.labels=175 --set "feedback.queries.kind=$queries"
 done
 
-# Thirty in a hundred answers wrong.
+# Thirty in a hundred answers wrong, which small networks in a hurry believe too readily.
+patient="--set optimiser.hidden=[64,64] --set feedback.reward_model.hidden=[32,32]"
+patient+=" --set feedback.reward_model.learning_rate=1.0e-3 --set feedback.reward_model.batch_size=16"
+patient+=" --set feedback.reward_model.epochs=20"
 for robust in false true; do
     compare pendulum-preference --name "pendulum-noise-robust-$robust" --strategies preference \
-        --set annotator.mistake=0.3 --set "feedback.reward_model.robust=$robust"
+        $patient --set annotator.mistake=0.3 --set "feedback.reward_model.robust=$robust"
 done
 for reaction in report ask_more roll_back stop; do
     compare pendulum-preference --name "pendulum-guard-$reaction" --strategies preference \
-        --set annotator.mistake=0.3 --set "guard.reaction=$reaction"
+        $patient --set annotator.mistake=0.3 --set "guard.reaction=$reaction"
 done
 
 # What a crowd's labels cost, and what is learned from them.

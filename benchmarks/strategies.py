@@ -115,8 +115,11 @@ def picture(rows: list[dict[str, Any]], preset: str, path: Path) -> None:
     figure = Figure(figsize=(7, 4), dpi=130, layout="constrained")
     axes = figure.subplots()
     for index, strategy in enumerate(dict.fromkeys(r["strategy"] for r in rows)):
-        curves = np.array([r["curve"] for r in rows if r["strategy"] == strategy])
-        steps, returns = curves[0, :, 0], curves[:, :, 1].T
+        curves = [r["curve"] for r in rows if r["strategy"] == strategy]
+        steps = [point[0] for point in max(curves, key=len)]
+        # A run that was stopped stays where it ended.
+        whole = [curve + curve[-1:] * (len(steps) - len(curve)) for curve in curves]
+        returns = np.array(whole)[:, :, 1].T
         bounds = [bootstrap_interval(column, np.random.default_rng(0)) for column in returns]
         low, high = np.array(bounds).T
         middle = [interquartile_mean(column) for column in returns]

@@ -1,4 +1,4 @@
-"""The tables of docs/results.md, from the runs that `asking.sh` left in benchmarks/results.
+"""The tables of docs/results.md, from the runs that benchmarks left in benchmarks/results.
 
     python benchmarks/tables.py
 
@@ -143,13 +143,19 @@ def price() -> str:
     return markdown(["aggregation", "assignment", "price of the run", "true return"], body)
 
 
+def peers() -> str:
+    """What `benchmarks/peers/compare.py` drew."""
+    path = RESULTS / "peers.md"
+    return path.read_text() if path.exists() else ""
+
+
 def main() -> None:
     """Bring the page up to date."""
     picture = RESULTS / "pendulum-200.png"
     if picture.exists():
         shutil.copy(picture, PAGE.parent / "images/pendulum-preference.png")
     page = PAGE.read_text()
-    for table in (strategies, labels, queries, noise, guard, price):
+    for table in (strategies, labels, queries, noise, guard, price, peers):
         begin, end = f"<!-- {table.__name__} -->\n", "<!-- end -->"
         body = f"{begin}{table()}{end}"
         parts = re.split(f"{re.escape(begin)}.*?{end}", page, flags=re.DOTALL)
