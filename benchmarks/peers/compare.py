@@ -199,7 +199,9 @@ def table(chosen: Sequence[Task], runs: Sequence[dict[str, Any]]) -> str:
         own = [np.mean(s) for label, s in seconds.items() if s and label.startswith(OURS)]
         parts.append(f"\n**{task.name}**\n")
         update = " us/minibatch |" if UPDATE in rows[0]["extra"] else ""
-        parts.append(f"| | seeds | CPU s | times | steps/s |{update} mean | IQM (95 %) | each seed |")
+        parts.append(
+            f"| | seeds | CPU s | times | steps/s |{update} mean | IQM (95 %) | each seed |"
+        )
         parts.append("|---" * (9 if update else 8) + "|")
         for runner in task.runners:
             mine = [run for run in rows if run["runner"] == runner.label]
