@@ -43,7 +43,8 @@ def test_the_most_likely_action_is_that_of_stable_baselines(kind: str) -> None:
     restore(policy, state)
     expected, _ = policy.predict(SEEN, deterministic=True)
     act = SMALL.act(state, spaces, deterministic=True)
-    np.testing.assert_array_equal(act(SEEN), expected)
+    # Its arithmetic is ours where the policy is a plain one: equal but for rounding.
+    np.testing.assert_allclose(act(SEEN), expected, rtol=1e-5, atol=1e-8)
     np.testing.assert_array_equal(act(SEEN), act(SEEN))
     np.testing.assert_allclose(act(SEEN[:1]), expected[:1], atol=1e-6)
 

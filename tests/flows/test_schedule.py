@@ -24,7 +24,7 @@ def beat():
         file.write("beat\\n")
 
 if __name__ == "__main__":
-    beat.serve(name="every-few-seconds", interval=3)
+    beat.serve(name="every-few-seconds", interval=3, limit=1)
 """
 
 
@@ -50,4 +50,7 @@ def test_a_scheduled_flow_fires_more_than_once(shared_home: Path, tmp_path: Path
         wait_until(lambda: beats.exists() and len(beats.read_text().split()) >= 2, 150)
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait(30)
+        try:
+            process.wait(60)
+        finally:
+            process.kill()
