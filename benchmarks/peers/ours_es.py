@@ -26,6 +26,8 @@ FIELDS: dict[str, dict[str, dict[str, Any]]] = {
 
 def main() -> None:
     """Reads the command line, searches and prints the result."""
+    for method in FIELDS["CartPole-v1"]:
+        OPTIMISERS.get(method)  # Imports it.
     import_cpu_seconds = time.process_time()
     parser: argparse.ArgumentParser = command_line(__doc__)
     parser.add_argument("--method", default="pgpe")
