@@ -30,12 +30,12 @@ from typing import Any
 import numpy as np
 
 from rlhf_core.aggregation import Aggregator
-from rlhf_core.aggregation._scores import fit_scores
 from rlhf_core.aggregation.crowd_bradley_terry import CrowdBradleyTerry
 from rlhf_core.aggregation.dawid_skene import DawidSkene
 from rlhf_core.aggregation.majority import Majority
-from rlhf_core.annotators._crowd_workers import Role
 from rlhf_core.annotators.crowd import Crowd
+from rlhf_core.crowd.scores import fit_scores
+from rlhf_core.crowd.workers import Role
 from rlhf_core.environments.factory import Environment
 from rlhf_core.evidence import EXPERT, Annotations, Answers, Queries, Request, where
 from rlhf_core.optimisers.ppo import PPO

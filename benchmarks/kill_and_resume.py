@@ -19,8 +19,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tasks import tracking
 from tasks.home import Home
+from tasks.tracking import store as tracking
 
 SMALL = ("budget.env_steps=33000", "budget.rounds=4", "budget.labels=60")
 COMPARED = (
@@ -35,7 +35,7 @@ COMPARED = (
 def rlhf(home: Path, *arguments: str) -> "subprocess.Popen[str]":
     """Start the command."""
     return subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", *arguments, "--home", str(home), "--json"],
+        [sys.executable, "-m", "flows.command", *arguments, "--home", str(home), "--json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

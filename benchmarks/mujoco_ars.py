@@ -24,8 +24,8 @@ from rlhf_core.environments import Environment
 from rlhf_core.environments.factory import episode_seeds
 from rlhf_core.evaluation.returns import evaluate
 from rlhf_core.evaluation.statistics import bootstrap_interval, interquartile_mean
-from rlhf_core.optimisers import PolicyState
 from rlhf_core.optimisers.ars import ARS
+from rlhf_core.policies import PolicyState
 from rlhf_core.rewards import EnvironmentReward
 
 RESULTS = Path(__file__).with_name("results")

@@ -23,19 +23,20 @@ from typing import Any
 import numpy as np
 
 from rlhf_core import seeding
-from rlhf_core.annotators._expert import demonstrate
-from rlhf_core.demonstrations import Transitions
+from rlhf_core.acting import Act
+from rlhf_core.demonstrations import Cloning
 from rlhf_core.environments import Environment
 from rlhf_core.environments.factory import episode_seeds
 from rlhf_core.evaluation.returns import evaluate
 from rlhf_core.evaluation.statistics import bootstrap_interval, interquartile_mean
 from rlhf_core.inverse_rl.adversarial import initial
 from rlhf_core.inverse_rl.model import Discriminator, Method
-from rlhf_core.optimisers import Cloning, PolicyState
 from rlhf_core.optimisers.ppo import PPO
+from rlhf_core.policies import PolicyState
 from rlhf_core.rewards import EnvironmentReward, Reward, RewardFunction
 from rlhf_core.rewards.model import Input
-from rlhf_core.rollouts import Act
+from rlhf_core.teachers.demonstrator import demonstrate
+from rlhf_core.types import Transitions
 
 RESULTS = Path(__file__).with_name("results")
 LEFT, RIGHT = "rlhf/PointMazeLeft-v0", "rlhf/PointMazeRight-v0"

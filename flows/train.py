@@ -6,12 +6,10 @@ from typing import Any
 from prefect import Flow, flow, runtime
 from prefect.client.schemas.objects import FlowRun, State
 
-from flows.reconcile import close_abandoned
 from rlhf_core.experiment import Experiment
 from rlhf_core.guard import Verdict
 from rlhf_core.store import Ref
 from rlhf_core.types import Metrics
-from tasks import lease, tracking
 from tasks.evaluation import evaluate
 from tasks.feedback import answer, ask, prepare
 from tasks.home import Home
@@ -19,7 +17,10 @@ from tasks.policies import optimise, roll_back
 from tasks.reporting import publish, track
 from tasks.rewards import fit
 from tasks.rollouts import collect
+from tasks.runs import lease
+from tasks.runs.reconcile import close_abandoned
 from tasks.stage import Outcome, Run, merged, worked_seconds
+from tasks.tracking import store as tracking
 
 
 def learn(

@@ -16,16 +16,18 @@ import numpy as np
 from pydantic import ValidationError
 
 from rlhf_core import loop, stages
+from rlhf_core.acting import Act, begin
 from rlhf_core.annotators import Annotator
 from rlhf_core.annotators.synthetic import Synthetic
+from rlhf_core.budget import Budget
 from rlhf_core.environments.factory import Environment, episode_seeds
 from rlhf_core.errors import ConfigurationError, RunError
-from rlhf_core.experiment import Budget, EvaluationSettings, Experiment
-from rlhf_core.feedback import FeedbackStrategy
+from rlhf_core.experiment import EvaluationSettings, Experiment
 from rlhf_core.feedback.true_reward import TrueReward
-from rlhf_core.optimisers import Optimiser, PolicyState
+from rlhf_core.feedback_strategy import FeedbackStrategy
 from rlhf_core.optimisers.ppo import PPO
-from rlhf_core.rollouts import Act, begin, collect
+from rlhf_core.policies import Optimiser, PolicyState
+from rlhf_core.rollouts import collect
 from rlhf_core.store import pack, unpack
 from rlhf_core.threads import limited
 from rlhf_core.types import Evaluation, Metrics

@@ -2,25 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
-from rlhf_core.types import Trajectory, Value, expect, expect_shape
-
-
-class Transitions(NamedTuple):
-    """Single steps, as a flat batch."""
-
-    observations: Shaped[np.ndarray, "B *obs"]
-    actions: Shaped[np.ndarray, "B *act"]
-    next_observations: Shaped[np.ndarray, "B *obs"]
-    terminated: Bool[np.ndarray, " B"]
-
-    def take(self, index: np.ndarray) -> "Transitions":
-        """The transitions at these positions."""
-        return Transitions(*(column[index] for column in self))
+from rlhf_core.types import Trajectory, Transitions, Value, expect, expect_shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +75,17 @@ class Demonstrations(Value):
         expect(rows == steps + episodes, self, f"{steps + episodes} observations", rows)
         for name in ("terminated", "seconds", "cost"):
             expect_shape(self, name, (episodes,))
+
+
+@dataclass(frozen=True)
+class Cloning:
+    """Demonstrations that a policy shall imitate before, or instead of, being optimised."""
+
+    shown: Transitions
+    epochs: int
+    """Passes over them."""
+    only: bool
+    """Nothing is optimised afterwards."""
 
 
 def demonstrations(

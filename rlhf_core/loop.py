@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from rlhf_core import stages
 from rlhf_core.annotators import AnnotatorState
 from rlhf_core.experiment import Experiment
-from rlhf_core.feedback import FeedbackState
+from rlhf_core.feedback_strategy import FeedbackState
 from rlhf_core.guard import Verdict
-from rlhf_core.optimisers import PolicyState
+from rlhf_core.policies import PolicyState
 from rlhf_core.threads import limited
 from rlhf_core.types import Evaluation, Metrics, RolloutRewards, Rollouts
 

@@ -12,7 +12,6 @@ import numpy as np
 
 from rlhf_core import seeding
 from rlhf_core.annotators import AnnotatorState
-from rlhf_core.demonstrations import Transitions
 from rlhf_core.environments.factory import episode_seeds
 from rlhf_core.environments.spaces import encode
 from rlhf_core.evaluation.agreement import agreement
@@ -20,15 +19,23 @@ from rlhf_core.evaluation.distance import starc_distance
 from rlhf_core.evaluation.returns import evaluate as play
 from rlhf_core.evaluation.statistics import interquartile_mean, pearson, spearman
 from rlhf_core.evidence import Answers, Choice, Request
-from rlhf_core.evolution.spread import Spread
+from rlhf_core.executor import Spread
 from rlhf_core.experiment import Experiment
-from rlhf_core.feedback import FeedbackState
-from rlhf_core.optimisers import Checkpoints, NoCheckpoints, Optimised, PolicyState, Report
+from rlhf_core.feedback_strategy import FeedbackState
+from rlhf_core.policies import Checkpoints, NoCheckpoints, Optimised, PolicyState, Report
 from rlhf_core.rewards import EnvironmentReward, ObservingReward, Reward, RewardFunction
 from rlhf_core.rollouts import collect as record
 from rlhf_core.rollouts import finished_returns
 from rlhf_core.segments import sample_segments, transitions, true_rewards
-from rlhf_core.types import Evaluation, Metrics, RolloutRewards, Rollouts, Segments, Truth
+from rlhf_core.types import (
+    Evaluation,
+    Metrics,
+    RolloutRewards,
+    Rollouts,
+    Segments,
+    Transitions,
+    Truth,
+)
 
 DIAGNOSTIC_STEPS = 2048
 """Steps on which the learned reward is compared with the true one."""

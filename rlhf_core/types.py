@@ -12,7 +12,7 @@ Axis letters, the same everywhere:
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
@@ -178,6 +178,19 @@ class Segments(Value):
             self.terminated.shape,
         )
         expect(self.origin.shape == (count, 2), self, f"origin ({count}, 2)", self.origin.shape)
+
+
+class Transitions(NamedTuple):
+    """Single steps, as a flat batch."""
+
+    observations: Shaped[np.ndarray, "B *obs"]
+    actions: Shaped[np.ndarray, "B *act"]
+    next_observations: Shaped[np.ndarray, "B *obs"]
+    terminated: Bool[np.ndarray, " B"]
+
+    def take(self, index: np.ndarray) -> "Transitions":
+        """The transitions at these positions."""
+        return Transitions(*(column[index] for column in self))
 
 
 @dataclass(frozen=True, eq=False)

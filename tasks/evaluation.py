@@ -1,8 +1,8 @@
 """How good the policy is on the true return, and how true the reward is."""
 
 from rlhf_core import stages
-from rlhf_core.feedback import FeedbackState
-from rlhf_core.optimisers import PolicyState
+from rlhf_core.feedback_strategy import FeedbackState
+from rlhf_core.policies import PolicyState
 from rlhf_core.store import Ref
 from rlhf_core.types import Metrics, RolloutRewards, Rollouts
 from tasks.stage import Work, stage

@@ -1,12 +1,12 @@
 """Improving the policy on the learned reward."""
 
 from rlhf_core import stages
-from rlhf_core.feedback import FeedbackState
-from rlhf_core.optimisers import PolicyState
+from rlhf_core.feedback_strategy import FeedbackState
+from rlhf_core.policies import PolicyState
 from rlhf_core.store import Ref
 from rlhf_core.types import Metrics
 from tasks import progress
-from tasks.spreading import flow_spread
+from tasks.executor import flow_spread
 from tasks.stage import Work, stage
 
 

@@ -13,15 +13,17 @@ from rlhf_core import seeding, stages
 from rlhf_core.evaluation import plots, video
 from rlhf_core.evidence import Answers
 from rlhf_core.experiment import Experiment
-from rlhf_core.feedback import FeedbackState
+from rlhf_core.feedback_strategy import FeedbackState
 from rlhf_core.guard import Verdict
-from rlhf_core.optimisers import PolicyState
+from rlhf_core.policies import PolicyState
 from rlhf_core.store import Ref, pack
 from rlhf_core.threads import limited
 from rlhf_core.types import Metrics, RolloutRewards, Rollouts
-from tasks import progress, registry, tables, tracking
+from tasks import progress, tables
 from tasks.home import Home
 from tasks.stage import Outcome, Run, Work, merged
+from tasks.tracking import registry
+from tasks.tracking import store as tracking
 
 TOTALS = {
     "feedback/queries": "feedback/queries_total",

@@ -2,7 +2,7 @@
 
 from rlhf_core import stages
 from rlhf_core.evidence import Answers, Request
-from rlhf_core.feedback import FeedbackState
+from rlhf_core.feedback_strategy import FeedbackState
 from rlhf_core.store import Ref
 from rlhf_core.types import Metrics
 from tasks.stage import Work, stage

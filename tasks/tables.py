@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rlhf_core.evidence import NOBODY, Annotations, Answers, Choice, Rankings, Ratings, Workers
-from rlhf_core.feedback import Evidence, FeedbackState
+from rlhf_core.feedback_strategy import Evidence, FeedbackState
 
 
 def labels(feedback: FeedbackState) -> dict[str, bytes]:

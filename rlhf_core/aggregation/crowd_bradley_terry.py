@@ -7,8 +7,8 @@ from jaxtyping import Float, Int
 from pydantic import PositiveFloat, PositiveInt, model_validator
 
 from rlhf_core.aggregation import Aggregated, Aggregator
-from rlhf_core.aggregation._scores import difference, improve_scores, sigmoid
-from rlhf_core.aggregation._votes import RIGHT_SHARE, Votes, certainty, report, votes
+from rlhf_core.crowd.scores import difference, improve_scores, sigmoid
+from rlhf_core.crowd.votes import RIGHT_SHARE, Votes, certainty, report, votes
 from rlhf_core.evidence import Annotations, Choice, Preferences, Queries
 
 SURE = 3.0

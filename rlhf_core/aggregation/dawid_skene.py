@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from rlhf_core.aggregation import Aggregated, Aggregator
-from rlhf_core.aggregation._votes import CLASSES, RIGHT_SHARE, Votes, certainty, report, votes
+from rlhf_core.crowd.votes import CLASSES, RIGHT_SHARE, Votes, certainty, report, votes
 from rlhf_core.evidence import Annotations, Choice, Preferences, Queries
 
 TINY = 1e-10

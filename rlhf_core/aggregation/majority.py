@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 
 from rlhf_core.aggregation import Aggregated, Aggregator
-from rlhf_core.aggregation._votes import RIGHT_SHARE, report, votes
+from rlhf_core.crowd.votes import RIGHT_SHARE, report, votes
 from rlhf_core.evidence import Annotations, Preferences, Queries
 
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from rlhf_core.environments.factory import Environment
 from rlhf_core.evidence import Answers, Request
-from rlhf_core.optimisers import Optimiser
 from rlhf_core.plugin import Family, Plugin
+from rlhf_core.policies import Optimiser
 from rlhf_core.types import Truth, Value
 
 

@@ -15,9 +15,9 @@ from pydantic import (
 )
 
 from rlhf_core.annotators import Annotator, AnnotatorState
-from rlhf_core.annotators._crowd_assignment import pick_distinct
-from rlhf_core.annotators._crowd_pairs import Rules, judge_pairs
-from rlhf_core.annotators._crowd_workers import (
+from rlhf_core.crowd.assignment import pick_distinct
+from rlhf_core.crowd.pairs import Rules, judge_pairs
+from rlhf_core.crowd.workers import (
     Crew,
     draw_crew,
     honesty,
@@ -40,7 +40,7 @@ from rlhf_core.evidence import (
     Request,
     answers,
 )
-from rlhf_core.optimisers import Optimiser
+from rlhf_core.policies import Optimiser
 from rlhf_core.types import Truth
 
 

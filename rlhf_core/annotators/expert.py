@@ -12,7 +12,7 @@ from rlhf_core.demonstrations import Demonstrations, demonstrations
 from rlhf_core.environments.factory import Environment
 from rlhf_core.errors import ConfigurationError, StoreError
 from rlhf_core.evidence import NOBODY, Answers, Rankings, Request, answers
-from rlhf_core.optimisers import Optimiser
+from rlhf_core.policies import Optimiser
 from rlhf_core.segments import sample_segments
 from rlhf_core.types import Rollouts, Truth
 
@@ -47,7 +47,7 @@ class Expert(Annotator):
         rng: np.random.Generator,
     ) -> AnnotatorState:
         """Train and record the expert, or read the recording."""
-        from rlhf_core.annotators import _expert as expert
+        from rlhf_core.teachers import demonstrator as expert
 
         if self.recording is not None:
             return AnnotatorState(memory=expert.packed(self._recorded(environment)))
@@ -70,7 +70,7 @@ class Expert(Annotator):
         self, state: AnnotatorState, request: Request, truth: Truth, rng: np.random.Generator
     ) -> tuple[AnnotatorState, Answers]:
         """One clip of the expert's own a question, by worker 0; and whole episodes, if asked."""
-        from rlhf_core.annotators import _expert as expert
+        from rlhf_core.teachers import demonstrator as expert
 
         memory, whole = state.memory, None
         if request.demonstrations:

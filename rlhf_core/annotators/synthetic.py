@@ -15,11 +15,11 @@ from pydantic import (
 )
 
 from rlhf_core.annotators import Annotator, AnnotatorState
-from rlhf_core.annotators import _rating as rating
-from rlhf_core.annotators import _teacher as teacher
 from rlhf_core.environments.factory import Environment
 from rlhf_core.evidence import Annotations, Answers, Choice, Rankings, Ratings, Request, answers
-from rlhf_core.optimisers import Optimiser
+from rlhf_core.policies import Optimiser
+from rlhf_core.teachers import rating
+from rlhf_core.teachers import rationality as teacher
 from rlhf_core.types import Segments, Truth
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -121,7 +121,7 @@ class Synthetic(Annotator):
         """Train the expert who demonstrates, or whose values a regretful teacher needs."""
         memory = {"horizon": np.array(float(environment.horizon()))}
         if self.judges == "regret" or demonstrations:
-            from rlhf_core.annotators import _expert as expert
+            from rlhf_core.teachers import demonstrator as expert
 
             act = expert.train(environment, optimiser, self.expert_steps, rng)
             if self.judges == "regret":
@@ -154,7 +154,7 @@ class Synthetic(Annotator):
         state, rated = self._rate(state, request, truth, rng)
         given, shown = len(compared) + len(ranked) + len(rated), None
         if request.demonstrations:
-            from rlhf_core.annotators import _expert as expert
+            from rlhf_core.teachers import demonstrator as expert
 
             memory, shown = expert.show(
                 state.memory, request.demonstrations, self.seconds, self.cost
@@ -167,7 +167,7 @@ class Synthetic(Annotator):
         """What the teacher compares (S,): discounted return, or minus the regret."""
         if self.judges == "return":
             return teacher.discounted_returns(rewards, segments.mask, self.discount)
-        from rlhf_core.annotators import _expert as expert
+        from rlhf_core.teachers import demonstrator as expert
 
         return -expert.regret(state.memory, segments, rewards, self.value_discount)
 

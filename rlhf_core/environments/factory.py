@@ -2,11 +2,10 @@
 
 import sys
 import warnings
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import gymnasium
 import numpy as np
-from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
@@ -16,6 +15,7 @@ from rlhf_core.environments.fixed_horizon import EvolvingHorizon, FixedHorizon, 
 from rlhf_core.environments.pool import PoolEnv, check_pool
 from rlhf_core.environments.registered import registered_vector
 from rlhf_core.environments.spaces import (
+    Spaces,
     check_action_space,
     check_observation_space,
     is_image,
@@ -25,13 +25,6 @@ from rlhf_core.errors import ConfigurationError
 from rlhf_core.plugin import Config, closest
 
 Batching = Literal["auto", "single", "envpool"]
-
-
-class Spaces(NamedTuple):
-    """What a policy sees and what it does."""
-
-    observation: spaces.Space[Any]
-    action: spaces.Space[Any]
 
 
 class Environment(Config):

@@ -1,6 +1,6 @@
 """Which spaces the loop learns on, and how their values become numbers for a network."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium import spaces
@@ -10,6 +10,13 @@ from rlhf_core.errors import UnsupportedSpaceError
 
 OBSERVATIONS = "Box, Discrete, MultiDiscrete, MultiBinary, and Dict or Tuple of these"
 ACTIONS = "Box with finite bounds, Discrete, MultiDiscrete, MultiBinary"
+
+
+class Spaces(NamedTuple):
+    """What a policy sees and what it does."""
+
+    observation: spaces.Space[Any]
+    action: spaces.Space[Any]
 
 
 def check_observation_space(space: spaces.Space[Any], environment: str) -> None:
@@ -152,3 +159,12 @@ def build(description: dict[str, Any]) -> spaces.Space[Any]:
             return spaces.MultiBinary(shape[0] if len(shape) == 1 else shape)
         case other:
             raise UnsupportedSpaceError(f"expected one of {OBSERVATIONS}, actual: {other}")
+
+
+def within(spaces_: Spaces, actions: np.ndarray) -> np.ndarray:
+    """What a network put out as actions inside their bounds."""
+    space = spaces_.action
+    array = actions.reshape(-1, *(space.shape or ()))
+    if isinstance(space, spaces.Box):
+        array = np.clip(array, space.low, space.high)
+    return array.astype(space.dtype, copy=False)

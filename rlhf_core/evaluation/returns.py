@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from rlhf_core.rollouts import Act, begin
+from rlhf_core.acting import Act, begin
 from rlhf_core.types import Evaluation
 
 

@@ -11,8 +11,8 @@ import gymnasium
 import numpy as np
 from PIL import Image
 
+from rlhf_core.acting import Act, begin
 from rlhf_core.environments.factory import Environment
-from rlhf_core.rollouts import Act, begin
 
 WIDTH = 240
 """Pixels; GIFs of more are slow to write and to open."""

@@ -7,8 +7,7 @@ import numpy as np
 from gymnasium import spaces as gym_spaces
 from jaxtyping import Float, Shaped
 
-from rlhf_core.environments.factory import Spaces
-from rlhf_core.environments.spaces import encode
+from rlhf_core.environments.spaces import Spaces, encode
 
 Layers = list[tuple[np.ndarray, np.ndarray]]
 """Weights (P, in, out) and biases (P, 1, out) of each layer."""

@@ -7,12 +7,11 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 from jaxtyping import Bool, Float
 
-from rlhf_core.demonstrations import Transitions
 from rlhf_core.evolution.network import PolicyNetwork
 from rlhf_core.evolution.normaliser import Normaliser
+from rlhf_core.recording import Record, Recorder
 from rlhf_core.rewards import EnvironmentReward, Reward
-from rlhf_core.rollouts import Record, Recorder
-from rlhf_core.types import Trajectory, TrueRewards
+from rlhf_core.types import Trajectory, Transitions, TrueRewards
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,14 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import PositiveInt
 
-from rlhf_core.environments.factory import Spaces
+from rlhf_core.demonstrations import Cloning
+from rlhf_core.environments.spaces import Spaces
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.evidence import Answers, Request
-from rlhf_core.feedback import FeedbackState, FeedbackStrategy
-from rlhf_core.feedback._nothing import ask_nothing, reference_count
+from rlhf_core.feedback_strategy import FeedbackState, FeedbackStrategy
 from rlhf_core.inverse_rl.model import Discriminator, DiscriminatorState
-from rlhf_core.optimisers import Cloning, Optimiser
+from rlhf_core.policies import Optimiser
+from rlhf_core.reward_learning.no_questions import ask_nothing, reference_count
 from rlhf_core.rewards import EnvironmentReward, Reward
 from rlhf_core.rewards.constant import ConstantReward
 from rlhf_core.segments import sample_segments

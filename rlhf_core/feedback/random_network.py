@@ -5,10 +5,10 @@ from typing import Literal
 
 import numpy as np
 
-from rlhf_core.environments.factory import Spaces
+from rlhf_core.environments.spaces import Spaces
 from rlhf_core.evidence import Answers, Request
-from rlhf_core.feedback import FeedbackState
-from rlhf_core.feedback._nothing import Silent
+from rlhf_core.feedback_strategy import FeedbackState
+from rlhf_core.reward_learning.no_questions import Silent
 from rlhf_core.rewards import Reward
 from rlhf_core.rewards.model import RewardModel
 from rlhf_core.types import Metrics

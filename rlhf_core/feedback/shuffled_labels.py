@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 
 from rlhf_core.evidence import NOBODY
-from rlhf_core.feedback._forms import Form
-from rlhf_core.feedback._learning import Information, RewardLearning
+from rlhf_core.reward_learning.forms import Form
+from rlhf_core.reward_learning.strategy import Information, RewardLearning
 from rlhf_core.rewards.model import Labels
 
 

@@ -7,9 +7,9 @@ from typing import Literal
 import numpy as np
 
 from rlhf_core.evidence import Rankings
-from rlhf_core.feedback._forms import Form
-from rlhf_core.feedback._labels import ordered_pairs
-from rlhf_core.feedback._learning import Information, RewardLearning
+from rlhf_core.reward_learning.forms import Form
+from rlhf_core.reward_learning.labels import ordered_pairs
+from rlhf_core.reward_learning.strategy import Information, RewardLearning
 from rlhf_core.rewards.model import Labels
 
 

@@ -10,15 +10,13 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 from torch.nn.functional import silu, softplus
 
-from rlhf_core.demonstrations import Transitions
-from rlhf_core.environments.factory import Spaces
-from rlhf_core.environments.spaces import encode
+from rlhf_core.environments.spaces import Spaces, encode
 from rlhf_core.evolution.normaliser import Normaliser
 from rlhf_core.inverse_rl.model import Discriminator, DiscriminatorState, Method
 from rlhf_core.rewards import Density
 from rlhf_core.rewards.model import RewardModel
 from rlhf_core.rewards.network import raw_features
-from rlhf_core.types import Metrics, Value
+from rlhf_core.types import Metrics, Transitions, Value
 
 Parameters = Mapping[str, Tensor]
 SMOOTHING = 0.9

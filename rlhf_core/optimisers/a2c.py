@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
-from rlhf_core.environments.factory import Environment, Spaces
-from rlhf_core.optimisers import Optimiser
-from rlhf_core.optimisers._actor_critic import ActorCritic
+from rlhf_core.environments.factory import Environment
+from rlhf_core.environments.spaces import Spaces
+from rlhf_core.policies import Optimiser
+from rlhf_core.stable_baselines.on_policy_optimiser import ActorCritic
 
 if TYPE_CHECKING:
     from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm

@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from rlhf_core.environments.factory import Spaces
-from rlhf_core.optimisers._off_policy import OffPolicy, expect_actions
+from rlhf_core.environments.spaces import Spaces
+from rlhf_core.stable_baselines.off_policy_optimiser import OffPolicy, expect_actions
 
 if TYPE_CHECKING:
-    from rlhf_core.optimisers._replayed import Algorithm
+    from rlhf_core.stable_baselines.off_policy import Algorithm
 
 
 class DQN(OffPolicy):
@@ -50,7 +50,7 @@ class DQN(OffPolicy):
         return self.exploration_final + left * (self.exploration_initial - self.exploration_final)
 
     def _algorithm(self) -> "Algorithm":
-        from rlhf_core.optimisers._replayed import Algorithm, SeparateDQN
+        from rlhf_core.stable_baselines.off_policy import Algorithm, SeparateDQN
 
         return Algorithm(
             SeparateDQN,

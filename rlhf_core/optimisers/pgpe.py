@@ -7,9 +7,9 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from rlhf_core.environments.factory import Spaces
+from rlhf_core.environments.spaces import Spaces
 from rlhf_core.evolution.search import Search, antithetic, centred_ranks
-from rlhf_core.optimisers._evolution import EvolutionStrategy
+from rlhf_core.evolution.strategy import EvolutionStrategy
 
 MOMENTUM = 0.9
 MOST_CHANGE = 0.2

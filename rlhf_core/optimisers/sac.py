@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, PositiveFloat
 
-from rlhf_core.environments.factory import Spaces
-from rlhf_core.optimisers._off_policy import OffPolicy, expect_actions
+from rlhf_core.environments.spaces import Spaces
+from rlhf_core.stable_baselines.off_policy_optimiser import OffPolicy, expect_actions
 
 if TYPE_CHECKING:
-    from rlhf_core.optimisers._replayed import Algorithm
+    from rlhf_core.stable_baselines.off_policy import Algorithm
 
 
 class SAC(OffPolicy):
@@ -36,7 +36,7 @@ class SAC(OffPolicy):
     def _algorithm(self) -> "Algorithm":
         from stable_baselines3 import SAC
 
-        from rlhf_core.optimisers._replayed import Algorithm
+        from rlhf_core.stable_baselines.off_policy import Algorithm
 
         return Algorithm(
             SAC,

@@ -7,10 +7,10 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from rlhf_core.environments.factory import Spaces
+from rlhf_core.environments.spaces import Spaces
 from rlhf_core.evolution.search import Search
-from rlhf_core.optimisers._contrib import expect_contrib
-from rlhf_core.optimisers._evolution import EvolutionStrategy
+from rlhf_core.evolution.strategy import EvolutionStrategy
+from rlhf_core.stable_baselines.contrib import expect_contrib
 
 
 class SB3ARS(EvolutionStrategy):
@@ -46,7 +46,7 @@ class SB3ARS(EvolutionStrategy):
     def search(self, mean: Float[np.ndarray, " D"], memory: Mapping[str, np.ndarray]) -> Search:
         """Finite differences along random directions."""
         expect_contrib(self.kind)
-        from rlhf_core.optimisers._sb3_ars import Contributed
+        from rlhf_core.stable_baselines.random_search import Contributed
 
         directions = self.population // 2
         best = self.best or directions

@@ -6,9 +6,9 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import PositiveInt
 
+from rlhf_core.acquisition.diversity import k_centre, question_features
 from rlhf_core.evidence import Queries
 from rlhf_core.queries import QuerySelector
-from rlhf_core.queries._spread import k_centre, question_features
 from rlhf_core.types import Segments
 
 

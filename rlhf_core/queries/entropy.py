@@ -6,10 +6,10 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import NonNegativeFloat, PositiveInt
 
+from rlhf_core.acquisition.diversity import telling
+from rlhf_core.acquisition.scores import uncertainty
 from rlhf_core.evidence import Queries
 from rlhf_core.queries import QuerySelector
-from rlhf_core.queries._scores import uncertainty
-from rlhf_core.queries._spread import telling
 from rlhf_core.types import Segments
 
 

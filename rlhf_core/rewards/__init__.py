@@ -10,8 +10,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
-from rlhf_core.demonstrations import Transitions
-from rlhf_core.types import Metrics, Value
+from rlhf_core.types import Metrics, Transitions, Value
 
 Density = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Log-probability (B,) of actions given observations."""

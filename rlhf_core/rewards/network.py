@@ -10,8 +10,7 @@ from gymnasium import spaces
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-from rlhf_core.environments.factory import Spaces
-from rlhf_core.environments.spaces import channel_axis, encode, is_image
+from rlhf_core.environments.spaces import Spaces, channel_axis, encode, is_image
 from rlhf_core.rewards.model import EnsembleState, RewardModel
 from rlhf_core.segments import transitions
 from rlhf_core.types import Segments

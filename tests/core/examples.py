@@ -7,7 +7,8 @@ import numpy as np
 from gymnasium import spaces
 
 from rlhf_core.configuration import from_mapping
-from rlhf_core.environments.factory import Environment, Spaces
+from rlhf_core.environments.factory import Environment
+from rlhf_core.environments.spaces import Spaces
 from rlhf_core.errors import UnsupportedSpaceError
 from rlhf_core.evidence import (
     NOBODY,
@@ -25,8 +26,8 @@ from rlhf_core.evidence import (
     no_ratings,
 )
 from rlhf_core.experiment import Experiment
-from rlhf_core.feedback import Evidence
-from rlhf_core.optimisers import Optimiser
+from rlhf_core.feedback_strategy import Evidence
+from rlhf_core.policies import Optimiser
 from rlhf_core.rewards.model import Labels
 from rlhf_core.rollouts import finished_returns
 from rlhf_core.segments import true_rewards

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from rlhf_core.environments.factory import Spaces
-from rlhf_core.environments.spaces import build, describe
-from rlhf_core.optimisers import PolicyState
-from rlhf_core.optimisers._stable_baselines import Network, make_policy, restore
+from rlhf_core.environments.spaces import Spaces, build, describe
 from rlhf_core.optimisers.ppo import PPO
+from rlhf_core.policies import PolicyState
+from rlhf_core.stable_baselines.on_policy import Network, make_policy, restore
 from tests.core.environments import ACTIONS, OBSERVATIONS
 
 SMALL = PPO(hidden=(6,))

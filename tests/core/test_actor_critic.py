@@ -13,25 +13,29 @@ from stable_baselines3 import A2C as PlainA2C  # noqa: N811
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
+from rlhf_core.acting import Remembering
 from rlhf_core.agents import Agent
-from rlhf_core.demonstrations import Transitions
+from rlhf_core.demonstrations import Cloning
 from rlhf_core.environments import Environment
-from rlhf_core.environments.factory import Spaces, episode_seeds
+from rlhf_core.environments.factory import episode_seeds
+from rlhf_core.environments.spaces import Spaces
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.evaluation.returns import evaluate
 from rlhf_core.experiment import Experiment
 from rlhf_core.feedback.inverse_rl import InverseRL
-from rlhf_core.optimisers import OPTIMISERS, Cloning, PolicyState
-from rlhf_core.optimisers._actor_critic import ActorCritic
-from rlhf_core.optimisers._recurrent import PIECE, pieces
-from rlhf_core.optimisers._stable_baselines import restore
+from rlhf_core.optimisers import OPTIMISERS
 from rlhf_core.optimisers.a2c import A2C
 from rlhf_core.optimisers.recurrent_ppo import RecurrentPPO
 from rlhf_core.optimisers.trpo import TRPO
+from rlhf_core.policies import PolicyState
 from rlhf_core.rewards import EnvironmentReward
-from rlhf_core.rollouts import Remembering, collect
+from rlhf_core.rollouts import collect
 from rlhf_core.seeding import isolated
+from rlhf_core.stable_baselines.on_policy import restore
+from rlhf_core.stable_baselines.on_policy_optimiser import ActorCritic
+from rlhf_core.stable_baselines.recurrent import PIECE, pieces
 from rlhf_core.store import pack, unpack
+from rlhf_core.types import Transitions
 from tests.core.examples import HERE
 
 DRIFT = Environment(id=f"{HERE}:Drift-v0", count=2)

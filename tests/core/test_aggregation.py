@@ -11,11 +11,11 @@ from pydantic import ValidationError
 from scipy.optimize import minimize
 
 from rlhf_core.aggregation import AGGREGATION, Aggregated, Aggregator
-from rlhf_core.aggregation._agreement import krippendorff_alpha
-from rlhf_core.aggregation._scores import difference, fit_scores
 from rlhf_core.aggregation.crowd_bradley_terry import CrowdBradleyTerry
 from rlhf_core.aggregation.dawid_skene import DawidSkene
 from rlhf_core.aggregation.majority import Majority
+from rlhf_core.crowd.agreement import krippendorff_alpha
+from rlhf_core.crowd.scores import difference, fit_scores
 from rlhf_core.evidence import EXPERT, Annotations, Choice, Preferences, Queries
 from tests.core.examples import annotations
 

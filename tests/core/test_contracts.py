@@ -20,10 +20,12 @@ from rlhf_core.evidence import (
     Request,
     no_queries,
 )
-from rlhf_core.feedback import FEEDBACK, FeedbackState, FeedbackStrategy
-from rlhf_core.optimisers import OPTIMISERS, Optimiser
+from rlhf_core.feedback import FEEDBACK
+from rlhf_core.feedback_strategy import FeedbackState, FeedbackStrategy
+from rlhf_core.optimisers import OPTIMISERS
 from rlhf_core.optimisers.ppo import PPO
 from rlhf_core.plugin import Family, Plugin
+from rlhf_core.policies import Optimiser
 from rlhf_core.queries import QUERIES, QuerySelector
 from rlhf_core.rewards import EnvironmentReward
 from rlhf_core.store import pack, unpack

@@ -16,7 +16,7 @@ DRIFT = Environment(id=f"{HERE}:Drift-v0", count=2)
 
 @pytest.mark.parametrize("kind", ["trpo", "recurrent_ppo", "sb3_ars"])
 def test_without_the_package_the_extra_is_named(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rlhf_core.optimisers._contrib.find_spec", lambda name: None)
+    monkeypatch.setattr("rlhf_core.stable_baselines.contrib.find_spec", lambda name: None)
     optimiser = OPTIMISERS.get(kind)()
     experiment = Experiment(
         name="missing", environment=DRIFT.model_copy(update={"count": 8}), optimiser=optimiser

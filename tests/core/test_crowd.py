@@ -9,9 +9,9 @@ from pydantic import ValidationError
 from scipy.stats import beta
 
 from rlhf_core.annotators import AnnotatorState
-from rlhf_core.annotators._crowd_assignment import consensus, dismissals, failing, spread_evenly
-from rlhf_core.annotators._crowd_workers import Role, nth
 from rlhf_core.annotators.crowd import Crowd
+from rlhf_core.crowd.assignment import consensus, dismissals, failing, spread_evenly
+from rlhf_core.crowd.workers import Role, nth
 from rlhf_core.environments.factory import Environment
 from rlhf_core.evidence import EXPERT, WHOLE, Annotations, Answers, Choice, Queries, Request
 from rlhf_core.optimisers.ppo import PPO

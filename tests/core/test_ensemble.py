@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from rlhf_core.environments.factory import Spaces
+from rlhf_core.environments.spaces import Spaces
 from rlhf_core.rewards.model import EnsembleState, Input, RewardModel
 from rlhf_core.rewards.network import WIDEST, RewardEnsemble, initial, restore, transitions
 from rlhf_core.types import Segments

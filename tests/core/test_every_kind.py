@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import yaml
 
-from flows import presets
+from flows.command import presets
 from rlhf_core.aggregation import AGGREGATION
 from rlhf_core.annotators import ANNOTATORS
 from rlhf_core.configuration import from_mapping
 from rlhf_core.errors import UnusedFieldWarning
 from rlhf_core.experiment import Experiment
 from rlhf_core.feedback import FEEDBACK
-from rlhf_core.feedback._nothing import Silent
 from rlhf_core.loop import Progress, run
 from rlhf_core.optimisers import OPTIMISERS
 from rlhf_core.queries import QUERIES
+from rlhf_core.reward_learning.no_questions import Silent
 
 TINY: dict[str, Any] = {
     "environment": {"id": "Pendulum-v1", "count": 4, "time_limit": 20},

@@ -8,18 +8,20 @@ import pytest
 from gymnasium import spaces
 
 from rlhf_core.environments import Environment, GymEnv
-from rlhf_core.environments.factory import Spaces, episode_seeds
+from rlhf_core.environments.factory import episode_seeds
+from rlhf_core.environments.spaces import Spaces
 from rlhf_core.evaluation.returns import evaluate
 from rlhf_core.evolution.network import PolicyNetwork
 from rlhf_core.evolution.normaliser import Normaliser
 from rlhf_core.evolution.play import play
 from rlhf_core.evolution.search import antithetic, centred_ranks
-from rlhf_core.optimisers import OPTIMISERS, PolicyState
-from rlhf_core.optimisers._evolution import EvolutionStrategy
+from rlhf_core.evolution.strategy import EvolutionStrategy
+from rlhf_core.optimisers import OPTIMISERS
 from rlhf_core.optimisers.ars import ARS
 from rlhf_core.optimisers.cma_es import CMAES
 from rlhf_core.optimisers.openai_es import OpenAIES
 from rlhf_core.optimisers.pgpe import PGPE
+from rlhf_core.policies import PolicyState
 from rlhf_core.rewards import EnvironmentReward
 from rlhf_core.store import pack
 from rlhf_core.types import Value
@@ -278,7 +280,7 @@ def test_every_strategy_balances_the_pole(kind: str) -> None:
 def test_rollouts_for_questions_are_the_newest_and_not_too_many(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("rlhf_core.optimisers._evolution.KEPT_STEPS", 300)
+    monkeypatch.setattr("rlhf_core.evolution.strategy.KEPT_STEPS", 300)
     environment = GymEnv("Pendulum-v1", time_limit=20)
     strategy = made("ars", population=8)
     start = replace(strategy.initial(environment.spaces(), 0), steps=1000)

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from rlhf_core.budget import Budget
 from rlhf_core.configuration import from_mapping, load, to_yaml
 from rlhf_core.errors import ConfigurationError, UnsupportedSpaceError, UnusedFieldWarning
-from rlhf_core.experiment import Budget, Experiment
-from rlhf_core.feedback import FeedbackState
+from rlhf_core.experiment import Experiment
 from rlhf_core.feedback.preference import Preference
 from rlhf_core.feedback.true_reward import TrueReward
+from rlhf_core.feedback_strategy import FeedbackState
 from rlhf_core.queries.uniform import Uniform
 from tests.core.examples import HERE, evidence, ratings, segments, tiny
 

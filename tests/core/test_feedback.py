@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from rlhf_core.annotators.crowd import Crowd
 from rlhf_core.annotators.synthetic import Synthetic
-from rlhf_core.environments.factory import Environment, Spaces
+from rlhf_core.environments.factory import Environment
+from rlhf_core.environments.spaces import Spaces
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.evidence import (
     NOBODY,
@@ -22,10 +23,6 @@ from rlhf_core.evidence import (
     Request,
     answers,
 )
-from rlhf_core.feedback import FeedbackState, FeedbackStrategy
-from rlhf_core.feedback._forms import Form
-from rlhf_core.feedback._learning import RewardLearning
-from rlhf_core.feedback._nothing import reference_count
 from rlhf_core.feedback.constant import Constant
 from rlhf_core.feedback.direct_reward import DirectReward
 from rlhf_core.feedback.mixed import LEAST_SHARE, Mixed
@@ -34,7 +31,11 @@ from rlhf_core.feedback.random_network import RandomNetwork
 from rlhf_core.feedback.shuffled_labels import ShuffledLabels
 from rlhf_core.feedback.sign_flipped import SignFlipped
 from rlhf_core.feedback.true_reward import TrueReward
+from rlhf_core.feedback_strategy import FeedbackState, FeedbackStrategy
 from rlhf_core.optimisers.ppo import PPO
+from rlhf_core.reward_learning.forms import Form
+from rlhf_core.reward_learning.no_questions import reference_count
+from rlhf_core.reward_learning.strategy import RewardLearning
 from rlhf_core.rewards import EnvironmentReward
 from rlhf_core.types import Metrics
 from tests.core.examples import LINE, annotations, labels, played, rankings, ratings, truth

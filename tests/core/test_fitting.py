@@ -9,7 +9,7 @@ import pytest
 from gymnasium import spaces
 from scipy.special import log_expit
 
-from rlhf_core.environments.factory import Spaces
+from rlhf_core.environments.spaces import Spaces
 from rlhf_core.evidence import Preferences
 from rlhf_core.rewards import fitting
 from rlhf_core.rewards.model import Labels, Likelihoods, RewardModel

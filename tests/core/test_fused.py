@@ -17,7 +17,7 @@ from rlhf_core.environments import GymEnv
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.fused import FusedPPO
 from rlhf_core.fused.vec_env import GymnasiumVecEnv
-from rlhf_core.optimisers._normalised import Normalised
+from rlhf_core.stable_baselines.normalisation import Normalised
 
 ACTIONS: dict[str, spaces.Space[Any]] = {
     "discrete": spaces.Discrete(4),

@@ -14,7 +14,7 @@ from rlhf_core import stages
 from rlhf_core.experiment import Experiment
 from rlhf_core.guard import LEAST_PAIRS, Guard, Verdict
 from rlhf_core.loop import Progress, advance, begin, run
-from rlhf_core.optimisers import PolicyState
+from rlhf_core.policies import PolicyState
 from rlhf_core.types import Metrics
 from tests.core.examples import tiny
 

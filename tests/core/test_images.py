@@ -8,13 +8,12 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from rlhf_core.environments.factory import Spaces
-from rlhf_core.environments.spaces import channel_axis, flat, flattened, is_image
+from rlhf_core.environments.spaces import Spaces, channel_axis, flat, flattened, is_image
 from rlhf_core.evidence import Preferences
-from rlhf_core.optimisers._stable_baselines import Network, make_policy
 from rlhf_core.rewards.fitting import fit
 from rlhf_core.rewards.model import Input, Likelihoods, RewardModel
 from rlhf_core.rewards.network import RewardEnsemble, initial, picture_of, transitions
+from rlhf_core.stable_baselines.on_policy import Network, make_policy
 from rlhf_core.types import Segments
 from tests.core.examples import labels
 

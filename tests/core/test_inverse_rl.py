@@ -11,19 +11,21 @@ from rlhf_core import stages
 from rlhf_core.annotators.crowd import Crowd
 from rlhf_core.annotators.expert import Expert
 from rlhf_core.annotators.synthetic import Synthetic
-from rlhf_core.demonstrations import Transitions, demonstrations
+from rlhf_core.budget import Budget
+from rlhf_core.demonstrations import Cloning, demonstrations
 from rlhf_core.environments import Environment, GymEnv
-from rlhf_core.environments.factory import Spaces
+from rlhf_core.environments.spaces import Spaces
 from rlhf_core.errors import ConfigurationError, ShapeError
-from rlhf_core.experiment import Budget, EvaluationSettings, Experiment
+from rlhf_core.experiment import EvaluationSettings, Experiment
 from rlhf_core.feedback.inverse_rl import InverseRL, InverseState
 from rlhf_core.inverse_rl.adversarial import AdversarialReward, initial
 from rlhf_core.inverse_rl.model import Discriminator
 from rlhf_core.loop import run
-from rlhf_core.optimisers import OPTIMISERS, Cloning
+from rlhf_core.optimisers import OPTIMISERS
 from rlhf_core.optimisers.ppo import PPO
 from rlhf_core.rewards.constant import ConstantReward
 from rlhf_core.store import pack
+from rlhf_core.types import Transitions
 from tests.core.examples import HERE, task_for, trajectory
 
 PLANE = Spaces(spaces.Box(-5, 5, (2,)), spaces.Discrete(2))

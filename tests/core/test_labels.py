@@ -7,8 +7,8 @@ import pytest
 
 from rlhf_core.aggregation.majority import Majority
 from rlhf_core.evidence import EXPERT, NOBODY, WHOLE, Choice, Queries, Request, answers
-from rlhf_core.feedback import Evidence
-from rlhf_core.feedback._labels import (
+from rlhf_core.feedback_strategy import Evidence
+from rlhf_core.reward_learning.labels import (
     aggregated,
     gathered,
     ordered_pairs,

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from rlhf_core.annotators import AnnotatorState
-from rlhf_core.feedback import FeedbackState
+from rlhf_core.feedback_strategy import FeedbackState
 from rlhf_core.loop import Progress, advance, begin, run
-from rlhf_core.optimisers import PolicyState
+from rlhf_core.policies import PolicyState
 from rlhf_core.store import pack, unpack
 from rlhf_core.types import Metrics, RolloutRewards, Rollouts
 from tests.core.environments import STEPS

@@ -12,27 +12,31 @@ from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from rlhf_core.annotators.synthetic import Synthetic
-from rlhf_core.demonstrations import Transitions, demonstrations
+from rlhf_core.budget import Budget
+from rlhf_core.demonstrations import Cloning, demonstrations
 from rlhf_core.environments import Environment, GymEnv
-from rlhf_core.environments.factory import Spaces, episode_seeds
+from rlhf_core.environments.factory import episode_seeds
+from rlhf_core.environments.spaces import Spaces
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.evaluation.returns import evaluate
-from rlhf_core.experiment import Budget, Experiment
+from rlhf_core.experiment import Experiment
 from rlhf_core.feedback.inverse_rl import InverseRL
 from rlhf_core.loop import run
-from rlhf_core.optimisers import OPTIMISERS, Cloning, Optimised, PolicyState
-from rlhf_core.optimisers._off_policy import OffPolicy
-from rlhf_core.optimisers._relabelled import RecordingVecEnv
-from rlhf_core.optimisers._replay import RelabelReplay, Replay, in_chunks
-from rlhf_core.optimisers._replayed import memory, restore
+from rlhf_core.optimisers import OPTIMISERS
 from rlhf_core.optimisers.dqn import DQN
 from rlhf_core.optimisers.sac import SAC
 from rlhf_core.optimisers.td3 import TD3
+from rlhf_core.policies import Optimised, PolicyState
+from rlhf_core.recording import Record
+from rlhf_core.reservoir import Kept
 from rlhf_core.rewards import Density, EnvironmentReward, Reward
-from rlhf_core.rollouts import Kept, Record
 from rlhf_core.seeding import integer, isolated
+from rlhf_core.stable_baselines.off_policy import memory, restore
+from rlhf_core.stable_baselines.off_policy_optimiser import OffPolicy
+from rlhf_core.stable_baselines.replay_buffer import RelabelReplay, Replay, in_chunks
+from rlhf_core.stable_baselines.vec_env import RecordingVecEnv
 from rlhf_core.store import pack, unpack
-from rlhf_core.types import Metrics, Value
+from rlhf_core.types import Metrics, Transitions, Value
 from tests.core.environments import OBSERVATIONS
 from tests.core.examples import HERE, task_for
 
@@ -372,7 +376,7 @@ def test_many_transitions_are_labelled_in_parts(monkeypatch: pytest.MonkeyPatch)
         sizes.append(len(seen[0]))
         return other_reward(*seen)
 
-    monkeypatch.setattr("rlhf_core.optimisers._replay.CHUNK", 4)
+    monkeypatch.setattr("rlhf_core.stable_baselines.replay_buffer.CHUNK", 4)
     rng = np.random.default_rng(0)
     seen = Transitions(
         rng.normal(size=(10, 1)), rng.integers(2, size=10), rng.normal(size=(10, 1)),

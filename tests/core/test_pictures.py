@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
+from rlhf_core.acting import Act
 from rlhf_core.environments import Environment
 from rlhf_core.evaluation.plots import (
     learning_curve,
@@ -15,7 +16,6 @@ from rlhf_core.evaluation.plots import (
     reward_quality,
 )
 from rlhf_core.evaluation.video import WIDTH, film
-from rlhf_core.rollouts import Act
 from tests.core.examples import HERE
 
 

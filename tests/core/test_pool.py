@@ -12,7 +12,7 @@ from scipy.stats import ks_2samp
 from rlhf_core.environments import Environment, GymEnv
 from rlhf_core.environments.pool import PoolEnv
 from rlhf_core.errors import ConfigurationError
-from rlhf_core.rollouts import Recorder
+from rlhf_core.recording import Recorder
 
 COPIES = 16
 CLASSIC = [

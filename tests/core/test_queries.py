@@ -3,9 +3,13 @@
 import numpy as np
 import pytest
 
-from rlhf_core.evidence import Queries
-from rlhf_core.queries import QuerySelector
-from rlhf_core.queries._scores import (
+from rlhf_core.acquisition.diversity import (
+    best_apart,
+    k_centre,
+    question_features,
+    segment_features,
+)
+from rlhf_core.acquisition.scores import (
     choice_probabilities,
     disagreement,
     entropy,
@@ -13,7 +17,8 @@ from rlhf_core.queries._scores import (
     rating_variance,
     uncertainty,
 )
-from rlhf_core.queries._spread import best_apart, k_centre, question_features, segment_features
+from rlhf_core.evidence import Queries
+from rlhf_core.queries import QuerySelector
 from rlhf_core.queries.coverage import Coverage
 from rlhf_core.queries.disagreement import Disagreement
 from rlhf_core.queries.entropy import Entropy

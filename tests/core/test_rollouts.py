@@ -6,17 +6,11 @@ from itertools import cycle
 import numpy as np
 import pytest
 
+from rlhf_core.acting import Act
 from rlhf_core.environments import Environment
-from rlhf_core.rollouts import (
-    Act,
-    Kept,
-    Record,
-    Recorder,
-    collect,
-    finished_returns,
-    join,
-    trajectories,
-)
+from rlhf_core.recording import Record, Recorder, join
+from rlhf_core.reservoir import Kept, trajectories
+from rlhf_core.rollouts import collect, finished_returns
 from rlhf_core.store import pack
 from tests.core.examples import HERE
 

@@ -13,10 +13,10 @@ import pytest
 
 from rlhf_core.environments import Environment, GymEnv
 from rlhf_core.errors import RunError
-from rlhf_core.evolution.share import divided
-from rlhf_core.evolution.spread import Done, Job, Spread, in_turn, processes
-from rlhf_core.optimisers import Optimised
-from rlhf_core.optimisers._evolution import REPLAYED_STEPS, EvolutionStrategy
+from rlhf_core.evolution.distributed import divided
+from rlhf_core.evolution.strategy import REPLAYED_STEPS, EvolutionStrategy
+from rlhf_core.executor import Done, Job, Spread, in_turn, processes
+from rlhf_core.policies import Optimised
 from rlhf_core.rewards import EnvironmentReward, Reward
 from rlhf_core.rewards.model import RewardModel
 from rlhf_core.rewards.network import initial
@@ -125,7 +125,7 @@ def test_an_interrupted_search_goes_on_to_the_same_bits() -> None:
 def test_questions_are_asked_about_members_of_the_last_generation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("rlhf_core.optimisers._evolution.REPLAYED_STEPS", 100)
+    monkeypatch.setattr("rlhf_core.evolution.strategy.REPLAYED_STEPS", 100)
     fitness: list[float] = []
 
     def noted(function: Callable[[Job], Done], jobs: Sequence[Job], /) -> list[Done]:
@@ -161,7 +161,7 @@ def test_a_worker_that_dies_is_an_error_and_the_next_call_has_new_ones() -> None
 
 ENDLESS = """
 import time
-from rlhf_core.evolution.spread import processes
+from rlhf_core.executor import processes
 processes(2)(time.sleep, [0.01, 0.01])
 print("ready", flush=True)
 processes(2)(time.sleep, [100, 100])

@@ -6,9 +6,9 @@ import pytest
 from rlhf_core import stages
 from rlhf_core.evidence import Choice
 from rlhf_core.experiment import Experiment
-from rlhf_core.feedback import FeedbackState
+from rlhf_core.feedback_strategy import FeedbackState
 from rlhf_core.loop import Progress, advance, begin
-from rlhf_core.optimisers import PolicyState
+from rlhf_core.policies import PolicyState
 from rlhf_core.rewards.model import EnsembleState
 from rlhf_core.seeding import generator
 from rlhf_core.store import pack

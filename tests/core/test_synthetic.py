@@ -11,11 +11,11 @@ from scipy.special import expit
 from scipy.stats import binom
 
 from rlhf_core.annotators import AnnotatorState
-from rlhf_core.annotators._teacher import MOST_CLIPS, discounted_returns
 from rlhf_core.annotators.synthetic import PRESETS, Synthetic
 from rlhf_core.environments.factory import Environment
 from rlhf_core.evidence import WHOLE, Annotations, Answers, Choice, Queries, Request, no_queries
 from rlhf_core.optimisers.ppo import PPO
+from rlhf_core.teachers.rationality import MOST_CLIPS, discounted_returns
 from rlhf_core.types import Segments, Truth
 from tests.core.examples import HERE, request, segments
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from flows import catalogue
+from flows.command import catalogue
 from rlhf_core import loop
 from rlhf_core.configuration import from_mapping
 from tasks import reporting

@@ -38,7 +38,7 @@ class Command:
 
     def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
         """Start the command and return at once."""
-        return self._process("-m", "flows.cli", *arguments, **environment)
+        return self._process("-m", "flows.command", *arguments, **environment)
 
     def python(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """Run a script of the user's own to its end."""
@@ -98,8 +98,8 @@ def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
 
 def run_ids(home: Path) -> dict[str, str]:
     """Status of every run in the home's tracking store, by run id."""
-    from tasks import tracking
     from tasks.home import Home
+    from tasks.tracking import store as tracking
 
     client = tracking.client(Home(home))
     experiments = [e.experiment_id for e in client.search_experiments()]
@@ -109,15 +109,15 @@ def run_ids(home: Path) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A home whose Prefect server stays up for the whole session."""
-    from flows import embedded_server
+    from flows.services import prefect_server
     from tasks.home import Home
 
     path = tmp_path_factory.mktemp("home")
     home = Home(path)
-    url = embedded_server.request(home)
-    embedded_server.wait(home, url)
+    url = prefect_server.request(home)
+    prefect_server.wait(home, url)
     yield path
-    embedded_server.leave()
+    prefect_server.leave()
 
 
 @pytest.fixture

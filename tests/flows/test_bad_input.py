@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.command.app import app
 from tests.flows.conftest import Command, tiny_file
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from flows import catalogue, presets
-from flows.cli import app
+from flows.command import catalogue, presets
+from flows.command.app import app
 from tests.flows.conftest import tiny_file
 
 
 def test_help_loads_nothing_heavy() -> None:
     code = (
-        "import sys; from typer.testing import CliRunner; from flows.cli import app; "
+        "import sys; from typer.testing import CliRunner; from flows.command.app import app; "
         "assert CliRunner().invoke(app, ['--help']).exit_code == 0; "
         "heavy = {'torch', 'prefect', 'mlflow', 'pandas', 'stable_baselines3', 'gymnasium'}; "
         "print(sorted(heavy & set(sys.modules)))"

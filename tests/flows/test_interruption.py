@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tasks import tracking
 from tasks.home import Home
+from tasks.tracking import store as tracking
 from tests.flows.conftest import Command, run_ids, tiny_file, wait_until
 
 COMPARED = ("labels", "env_steps", "true_return_mean", "true_return_iqm")

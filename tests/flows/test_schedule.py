@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from flows import embedded_server
+from flows.services import prefect_server
 from tasks.home import Home
 from tests.flows.conftest import wait_until
 
@@ -30,14 +30,14 @@ if __name__ == "__main__":
 
 def test_a_scheduled_flow_fires_more_than_once(shared_home: Path, tmp_path: Path) -> None:
     home = Home(shared_home)
-    url = embedded_server.request(home)
+    url = prefect_server.request(home)
     (tmp_path / "scheduled.py").write_text(FLOW)
     beats = tmp_path / "beats"
     process = subprocess.Popen(
         [sys.executable, "scheduled.py"],
         env={
             **os.environ,
-            **embedded_server.environment(home),
+            **prefect_server.environment(home),
             "PREFECT_API_URL": url,
             "PREFECT_RUNNER_POLL_FREQUENCY": "1",
             "BEATS": str(beats),

@@ -17,11 +17,11 @@ SEARCH: dict[str, Any] = {
 
 SCRIPT = f"""
 import json
-from flows import services
+from flows.services.connect import connect
 from tasks.home import Home
 
 if __name__ == "__main__":
-    services.connect(Home())
+    connect(Home())
     from prefect.task_runners import ProcessPoolTaskRunner
     from flows.train import train
     from rlhf_core.configuration import from_mapping

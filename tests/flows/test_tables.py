@@ -8,9 +8,9 @@ import numpy as np
 
 from rlhf_core.demonstrations import demonstrations
 from rlhf_core.evidence import EXPERT, NOBODY, WHOLE, Answers, Choice, Preferences, Workers, answers
-from rlhf_core.feedback import FeedbackState
-from rlhf_core.feedback._labels import gathered
 from rlhf_core.feedback.inverse_rl import InverseState
+from rlhf_core.feedback_strategy import FeedbackState
+from rlhf_core.reward_learning.labels import gathered
 from tasks import tables
 from tests.core.examples import (
     annotations,

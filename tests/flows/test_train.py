@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from flows.display import summary
+from flows.command.display import summary
 from rlhf_core import loop
 from rlhf_core.types import Metrics
-from tasks import tracking
 from tasks.home import Home
+from tasks.tracking import store as tracking
 from tests.docs.test_docs import documented_metrics
 from tests.flows.conftest import Command
 
@@ -177,7 +177,7 @@ def test_the_logged_policy_predicts_what_the_trained_policy_does(
 ) -> None:
     import mlflow
 
-    from rlhf_core.optimisers import PolicyState
+    from rlhf_core.policies import PolicyState
     from rlhf_core.store import unpack
 
     home = Home(shared_home)

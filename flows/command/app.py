@@ -1,0 +1,196 @@
+"""The `rlhf` command."""
+
+import json
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rlhf_core.errors import RlhfError, UnusedFieldWarning
+
+if TYPE_CHECKING:
+    from rlhf_core.experiment import Experiment
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Reinforcement learning from human feedback, as workflows.",
+)
+
+FilePreset = Annotated[str, typer.Argument(help="A YAML file, or a preset (see `rlhf list`).")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="Override a field; may be repeated."),
+]
+HomeFolder = Annotated[
+    Path | None,
+    typer.Option("--home", help="Folder of the runs; else $RLHF_HOME, else .rlhf here."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+@app.callback()
+def _find_modules_here() -> None:
+    # `environment.id: my_module:MyEnv-v0` may lie beside the experiment, as with `python -m`.
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Errors of ours end the command with one line and status 2; notes go to standard error."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", UnusedFieldWarning)
+        try:
+            yield
+        except RlhfError as error:
+            typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+            raise typer.Exit(2) from None
+        finally:
+            notes = [e.message for e in caught if isinstance(e.message, UnusedFieldWarning)]
+            if notes:
+                texts = "; ".join(dict.fromkeys(map(str, notes)))
+                typer.echo(f"note: set aside: {texts}", err=True)
+
+
+@contextmanager
+def _way_back(home: Path | None) -> Iterator[None]:
+    """Where a run is interrupted or breaks, say how it can go on."""
+    from tasks import progress
+
+    opened: list[str] = []
+
+    def remember(event: progress.Event) -> None:
+        if isinstance(event, progress.Opened):
+            opened.append(event.run_id)
+            typer.echo(f"{'resumed' if event.resumed else 'started'} run {event.run_id}", err=True)
+
+    try:
+        with progress.listening(remember):
+            yield
+    except BaseException as error:
+        if opened:
+            folder = f" --home {home}" if home else ""
+            what = "interrupted" if isinstance(error, KeyboardInterrupt) else "stopped"
+            typer.echo(f"{what}; to go on: rlhf resume {opened[0]}{folder}", err=True)
+        if isinstance(error, KeyboardInterrupt):
+            raise typer.Exit(130) from None
+        raise
+
+
+def _load(file_or_preset: str, overrides: list[str] | None) -> "Experiment":
+    with _plain_errors():
+        from flows.command import presets
+        from rlhf_core.configuration import load
+
+        return load(presets.find(file_or_preset), overrides or ())
+
+
+@app.command()
+def train(
+    experiment: FilePreset,
+    overrides: Overrides = None,
+    home: HomeFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run an experiment: ask, fit, optimise, evaluate; tracked in MLflow."""
+    _play(_load(experiment, overrides), home, None, as_json)
+
+
+@app.command()
+def resume(
+    run_id: Annotated[str, typer.Argument(help="The MLflow run id of an interrupted run.")],
+    home: HomeFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Go on with an interrupted run; finished stages are not repeated."""
+    with _plain_errors():
+        from tasks.home import Home
+        from tasks.tracking import store as tracking
+
+        place = Home(home)
+        tracking.prepare(place)
+        experiment = tracking.resumable(place, run_id)
+    _play(experiment, home, run_id, as_json)
+
+
+def _play(experiment: "Experiment", home: Path | None, run_id: str | None, as_json: bool) -> None:
+    from rich.console import Console
+
+    from flows.command import display
+    from flows.services.connect import connect
+    from tasks.home import Home
+
+    place = Home(home)
+    screen = Console(stderr=True)
+    with _plain_errors():
+        with screen.status("starting the tracking store and the Prefect server"):
+            connect(place)
+        from flows.train import train as flow
+
+        with _way_back(home), display.watching(experiment, screen):
+            result: dict[str, Any] = flow(experiment, run_id)
+    if as_json:
+        typer.echo(json.dumps(result, allow_nan=False))
+        return
+    Console().print(display.summary(result, experiment.name))
+    typer.echo(f"run {result['run_id']}, kept in {place.path}")
+    typer.echo(f"look at it: rlhf ui{f' --home {home}' if home else ''}")
+
+
+@app.command()
+def check(experiment: FilePreset, overrides: Overrides = None) -> None:
+    """Validate an experiment without running it."""
+    checked = _load(experiment, overrides)
+    typer.echo(
+        f"ok: {checked.name}: {checked.feedback.kind} on {checked.environment.id} with "
+        f"{checked.optimiser.kind}, {checked.budget.labels} labels, "
+        f"{checked.first_steps + checked.total_steps} environment steps in "
+        f"{checked.budget.rounds} rounds"
+    )
+
+
+@app.command(name="list")
+def list_plugins(
+    family: Annotated[str | None, typer.Argument(help="Only this family.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List presets and plug-ins with their fields, defaults and meaning."""
+    with _plain_errors():
+        from flows.command import catalogue
+
+        content = catalogue.describe(family)
+    if as_json:
+        typer.echo(json.dumps(content))
+    else:
+        catalogue.show(content)
+
+
+@app.command()
+def ui(
+    home: HomeFolder = None,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the MLflow page; 0 takes a free one.")
+    ] = 0,
+) -> None:
+    """Open the MLflow and Prefect pages on loopback; Ctrl-C closes them."""
+    from flows.services import pages
+    from tasks.home import Home
+
+    def announce(name: str, url: str) -> None:
+        typer.echo(f"{name:<8}{url}")
+        sys.stdout.flush()
+
+    with _plain_errors():
+        typer.echo("starting; Ctrl-C stops", err=True)
+        pages.show_pages(Home(home), port, announce)
+
+
+if __name__ == "__main__":
+    app()

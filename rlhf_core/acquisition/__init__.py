@@ -1,0 +1,1 @@
+"""What a question is worth asking for: informativeness and diversity of candidates."""

@@ -1,0 +1,144 @@
+"""What all off-policy algorithms of Stable-Baselines3 share: a replay buffer, relabelled."""
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+from rlhf_core.acting import Act
+from rlhf_core.demonstrations import Cloning
+from rlhf_core.environments.factory import Environment
+from rlhf_core.environments.spaces import Spaces
+from rlhf_core.errors import UnsupportedSpaceError
+from rlhf_core.executor import Spread
+from rlhf_core.policies import (
+    Checkpoints,
+    NoCheckpoints,
+    Optimised,
+    Optimiser,
+    PolicyState,
+    Report,
+)
+from rlhf_core.rewards import Reward
+
+if TYPE_CHECKING:
+    from rlhf_core.stable_baselines.off_policy import Algorithm
+
+
+class OffPolicy(Optimiser):
+    """A policy improved on all transitions that it remembers.
+
+    The environment's reward never reaches the learner. Whenever the reward has changed, all that is
+    remembered is labelled with it anew, as PEBBLE does (Lee et al. 2021,
+    https://arxiv.org/abs/2106.05091); what is remembered is part of the policy's state.
+    """
+
+    learning_rate: PositiveFloat = 1e-3
+    """Adam's step size at the start."""
+    learning_rate_schedule: Literal["constant", "linear"] = "constant"
+    """`linear` decays the step size with the steps that are left of the run."""
+    train_every: PositiveInt = 1
+    """Steps of each environment copy in one rollout, after which gradient steps are taken."""
+    updates_per_step: PositiveFloat = 0.5
+    """Gradient steps for each environment step."""
+    batch_size: int = Field(256, ge=2)
+    """Transitions a gradient step."""
+    buffer_size: PositiveInt = 100_000
+    """Transitions that are remembered; the oldest are forgotten first."""
+    warmup_steps: NonNegativeInt = 1000
+    """Transitions, of random actions, that are remembered before anything is learned."""
+    observe_steps: PositiveInt = 2048
+    """Environment steps after which a reward that learns from rollouts does so, and all that is
+    remembered is labelled anew."""
+    discount: float = Field(0.99, ge=0, le=1)
+    """Weight of a reward relative to the one a step earlier."""
+    hidden: tuple[PositiveInt, ...] = (64, 64)
+    """Widths of the hidden layers, for the policy and for the value functions."""
+
+    @abstractmethod
+    def _algorithm(self) -> "Algorithm":
+        """Stable-Baselines3's class, and what is its own."""
+
+    def rollout_steps(self, environment: Environment) -> int:
+        """Steps of all copies together."""
+        rollout = self.train_every * environment.count
+        if rollout > self.buffer_size:
+            raise ValueError(
+                f"optimiser.buffer_size: expected room for a rollout ({self.train_every} steps "
+                f"of {environment.count} copies = {rollout}), actual: {self.buffer_size}"
+            )
+        return rollout
+
+    def initial(self, spaces: Spaces, seed: int) -> PolicyState:
+        """Weights as Stable-Baselines3 draws them; nothing is remembered."""
+        from rlhf_core.seeding import isolated
+        from rlhf_core.stable_baselines import off_policy as sb3
+
+        with isolated(seed):
+            policy = sb3.make_policy(self._algorithm(), spaces, self.hidden)
+        return PolicyState(sb3.arrays(policy), {})
+
+    def optimise(
+        self,
+        state: PolicyState,
+        environment: Environment,
+        reward: Reward,
+        steps: int,
+        total_steps: int,
+        seed: int,
+        report: Report = lambda steps: None,
+        checkpoints: Checkpoints = NoCheckpoints(),  # noqa: B008 - it keeps nothing
+        spread: Spread | None = None,
+    ) -> Optimised:
+        """Rollouts, with gradient steps after each, until `steps` are taken."""
+        from rlhf_core.seeding import isolated
+        from rlhf_core.stable_baselines import off_policy as sb3
+
+        rollout = self.rollout_steps(environment)
+        arguments = {
+            "buffer_size": self.buffer_size,
+            "learning_starts": self.warmup_steps,
+            "batch_size": self.batch_size,
+            "train_freq": self.train_every,
+            "gradient_steps": max(1, round(self.updates_per_step * rollout)),
+            "gamma": self.discount,
+        }
+        with isolated(seed):
+            return sb3.learn(
+                self._algorithm(), arguments, self.hidden, self._learning_rate, self.observe_steps,
+                state, environment, reward, steps, total_steps, np.random.default_rng(seed), report,
+            )  # fmt: skip
+
+    def _learning_rate(self, done: float) -> float:
+        """Step size when this share of the run's steps is taken."""
+        linear = self.learning_rate_schedule == "linear"
+        return self.learning_rate * (max(1 - done, 0.0) if linear else 1.0)
+
+    def clone(self, state: PolicyState, spaces: Spaces, cloning: Cloning, seed: int) -> PolicyState:
+        """The demonstrated actions as the policy's first choice; values stay as they are."""
+        from rlhf_core.stable_baselines import off_policy as sb3
+
+        return sb3.clone(self._algorithm(), self.hidden, state, spaces, cloning, seed)
+
+    def expert(self) -> Optimiser:
+        """By proximal policy optimisation, which needs the fewest seconds."""
+        from rlhf_core.optimisers.ppo import PPO
+
+        return PPO(batch_size=128)
+
+    def act(self, state: PolicyState, spaces: Spaces, deterministic: bool, seed: int = 0) -> Act:
+        """The policy; to explore, as it does while it learns: at random before it has learned."""
+        from rlhf_core.stable_baselines import off_policy as sb3
+
+        return sb3.act(self._algorithm(), self.hidden, state, spaces, deterministic, seed)
+
+
+def expect_actions(kind: str, expected: str, spaces: Spaces) -> None:
+    """Raise `UnsupportedSpaceError` unless actions are of this kind of space."""
+    actual = type(spaces.action).__name__
+    if actual != expected:
+        raise UnsupportedSpaceError(
+            f"optimiser.kind: '{kind}' expected actions of {expected}, actual: {actual}; "
+            "ppo, a2c and the evolution strategies learn on every action space"
+        )

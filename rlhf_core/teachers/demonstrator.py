@@ -1,0 +1,168 @@
+"""A policy trained on the true reward: it demonstrates, and knows what is at stake."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float
+
+from rlhf_core import seeding
+from rlhf_core.acting import Act, begin
+from rlhf_core.demonstrations import Demonstrations, demonstrations
+from rlhf_core.environments.factory import Environment, episode_seeds
+from rlhf_core.environments.spaces import Spaces, build, describe, encode
+from rlhf_core.evaluation.values import ValueFunction, fit_values
+from rlhf_core.policies import Optimiser
+from rlhf_core.recording import Record, Recorder
+from rlhf_core.reservoir import trajectories
+from rlhf_core.rewards import EnvironmentReward
+from rlhf_core.types import Segments
+
+PRACTICE_COPIES = 32
+PRACTICE_STEPS = 512
+"""Steps of each copy on which the expert's values are fitted."""
+
+
+def train(
+    environment: Environment, optimiser: Optimiser, steps: int, rng: np.random.Generator
+) -> Act:
+    """The policy of the run's `expert` on the true reward, after `steps` in whole rollouts."""
+    expert, spaces = optimiser.expert(), environment.spaces()
+    rollout = expert.rollout_steps(environment)
+    whole = -(-steps // rollout) * rollout
+    start = expert.initial(spaces, seeding.integer(rng))
+    trained = expert.optimise(
+        start, environment, EnvironmentReward(), whole, whole, seeding.integer(rng)
+    ).state
+    return expert.act(trained, spaces, deterministic=True)
+
+
+def demonstrate(
+    environment: Environment, act: Act, episodes: int, rng: np.random.Generator
+) -> Demonstrations:
+    """Whole episodes of a policy, each from a start of its own."""
+    record = play(environment, act, episodes, environment.horizon(), rng)
+    found = trajectories(record, policy_version=0)[0].trajectories
+    # A copy whose episode ended early has begun another one.
+    steps = np.cumsum([0, *(len(t) for t in found)])[:-1]
+    first = steps % len(record.rewards) == 0
+    return demonstrations([t for t, kept in zip(found, first, strict=True) if kept])
+
+
+def packed(shown: Demonstrations) -> dict[str, np.ndarray]:
+    """Demonstrations as arrays that a state can carry."""
+    names = Demonstrations.__dataclass_fields__
+    return {f"demonstrations/{name}": getattr(shown, name) for name in names}
+
+
+def unpacked(memory: Mapping[str, np.ndarray]) -> Demonstrations:
+    """The demonstrations again."""
+    names = Demonstrations.__dataclass_fields__
+    return Demonstrations(*(memory[f"demonstrations/{name}"] for name in names))
+
+
+def show(
+    memory: Mapping[str, np.ndarray], count: int, seconds: float, cost: float
+) -> tuple[dict[str, np.ndarray], Demonstrations]:
+    """The next episodes that were not shown yet, and what the state carries from then on."""
+    start = int(memory.get("demonstrations/shown", np.array(0)))
+    shown = unpacked(memory).episodes(start, start + count)
+    shown = replace(shown, seconds=np.full(len(shown), seconds), cost=np.full(len(shown), cost))
+    return {**memory, "demonstrations/shown": np.array(start + len(shown))}, shown
+
+
+def play(
+    environment: Environment, act: Act, copies: int, steps: int, rng: np.random.Generator
+) -> Record:
+    """What a policy does in `copies` environments for so many steps."""
+    vector = environment.make_vector(copies)
+    try:
+        recorder = Recorder(vector)
+        recorder.reset(episode_seeds(rng, copies))
+        begin(act, np.ones(copies, dtype=bool))
+        for _ in range(steps):
+            begin(act, recorder.step(act(recorder.observation)))
+        return recorder.take()
+    finally:
+        vector.close()
+
+
+def expert_values(
+    environment: Environment, act: Act, discount: float, rng: np.random.Generator
+) -> ValueFunction:
+    """V of the expert, from wherever random actions lead: half of the time they steer instead.
+
+    A copy is steered at random and by the expert in turns, of random lengths; only the expert's
+    own transitions teach.
+    """
+    spaces = environment.spaces()
+    steered = iter(_turns(rng).T)
+    spaces.action.seed(seeding.integer(rng))
+    flags: list[np.ndarray] = []
+
+    def wander(observations: np.ndarray) -> np.ndarray:
+        actions = np.array(act(observations))
+        random = next(steered)
+        flags.append(random)
+        for index in np.flatnonzero(random):
+            actions[index] = spaces.action.sample()
+        return actions
+
+    record = play(environment, wander, PRACTICE_COPIES, PRACTICE_STEPS, rng)
+    own = ~np.stack(flags)
+    return fit_values(
+        states(spaces, record.observations[own]),
+        states(spaces, record.next_observations[own]),
+        record.terminated[own],
+        record.rewards[own][:, None].astype(np.float64),
+        discount,
+        rng,
+    )
+
+
+def states(spaces: Spaces, observations: np.ndarray) -> np.ndarray:
+    """Observations as numbers."""
+    return encode(spaces.observation, observations).astype(np.float64)
+
+
+def _turns(rng: np.random.Generator) -> np.ndarray:
+    """Whether a copy is steered at random (copies, steps): turns of 1 to 64 steps."""
+    lengths = rng.integers(1, 65, size=(PRACTICE_COPIES, PRACTICE_STEPS))
+    ends = lengths.cumsum(axis=1)
+    step = np.arange(PRACTICE_STEPS)
+    turn = (ends[:, :, None] <= step).sum(axis=1)
+    first = rng.integers(2, size=(PRACTICE_COPIES, 1))
+    odd: np.ndarray = (turn + first) % 2 == 1
+    return odd
+
+
+def described(spaces: Spaces) -> np.ndarray:
+    """Spaces as an array of bytes, so that a state can carry them."""
+    text = json.dumps([describe(spaces.observation), describe(spaces.action)])
+    return np.frombuffer(text.encode(), dtype=np.uint8).copy()
+
+
+def regret(
+    memory: Mapping[str, np.ndarray],
+    segments: Segments,
+    rewards: Float[np.ndarray, "S L"],
+    discount: float,
+) -> Float[np.ndarray, " S"]:
+    """How much worse a clip was than what the expert would have made of its first state.
+
+        regret = V(s_0) - (sum over t of discount^t r_t + discount^L V(s_L))
+
+    V(s_L) is 0 where the clip ends with a terminated episode; L is the last real step.
+    """
+    values = ValueFunction(*(memory[f"value/{name}"] for name in ValueFunction._fields))
+    observation, action = json.loads(bytes(memory["value/spaces"]).decode())
+    spaces = Spaces(build(observation), build(action))
+    length = segments.mask.sum(axis=1)
+    last = segments.observations[np.arange(len(segments)), length]
+    ended = (segments.terminated & segments.mask).any(axis=1)
+    earned = (np.power(discount, np.arange(segments.steps)) * rewards).sum(axis=1)
+    begun = values(states(spaces, segments.observations[:, 0]))[:, 0]
+    left = np.where(ended, 0.0, values(states(spaces, last))[:, 0])
+    lost: np.ndarray = begun - earned - np.power(discount, length) * left
+    return lost

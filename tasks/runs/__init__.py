@@ -1,0 +1,1 @@
+"""The life of a run: its states, its lease, who closes it."""

@@ -1,0 +1,1 @@
+"""Runs in MLflow: the only package that imports it."""

@@ -1,0 +1,125 @@
+"""The policy as an MLflow model: one that `pyfunc` loads and `mlflow models serve` answers with."""
+
+import json
+import tempfile
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rlhf_core
+from rlhf_core.environments.spaces import Spaces, describe
+from rlhf_core.experiment import Experiment
+from rlhf_core.policies import PolicyState
+from rlhf_core.store import pack
+from rlhf_core.types import Metrics
+from tasks.home import Home
+from tasks.tracking import store as tracking
+
+if TYPE_CHECKING:
+    from mlflow.models import ModelSignature
+
+REQUIREMENTS = (
+    "mlflow", "torch", "stable-baselines3", "gymnasium", "numpy", "pydantic", "safetensors",
+    "jaxtyping", "fsspec",
+)  # fmt: skip
+"""What the model needs where it is served, besides its own copy of `rlhf_core`."""
+
+
+def register(
+    home: Home, run_id: str, experiment: Experiment, policy: PolicyState, metrics: Metrics
+) -> None:
+    """Log the policy as a model of the run and register a version of it, once.
+
+    The registered model has the experiment's name. Its files are JSON and safetensors and a copy
+    of the package that reads them; nothing is pickled.
+    """
+    from mlflow import pyfunc
+    from mlflow.entities import LoggedModelOutput, Metric
+    from mlflow.exceptions import MlflowException
+
+    client = tracking.client(home)
+    run = client.get_run(run_id)
+    if client.search_model_versions(f"run_id = '{run_id}'"):
+        return  # Done before this process was killed and resumed.
+    for leftover in client.search_logged_models(
+        [run.info.experiment_id], f"source_run_id = '{run_id}'"
+    ):
+        client.delete_logged_model(leftover.model_id)
+    spaces = experiment.environment.spaces()
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder) / "policy.safetensors"
+        # Adam's moments are of no use to someone who serves the policy.
+        weights.write_bytes(pack(PolicyState(policy.parameters, {}, policy.steps)))
+        config = Path(folder) / "policy.json"
+        config.write_text(
+            json.dumps(
+                {
+                    "optimiser": experiment.optimiser.model_dump(mode="json"),
+                    "deterministic": experiment.evaluation.deterministic,
+                    "observation": describe(spaces.observation),
+                    "action": describe(spaces.action),
+                }
+            )
+        )
+        model = client.create_logged_model(run.info.experiment_id, "policy", run_id)
+        place = Path(folder) / "model"
+        with warnings.catch_warnings():
+            # MLflow would like a schema of its own from annotations; the signature says it all.
+            warnings.filterwarnings("ignore", ".*type hint", UserWarning)
+            pyfunc.save_model(
+                path=place,
+                python_model=str(Path(__file__).with_name("policy_model.py")),
+                artifacts={"weights": str(weights), "config": str(config)},
+                code_paths=[str(Path(rlhf_core.__file__).parent)],
+                pip_requirements=[f"{name}=={_public_version(name)}" for name in REQUIREMENTS],
+                signature=_signature(spaces),
+            )
+        client.log_model_artifacts(model.model_id, str(place))
+    client.finalize_logged_model(model.model_id, "READY")
+    step = policy.steps
+    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step)])
+    final = {name: value for name, value in metrics.items() if name.startswith("eval/")}
+    client.log_batch(
+        run_id,
+        metrics=[
+            Metric(f"model/{name}", value, 0, step, model_id=model.model_id)
+            for name, value in final.items()
+        ],
+    )
+    try:
+        client.create_registered_model(experiment.name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    client.create_model_version(
+        experiment.name,
+        model.artifact_location,
+        run_id,
+        tags={
+            "strategy": experiment.feedback.kind,
+            "seed": str(experiment.seed),
+            "true_return_iqm": f"{metrics['eval/true_return_iqm']:.1f}",
+        },
+        model_id=model.model_id,
+    )
+
+
+def _public_version(name: str) -> str:
+    """Without a local part such as `+cpu`, which no index has."""
+    return version(name).partition("+")[0]
+
+
+def _signature(spaces: Spaces) -> "ModelSignature":
+    import numpy as np
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    def batch_of(shape: tuple[int, ...] | None, dtype: Any) -> Schema:
+        return Schema([TensorSpec(dtype, (-1, *(shape or ())))])
+
+    observation, action = spaces.observation, spaces.action
+    return ModelSignature(
+        batch_of(observation.shape, np.dtype(observation.dtype)),
+        batch_of(action.shape, np.dtype(action.dtype)),
+    )
