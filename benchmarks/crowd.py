@@ -34,11 +34,12 @@ from rlhf_core.aggregation.crowd_bradley_terry import CrowdBradleyTerry
 from rlhf_core.aggregation.dawid_skene import DawidSkene
 from rlhf_core.aggregation.majority import Majority
 from rlhf_core.annotators.crowd import Crowd
+from rlhf_core.answers import EXPERT, Answers, Comparisons, select
 from rlhf_core.crowd.scores import fit_scores
 from rlhf_core.crowd.workers import Role
 from rlhf_core.environments.factory import Environment
-from rlhf_core.evidence import EXPERT, Annotations, Answers, Queries, Request, where
 from rlhf_core.optimisers.ppo import PPO
+from rlhf_core.questions import Queries, Request
 from rlhf_core.types import Segments, Truth
 
 RESULTS = Path(__file__).with_name("results")
@@ -97,8 +98,8 @@ def spammers(seed: int) -> Iterator[dict[str, Any]]:
         answers, role = ask(Crowd(gold=0.05, **spam), score, pair, seed)
         said = answers.comparisons
         sincere = (said.worker == EXPERT) | (role[said.worker] == Role.WORKER)
-        cases: list[tuple[str, Aggregator, Annotations]] = [(a.kind, a, said) for a in AGGREGATORS]
-        for label_of, aggregator, given in [*cases, (KNOWN, Majority(), where(said, sincere))]:
+        cases: list[tuple[str, Aggregator, Comparisons]] = [(a.kind, a, said) for a in AGGREGATORS]
+        for label_of, aggregator, given in [*cases, (KNOWN, Majority(), select(said, sincere))]:
             began = time.perf_counter()
             label = aggregator.aggregate(Queries(pair), given).preferences
             seconds = time.perf_counter() - began
@@ -266,7 +267,7 @@ def main() -> None:
         f"{arguments.seeds} seeds, {took:.0f} s on one core.",
         "",
         f"Order of all pairs of {ITEMS} items after {PAIRS} pairs, {WORKERS} workers, 3 judgements "
-        "a pair (30 where spammers stand beside the others), 5 % gold, %; in brackets the 95 % "
+        "a pair (30 select spammers stand beside the others), 5 % gold, %; in brackets the 95 % "
         "interval over seeds and the difference from the clean crowd in points.",
         "",
         *spammer_table(spam),

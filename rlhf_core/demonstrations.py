@@ -6,11 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
-from rlhf_core.types import Trajectory, Transitions, Value, expect, expect_shape
+from rlhf_core.answers import Agreement, Entries, Judgements
+from rlhf_core.labels import Columns
+from rlhf_core.questions import Queries
+from rlhf_core.types import Trajectory, Transitions, expect, expect_shape
 
 
 @dataclass(frozen=True, eq=False)
-class Demonstrations(Value):
+class Demonstrations(Judgements):
     """E episodes end to end, and what they took."""
 
     observations: Shaped[np.ndarray, "rows *obs"]
@@ -23,6 +26,42 @@ class Demonstrations(Value):
 
     def __len__(self) -> int:
         return len(self.lengths)
+
+    @property
+    def labels(self) -> int:
+        """One an episode."""
+        return len(self)
+
+    @property
+    def skipped(self) -> int:
+        """Nobody passes a demonstration."""
+        return 0
+
+    def moved(self, clips: int, queries: int) -> "Demonstrations":
+        """Episodes point to no clip."""
+        return self
+
+    def orders(self) -> None:
+        """Episodes put no clips in order."""
+
+    def agreement(self, queries: Queries | None, returns: Float[np.ndarray, " S"]) -> Agreement:
+        """Episodes put no clips in order."""
+        return Agreement(0.0, 0.0)
+
+    def entries(self, queries: Queries | None) -> Entries:
+        """The number of the episode, and its steps."""
+        numbers = [str(number) for number in range(len(self))]
+        return Entries(numbers, [f"{length} steps" for length in self.lengths.tolist()])
+
+    def columns(self) -> Columns:
+        """The episodes as a table."""
+        return {
+            "episode": np.arange(len(self)),
+            "steps": self.lengths,
+            "terminated": self.terminated,
+            "seconds": self.seconds,
+            "cost": self.cost,
+        }
 
     def transitions(self) -> Transitions:
         """All steps, as a flat batch."""

@@ -7,6 +7,7 @@ RlhfError
 ├── ShapeError                  an array that does not have the documented axes
 ├── StoreError                  the artifact store cannot be read or written
 ├── RunError                    a run that does not exist, is finished, or is still going on
+├── AnswersPendingError         people have not answered enough yet; the run can go on later
 └── ServiceError                a tracking or orchestration server that does not answer
 
 A message says what was expected, what came, and what to do about it. Exit status 2 belongs to
@@ -40,6 +41,10 @@ class StoreError(RlhfError):
 
 class RunError(RlhfError):
     """A run that does not exist, is finished, or is still going on."""
+
+
+class AnswersPendingError(RlhfError):
+    """People have not answered enough yet; the run is left here and entered again later."""
 
 
 class ServiceError(RlhfError):

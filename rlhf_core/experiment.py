@@ -1,25 +1,16 @@
 """An experiment: one frozen, typed value that says everything about a run."""
 
 import warnings
-from fractions import Fraction
-from math import inf
 
-import numpy as np
-from pydantic import (
-    Field,
-    NonNegativeInt,
-    PositiveInt,
-    model_validator,
-)
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from rlhf_core.annotators import AnyAnnotator
 from rlhf_core.annotators.synthetic import Synthetic
-from rlhf_core.budget import Budget
+from rlhf_core.budget import Budget, LabelPlan, share
 from rlhf_core.environments.factory import Environment
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.feedback import AnyFeedbackStrategy
 from rlhf_core.feedback.preference import Preference
-from rlhf_core.feedback_strategy import FeedbackState
 from rlhf_core.guard import Guard
 from rlhf_core.optimisers import AnyOptimiser
 from rlhf_core.optimisers.ppo import PPO
@@ -35,6 +26,9 @@ class EvaluationSettings(Config):
     """Take the policy's most likely action."""
     discount: float = Field(0.97, ge=0, lt=1)
     """Discount of the values by which the STARC distance takes shaping out of a reward."""
+    environment: Environment | None = None
+    """Where the policy is measured, with the same observations and actions; null: where it learns.
+    Another physics, such as `{id: Pendulum-v1, options: {g: 12.0}}`, tells how it generalises."""
 
 
 class Experiment(Config):
@@ -83,6 +77,41 @@ class Experiment(Config):
             warnings.filterwarnings("ignore", module="gymnasium")
             horizon = self.environment.horizon()
             self.optimiser.check_spaces(self.environment.spaces())
+            self._check_evaluation()
+        self._check_truth()
+        self._check_budget()
+        imitation = self.feedback.imitation()
+        self.annotator.check_fit(self.environment, imitation is not None)
+        if imitation is not None:
+            imitation.check_optimiser(self.optimiser)
+        rounds, plan = range(self.budget.rounds), self.plan
+        steps = [self.steps_of(round - 1) if round else self.first_steps for round in rounds]
+        self.feedback.check_fit([plan.of_round(round) for round in rounds], steps, horizon)
+
+    def _check_evaluation(self) -> None:
+        other = self.evaluation.environment
+        if other is not None and other.spaces() != self.environment.spaces():
+            raise ConfigurationError(
+                f"evaluation.environment: expected the spaces of the training environment "
+                f"{tuple(self.environment.spaces())}, actual: {tuple(other.spaces())}"
+            )
+
+    def _check_truth(self) -> None:
+        """Refuse what needs a true reward where there is none."""
+        if self.environment.true_reward:
+            return
+        reasons = {
+            f"annotator.kind: '{self.annotator.kind}' judges": self.annotator.needs_true_reward(),
+            f"feedback.kind: '{self.feedback.kind}' learns": self.feedback.needs_true_reward,
+        }
+        for what, needed in reasons.items():
+            if needed:
+                raise ConfigurationError(
+                    f"{what} by the true reward, and the environment has none "
+                    "(environment.true_reward: false); use people or a recording instead"
+                )
+
+    def _check_budget(self) -> None:
         price, money = self.annotator.label_price(), self.budget.money
         question = price * self.feedback.smallest_question()
         if money is not None and money < question:
@@ -90,9 +119,8 @@ class Experiment(Config):
                 f"budget.money: expected at least {question:g}, the most that one question may "
                 f"cost, actual: {money:g}"
             )
-        rounds = range(self.budget.rounds)
         rollout = self.optimiser.rollout_steps(self.environment)
-        fewest = min(self.steps_of(round) for round in rounds)
+        fewest = min(self.steps_of(round) for round in range(self.budget.rounds))
         if self.guard.reaction != "report" and fewest < 2 * rollout:
             raise ConfigurationError(
                 f"guard.reaction: '{self.guard.reaction}' expected at least 2 rollouts of "
@@ -105,10 +133,6 @@ class Experiment(Config):
                 f"budget.until_stable.rounds: expected fewer than the {self.budget.rounds} rounds "
                 f"of the run, actual: {stable.rounds}"
             )
-        self.annotator.check_fit(self.environment, self.feedback.demonstrations_wanted() > 0)
-        self.feedback.check_optimiser(self.optimiser)
-        steps = [self.steps_of(round - 1) if round else self.first_steps for round in rounds]
-        self.feedback.check_fit([self.labels_of(round) for round in rounds], steps, horizon)
 
     @property
     def first_steps(self) -> int:
@@ -120,96 +144,22 @@ class Experiment(Config):
         """Environment steps that the optimiser takes in a round, in whole rollouts."""
         rollout = self.optimiser.rollout_steps(self.environment)
         rollouts = (self.budget.env_steps - self.first_steps) // rollout
-        return _share(rollouts, round, self.budget.rounds) * rollout
+        return share(rollouts, round, self.budget.rounds) * rollout
 
     @property
     def total_steps(self) -> int:
         """Environment steps that the optimiser takes in all rounds."""
         return sum(self.steps_of(round) for round in range(self.budget.rounds))
 
-    def labels_of(self, round: int) -> int:
-        """Labels planned for a round."""
-        return self._planned(round + 1) - self._planned(round)
-
-    def labels_due(self, round: int, state: FeedbackState, alarmed: bool = False) -> int:
-        """Labels to ask for now.
-
-        What was planned up to this round and not yet asked; after an alarm what is left of the
-        reserve. Never more than the labels and the money that are left, and nothing once the reward
-        is stable.
-        """
-        left = self.budget.labels - state.asked
-        if alarmed:
-            # What was asked beyond the plan came out of the reserve.
-            due = self._reserve - max(0, state.asked - self._planned(round + 1))
-        else:
-            if self._is_stable(state):
-                return 0
-            due = self._planned(round + 1) - min(state.asked, self._planned(round))
-        due = max(0, min(due, left))
-        if self.budget.money is not None:
-            price = self.annotator.label_price()
-            spent = state.cost
-            if price > 0:
-                # Spread as the labels are, or the first round would spend it all.
-                share = self._planned(round + 1) / max(self.budget.labels, 1)
-                purse = self.budget.money * (1.0 if alarmed else share) - spent
-                # Prices are decimal fractions: what fits exactly must not be lost to rounding.
-                due = min(due, max(0, int(purse / price + 1e-9)))
-        return due
-
-    def asking_ended(self, state: FeedbackState, rounds: int) -> str | None:
-        """Why labels of the budget were left after so many rounds; None: none were."""
-        budget, question = self.budget, self.feedback.smallest_question()
-        left = budget.labels - state.asked
-        if left <= 0 or not question:
-            return None
-        price, spent = self.annotator.label_price(), state.cost
-        purse = inf if budget.money is None else budget.money - spent + 1e-9
-        # Rounds without a question leave no trace.
-        held_back = len(state.trace) < rounds and purse >= price * question
-        if 0 < self.feedback.demonstrations_wanted() <= state.asked:
-            cause = "all demonstrations were shown (feedback.demonstrations)"
-        elif rounds < budget.rounds:
-            cause = "the guard stopped the run (guard.reaction)"
-        elif self._is_stable(state) and (held_back or purse >= price * left):
-            cause = "the reward is stable (budget.until_stable)"
-        elif purse < price * left:
-            cause = (
-                f"the money pays for no more (budget.money), {spent:g} of {budget.money:g} spent"
-            )
-        else:
-            cause = "the rest is less than a question"
-        return f"{cause}, {left} labels are left"
-
-    def _is_stable(self, state: FeedbackState) -> bool:
-        """Whether the rounds that asked last were as `until_stable` wants them."""
-        wanted, trace = self.budget.until_stable, state.trace
-        if wanted is None or len(trace) <= wanted.rounds:
-            return False
-        moved = np.abs(np.diff(trace[:, 0]))[-wanted.rounds :]
-        ranking = trace[-wanted.rounds :, 1]
-        # A round without a measurement (NaN) is no sign of stability.
-        return bool((moved <= wanted.accuracy).all() and (ranking >= wanted.ranking).all())
-
     @property
-    def _reserve(self) -> int:
-        """Labels that are kept back for an alarm."""
+    def plan(self) -> LabelPlan:
+        """How the labels are spread over the rounds."""
         asks_more = self.guard.reaction == "ask_more"
-        return int(self.budget.labels * self.guard.reserve) if asks_more else 0
-
-    def _planned(self, rounds: int) -> int:
-        """Labels asked for in the first so many rounds together."""
-        if rounds == self.budget.rounds:
-            return self.budget.labels
-        labels = self.budget.labels - self._reserve
-        if self.budget.label_schedule == "constant":
-            return labels * rounds // self.budget.rounds
-        weights = [Fraction(1, 1 + index) for index in range(self.budget.rounds)]
-        # Exact arithmetic: the parts must add up to the budget.
-        return int(labels * (sum(weights[:rounds]) / sum(weights)))
-
-
-def _share(total: int, index: int, parts: int) -> int:
-    """Part `index` of `total`, split so that the parts differ by one at the most."""
-    return total * (index + 1) // parts - total * index // parts
+        imitation = self.feedback.imitation()
+        return LabelPlan(
+            self.budget,
+            int(self.budget.labels * self.guard.reserve) if asks_more else 0,
+            self.annotator.label_price(),
+            self.feedback.smallest_question(),
+            0 if imitation is None else imitation.demonstrations,
+        )

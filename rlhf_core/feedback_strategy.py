@@ -1,57 +1,35 @@
-"""The swap point: what to ask, and what reward to make of the answers.
+"""What every feedback strategy is: it asks, and makes a reward of the answers.
 
 `ask` and `tell` are two calls, because the wait for an answer lies between them: microseconds for
-a synthetic teacher, days for people. State goes in and comes out; nothing is kept on the strategy.
+a synthetic teacher, days for people. State goes in and comes out; nothing is stored on the
+strategy.
 """
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Self
 
 import numpy as np
 from jaxtyping import Float
 
+from rlhf_core.answers import Answers
 from rlhf_core.demonstrations import Cloning, Demonstrations
 from rlhf_core.environments.spaces import Spaces
-from rlhf_core.evidence import (
-    Annotations,
-    Answers,
-    Preferences,
-    Queries,
-    Rankings,
-    Ratings,
-    Request,
-    Workers,
-)
+from rlhf_core.labels import Evidence, LabelSet, Workers
 from rlhf_core.plugin import Plugin
 from rlhf_core.policies import Optimiser
+from rlhf_core.questions import Request
 from rlhf_core.rewards import Reward
 from rlhf_core.rewards.model import EnsembleState
-from rlhf_core.types import Metrics, Rollouts, Segments, Value
-
-
-@dataclass(frozen=True, eq=False)
-class Evidence(Value):
-    """Every judgement of a run so far. Positions point into `segments` and `queries`."""
-
-    segments: Segments
-    queries: Queries
-    comparisons: Annotations
-    rankings: Rankings
-    ratings: Ratings
-
-    @property
-    def cost(self) -> float:
-        """What all judgements cost."""
-        return float(sum(f.cost.sum() for f in (self.comparisons, self.rankings, self.ratings)))
+from rlhf_core.types import Metrics, Rollouts, Value
 
 
 @dataclass(frozen=True, eq=False)
 class FeedbackState(Value):
     """Everything learned so far: the evidence, and the reward fitted to it.
 
-    A strategy that keeps more derives its own state from this one.
+    A strategy that learns another reward derives its own state from this one.
     """
 
     LEARNED: ClassVar[tuple[str, ...]] = ("ensemble",)
@@ -59,37 +37,68 @@ class FeedbackState(Value):
 
     evidence: Evidence | None = None
     """None before the first answer."""
-    preferences: Preferences | None = None
-    """Labels that the last fit was told, made of the comparisons; positions as in `evidence`."""
+    labels: Mapping[str, LabelSet] = field(default_factory=dict)
+    """What the last fit was given, by form of feedback; positions as in `evidence`."""
     workers: Workers | None = None
-    """What the aggregation thinks of those who answered."""
+    """What the aggregation estimates of those who answered."""
     ensemble: EnsembleState | None = None
-    asked: int = 0
-    """Labels asked for so far, answered or not."""
+    asked_by_form: Mapping[str, int] = field(default_factory=dict)
+    """Labels asked for so far, answered or not, by form of feedback."""
     trace: Float[np.ndarray, "round 2"] = field(default_factory=lambda: np.empty((0, 2)))
     """Held-out accuracy after each round that asked, and Spearman correlation of clips' returns
     before and after its fit; NaN where there was none."""
-    asked_ranked: int = 0
-    """Of the labels asked for, those that are named places of a ranking, or best of a group."""
-    asked_rated: int = 0
-    """Of the labels asked for, those that are ratings of clips."""
-    asked_signals: int = 0
-    """Of the labels asked for, those that are ratings of moments."""
-    demonstrations: Demonstrations | None = None
-    """Every episode that was shown so far."""
+
+    earlier_cost: float = 0.0
+    """Price of evidence that was taken over from another run."""
+
+    @property
+    def asked(self) -> int:
+        """Labels asked for so far, answered or not, in all forms."""
+        return sum(self.asked_by_form.values())
 
     @property
     def cost(self) -> float:
-        """What all judgements and demonstrations cost."""
-        judged = 0.0 if self.evidence is None else self.evidence.cost
-        shown = 0.0 if self.demonstrations is None else float(self.demonstrations.cost.sum())
-        return judged + shown
+        """Price of all judgements and demonstrations of this run."""
+        return 0.0 if self.evidence is None else self.evidence.cost - self.earlier_cost
+
+    def taken_over(self) -> Self:
+        """The same for another run: nothing of it is charged to that run's budget."""
+        spent = 0.0 if self.evidence is None else self.evidence.cost
+        return replace(
+            self, asked_by_form={}, trace=np.empty((0, 2)), earlier_cost=spent
+        )
+
+    @property
+    def demonstrations(self) -> Demonstrations | None:
+        """Every episode that was demonstrated so far."""
+        if self.evidence is None:
+            return None
+        for judgements in self.evidence.judgements.values():
+            if isinstance(judgements, Demonstrations):
+                return judgements
+        return None
+
+
+@dataclass(frozen=True)
+class Imitation:
+    """What a strategy adds that learns from demonstrations and from the optimiser's rollouts."""
+
+    demonstrations: int
+    """Whole episodes that it asks for, in all rounds together."""
+    check_optimiser: Callable[[Optimiser], None]
+    """Raises `ConfigurationError` where the reward needs what an optimiser does not have."""
+    cloning: Callable[[FeedbackState, int], Cloning | None]
+    """Demonstrations that the policy imitates before the optimisation of a round."""
+    observed: Callable[[FeedbackState, Reward], FeedbackState]
+    """The state after rollouts of the optimiser went through the reward, which learned of them."""
 
 
 class FeedbackStrategy(Plugin):
     """Asks about what the policy did and turns the answers into a reward."""
 
     family: ClassVar[str] = "rlhf_core.feedback"
+    needs_true_reward: ClassVar[bool] = False
+    """Whether it reads the environment's reward, as the control does."""
 
     def initial(self) -> FeedbackState:
         """The state before anything was asked."""
@@ -136,17 +145,5 @@ class FeedbackStrategy(Plugin):
         """The reward that the optimiser shall maximise now."""
 
     @abstractmethod
-    def demonstrations_wanted(self) -> int:
-        """Whole episodes that it asks to be shown, in all rounds together; 0 for most."""
-
-    @abstractmethod
-    def check_optimiser(self, optimiser: Optimiser) -> None:
-        """Raise `ConfigurationError` where the reward needs what the optimiser does not have."""
-
-    @abstractmethod
-    def cloning(self, state: FeedbackState, round: int) -> Cloning | None:
-        """Demonstrations that the policy shall imitate before this round's optimisation."""
-
-    @abstractmethod
-    def observed(self, state: FeedbackState, reward: Reward) -> FeedbackState:
-        """The state after an optimiser's rollouts went through `reward`, which learned of them."""
+    def imitation(self) -> Imitation | None:
+        """What is added to learn from demonstrations and rollouts; None where it does not."""

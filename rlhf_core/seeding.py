@@ -11,6 +11,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from rlhf_core.threads import PROCESS_STATE
+
 
 def sequence(seed: int, round: int, stage: str, member: int = 0) -> np.random.SeedSequence:
     """The seed sequence of one place in a run."""
@@ -34,12 +36,13 @@ def isolated(seed: int) -> Iterator[None]:
     """Seed the global generators for a library that draws from them, then put them back.
 
     Stable-Baselines3 samples actions from torch's global generator and permutes minibatches
-    with NumPy's. Inside this block both are seeded; after it they stand where they stood.
+    with NumPy's. Inside this block both are seeded, and no other run of this process is inside;
+    after it they are as they were before.
     """
     import torch
 
-    states = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+    with PROCESS_STATE, torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        states = random.getstate(), np.random.get_state()
         random.seed(seed)
         np.random.seed(seed % 2**32)
         # Not `torch.manual_seed`, which formats a traceback for each accelerator that is not there.

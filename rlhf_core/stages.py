@@ -1,8 +1,8 @@
-"""The stages of a round as pure functions of an experiment, a round and what came before.
+"""The stages of a run as pure functions of an experiment, a round and what came before.
 
 Each draws its randomness from (seed, round, stage), so a stage gives the same result in any
-process, now or after a resume. `rlhf_core.loop` chains them in one process; the flows chain them
-as Prefect tasks.
+process, now or after a resume. `rlhf_core.loop` puts them in order; `rlhf_core.in_process` carries
+them out in one process, the flows as Prefect tasks.
 """
 
 from dataclasses import replace
@@ -12,19 +12,18 @@ import numpy as np
 
 from rlhf_core import seeding
 from rlhf_core.annotators import AnnotatorState
+from rlhf_core.answers import Answers
 from rlhf_core.environments.factory import episode_seeds
 from rlhf_core.environments.spaces import encode
-from rlhf_core.evaluation.agreement import agreement
 from rlhf_core.evaluation.distance import starc_distance
-from rlhf_core.evaluation.returns import evaluate as play
+from rlhf_core.evaluation.returns import evaluate as evaluate_episodes
 from rlhf_core.evaluation.statistics import interquartile_mean, pearson, spearman
-from rlhf_core.evidence import Answers, Choice, Request
-from rlhf_core.executor import Spread
 from rlhf_core.experiment import Experiment
 from rlhf_core.feedback_strategy import FeedbackState
-from rlhf_core.policies import Checkpoints, NoCheckpoints, Optimised, PolicyState, Report
+from rlhf_core.policies import DEFAULT_CONTEXT, OptimisationContext, Optimised, PolicyState
+from rlhf_core.questions import Request
 from rlhf_core.rewards import EnvironmentReward, ObservingReward, Reward, RewardFunction
-from rlhf_core.rollouts import collect as record
+from rlhf_core.rollouts import collect as play
 from rlhf_core.rollouts import finished_returns
 from rlhf_core.segments import sample_segments, transitions, true_rewards
 from rlhf_core.types import (
@@ -41,17 +40,6 @@ DIAGNOSTIC_STEPS = 2048
 """Steps on which the learned reward is compared with the true one."""
 
 
-COUNTS = (
-    "feedback/queries",
-    "feedback/labels",
-    "feedback/judgements",
-    "feedback/skipped",
-    "feedback/cost",
-    "feedback/seconds",
-)
-"""Metrics that add up."""
-
-
 class Comparison(NamedTuple):
     """Learned and true reward of the same steps of the newest policy, for the diagnostic plot."""
 
@@ -59,14 +47,29 @@ class Comparison(NamedTuple):
     true: np.ndarray
 
 
-def start(experiment: Experiment) -> PolicyState:
+def initial_policy(experiment: Experiment) -> PolicyState:
     """The untrained policy."""
     rng = seeding.generator(experiment.seed, 0, "start")
     return experiment.optimiser.initial(experiment.environment.spaces(), seeding.integer(rng))
 
 
-def collect(experiment: Experiment, policy: PolicyState) -> tuple[Rollouts, RolloutRewards]:
-    """What the untrained policy does; later rounds ask about the optimiser's own rollouts."""
+def initial_annotator(experiment: Experiment) -> AnnotatorState:
+    """The annotators before the first question."""
+    rng = seeding.generator(experiment.seed, 0, "prepare")
+    wanted = experiment.plan.demonstrations
+    return experiment.annotator.prepare(
+        experiment.environment, experiment.optimiser, min(wanted, experiment.budget.labels), rng
+    )
+
+
+def collect(
+    experiment: Experiment, policy: PolicyState
+) -> tuple[PolicyState, Rollouts, RolloutRewards]:
+    """What the first policy does; later rounds ask about the optimiser's own rollouts.
+
+    Returns:
+        The policy with these environment steps counted, the rollouts, their true rewards.
+    """
     rng = seeding.generator(experiment.seed, 0, "collect")
     spaces = experiment.environment.spaces()
     act = experiment.optimiser.act(policy, spaces, False, seeding.integer(rng))
@@ -74,18 +77,10 @@ def collect(experiment: Experiment, policy: PolicyState) -> tuple[Rollouts, Roll
     count = experiment.environment.count
     try:
         seeds = episode_seeds(rng, count)
-        return record(environment, act, experiment.first_steps // count, seeds)
+        rollouts, rewards = play(environment, act, experiment.first_steps // count, seeds)
     finally:
         environment.close()
-
-
-def prepare(experiment: Experiment) -> AnnotatorState:
-    """The annotators before the first question."""
-    rng = seeding.generator(experiment.seed, 0, "prepare")
-    wanted = experiment.feedback.demonstrations_wanted()
-    return experiment.annotator.prepare(
-        experiment.environment, experiment.optimiser, min(wanted, experiment.budget.labels), rng
-    )
+    return replace(policy, steps=rollouts.steps), rollouts, rewards
 
 
 def ask(
@@ -97,7 +92,7 @@ def ask(
 ) -> Request:
     """What to ask in this round; asked once more where the guard is alarmed."""
     rng = seeding.generator(experiment.seed, round, "ask", int(alarmed))
-    labels = experiment.labels_due(round, feedback, alarmed)
+    labels = experiment.plan.due(round, feedback, alarmed)
     return experiment.feedback.ask(feedback, rollouts, labels, experiment.environment.spaces(), rng)
 
 
@@ -110,41 +105,45 @@ def answer(
     rewards: RolloutRewards,
     alarmed: bool = False,
 ) -> tuple[AnnotatorState, Answers, Metrics]:
-    """What the annotators say, and what it cost."""
+    """What the annotators answer, and what it cost."""
     rng = seeding.generator(experiment.seed, round, "answer", int(alarmed))
-    truth = Truth(
-        segments=true_rewards(rewards, request.segments).values,
-        reference=true_rewards(rewards, request.reference).values,
-        episodes=finished_returns(rollouts, rewards, experiment.environment.horizon()),
-    )
+    truth = None
+    if experiment.environment.true_reward:
+        truth = Truth(
+            segments=true_rewards(rewards, request.segments).values,
+            reference=true_rewards(rewards, request.reference).values,
+            episodes=finished_returns(rollouts, rewards, experiment.environment.horizon()),
+        )
     state, answers = experiment.annotator.answer(annotator, request, truth, rng)
-    said = agreement(request, answers, truth)
-    state = replace(state, right=state.right + said.right, judged=state.judged + said.judged)
     metrics = {
-        "feedback/queries": float(request.questions),
+        "feedback/queries": float(request.count),
         "feedback/labels": float(answers.labels),
-        "feedback/judgements": float(sum(len(form) for form in answers.forms)),
-        "feedback/skipped": float((answers.comparisons.choice == Choice.SKIP).sum()),
+        "feedback/judgements": float(answers.count),
+        "feedback/skipped": float(answers.skipped),
         "feedback/cost": answers.cost,
-        "feedback/seconds": float(sum(form.seconds.sum() for form in answers.forms)),
+        "feedback/seconds": answers.seconds,
     }
-    if said.judged:
-        metrics["feedback/agreement"] = said.right / said.judged
-    if state.judged:
-        metrics["reward/accuracy_ceiling"] = state.right / state.judged
-    return state, answers, metrics
+    return state, answers, {**metrics, **(agreement(request, answers, truth) if truth else {})}
 
 
-def both(first: Metrics, second: Metrics) -> dict[str, float]:
-    """Metrics of two parts of a round: counts and seconds add up, of the rest the later ones stand.
+def agreement(request: Request, answers: Answers, truth: Truth) -> Metrics:
+    """How far the answers agree with the true returns of the clips; empty where nothing orders any.
 
-    Of a round that asked twice the accuracy on fresh clips is that of the first time: the second
-    batch was asked because of it.
+    The share is the ceiling of what a reward fitted to these answers can reach.
     """
-    shared = first.keys() & second.keys()
-    sums = {n: first[n] + second[n] for n in shared if n in COUNTS or n.startswith("time/")}
-    kept = {n: first[n] for n in ("reward/fresh_accuracy", "reward/fresh_pairs") if n in first}
-    return {**first, **second, **sums, **kept}
+    returns = truth.segments.sum(axis=1)
+    counts = [
+        judgements.agreement(request.queries.get(form), returns)
+        for form, judgements in answers.judgements.items()
+    ]
+    correct, ordered = (sum(count[side] for count in counts) for side in (0, 1))
+    if not ordered:
+        return {}
+    return {
+        "feedback/agreement": correct / ordered,
+        "feedback/agreement_correct": correct,
+        "feedback/agreement_ordered": ordered,
+    }
 
 
 def fit(
@@ -162,7 +161,7 @@ def fit(
 
 
 def roll_back(policy: PolicyState, trusted: PolicyState) -> PolicyState:
-    """The policy of before, with the steps that were spent in between."""
+    """The trusted policy, with the steps that were spent in between."""
     return replace(trusted, steps=policy.steps)
 
 
@@ -171,40 +170,41 @@ def optimise(
     round: int,
     policy: PolicyState,
     feedback: FeedbackState,
-    report: Report = lambda steps: None,
-    checkpoints: Checkpoints = NoCheckpoints(),  # noqa: B008 - it keeps nothing
-    spread: Spread | None = None,
-) -> Optimised:
-    """The policy after this round's share of environment steps."""
+    context: OptimisationContext = DEFAULT_CONTEXT,
+) -> tuple[Optimised, FeedbackState]:
+    """The policy after this round's share of environment steps, and what the reward learned of them.
+    """
     spaces, optimiser = experiment.environment.spaces(), experiment.optimiser
     reward = experiment.feedback.reward(feedback, spaces)
-    cloning = experiment.feedback.cloning(feedback, round)
+    imitation = experiment.feedback.imitation()
+    cloning = None if imitation is None else imitation.cloning(feedback, round)
     if cloning is not None:
         rng = seeding.generator(experiment.seed, round, "clone")
         policy = optimiser.clone(policy, spaces, cloning, seeding.integer(rng))
-        if cloning.only:
-            return _played(experiment, round, policy, reward, report)
-    rng = seeding.generator(experiment.seed, round, "optimise")
-    optimised = optimiser.optimise(
-        policy,
-        experiment.environment,
-        reward,
-        experiment.steps_of(round),
-        experiment.first_steps + experiment.total_steps,
-        seeding.integer(rng),
-        report,
-        checkpoints,
-        spread,
-    )
-    if isinstance(optimised.reward, ObservingReward):
-        steps = sample_segments(optimised.rollouts, DIAGNOSTIC_STEPS, 1, rng)
-        told = optimised.reward.metrics(Transitions(*transitions(steps)))
-        optimised = replace(optimised, metrics={**optimised.metrics, **told})
-    return optimised
+    if cloning is not None and cloning.only:
+        optimised = _play_only(experiment, round, policy, reward, context)
+    else:
+        rng = seeding.generator(experiment.seed, round, "optimise")
+        optimised = optimiser.optimise(
+            policy,
+            experiment.environment,
+            reward,
+            experiment.steps_of(round),
+            experiment.first_steps + experiment.total_steps,
+            seeding.integer(rng),
+            context,
+        )
+        if isinstance(optimised.reward, ObservingReward):
+            steps = sample_segments(optimised.rollouts, DIAGNOSTIC_STEPS, 1, rng)
+            learned = optimised.reward.metrics(Transitions(*transitions(steps)))
+            optimised = replace(optimised, metrics={**optimised.metrics, **learned})
+    if imitation is not None:
+        feedback = imitation.observed(feedback, optimised.reward)
+    return optimised, feedback
 
 
-def _played(
-    experiment: Experiment, round: int, policy: PolicyState, reward: Reward, report: Report
+def _play_only(
+    experiment: Experiment, round: int, policy: PolicyState, reward: Reward, context: OptimisationContext
 ) -> Optimised:
     """A policy that is not optimised, and what it does in this round's environment steps."""
     rng = seeding.generator(experiment.seed, round, "play")
@@ -214,32 +214,37 @@ def _played(
     )
     steps = experiment.steps_of(round) // count
     try:
-        rollouts, rewards = record(environment, act, steps, episode_seeds(rng, count))
+        rollouts, rewards = play(environment, act, steps, episode_seeds(rng, count))
     finally:
         environment.close()
-    report(rollouts.steps)
+    context.report(rollouts.steps)
     after = replace(policy, steps=policy.steps + rollouts.steps)
     return Optimised(after, rollouts, rewards, {}, reward)
 
 
 def evaluate(experiment: Experiment, round: int, policy: PolicyState) -> tuple[Evaluation, Metrics]:
-    """The true return of the policy. Every round plays the same episodes' seeds."""
+    """The true return of the policy. Every round plays the same episodes' seeds.
+
+    Without a true reward only lengths and successes are measured.
+    """
     rng = seeding.generator(experiment.seed, 0, "evaluate")
     settings = experiment.evaluation
-    environment = experiment.environment.make_vector(settings.episodes)
+    where = settings.environment or experiment.environment
+    environment = where.make_vector(settings.episodes)
     act = experiment.optimiser.act(
         policy, experiment.environment.spaces(), settings.deterministic, seeding.integer(rng)
     )
     try:
-        evaluation = play(environment, act, episode_seeds(rng, settings.episodes))
+        evaluation = evaluate_episodes(environment, act, episode_seeds(rng, settings.episodes))
     finally:
         environment.close()
-    metrics = {
-        "eval/true_return_mean": float(evaluation.returns.mean()),
-        "eval/true_return_iqm": interquartile_mean(evaluation.returns),
-        "eval/true_return_std": float(evaluation.returns.std()),
-        "eval/episode_length": float(evaluation.lengths.mean()),
-    }
+    metrics = {"eval/episode_length": float(evaluation.lengths.mean())}
+    if where.true_reward:
+        metrics |= {
+            "eval/true_return_mean": float(evaluation.returns.mean()),
+            "eval/true_return_iqm": interquartile_mean(evaluation.returns),
+            "eval/true_return_std": float(evaluation.returns.std()),
+        }
     if evaluation.succeeded is not None:
         metrics["eval/success_rate"] = float(evaluation.succeeded.mean())
     return evaluation, metrics
@@ -251,23 +256,22 @@ def compare_rewards(
     feedback: FeedbackState,
     rollouts: Rollouts,
     rewards: RolloutRewards,
-    first: Rollouts,
-    first_rewards: RolloutRewards,
+    first: tuple[Rollouts, RolloutRewards],
 ) -> tuple[Comparison | None, Metrics]:
     """How well the learned reward follows the true one, on what the policy does now and off it.
 
-    Off-policy is what the untrained policy did, the same steps in every round. Nothing is returned
-    for the true-reward control; a number is left out where one side never varies.
+    Off-policy is what the first policy did, the same steps in every round. Nothing is returned
+    without a learned or without a true reward; a number is left out where one side never varies.
     """
     reward = experiment.feedback.reward(feedback, experiment.environment.spaces())
-    if isinstance(reward, EnvironmentReward):
+    if isinstance(reward, EnvironmentReward) or not experiment.environment.true_reward:
         return None, {}
     rng = seeding.generator(experiment.seed, round, "compare")
     _, learned, true = _both_rewards(reward, rollouts, rewards, rng)
     rng = seeding.generator(experiment.seed, 0, "compare off-policy")
-    then, off_learned, off_true = _both_rewards(reward, first, first_rewards, rng)
+    steps, off_learned, off_true = _both_rewards(reward, *first, rng)
     space = experiment.environment.spaces().observation
-    found = {
+    measured = {
         "proxy/true_correlation": pearson(learned, true),
         "proxy/true_rank_correlation": spearman(learned, true),
         "proxy/off_policy_correlation": pearson(off_learned, off_true),
@@ -275,21 +279,21 @@ def compare_rewards(
         "reward/starc_distance": starc_distance(
             off_learned,
             off_true,
-            encode(space, then.observations[:, 0]),
-            encode(space, then.observations[:, 1]),
-            then.terminated[:, 0],
+            encode(space, steps.observations[:, 0]),
+            encode(space, steps.observations[:, 1]),
+            steps.terminated[:, 0],
             experiment.evaluation.discount,
             rng,
         ),
     }
-    metrics = {name: value for name, value in found.items() if value is not None}
+    metrics = {name: value for name, value in measured.items() if value is not None}
     return Comparison(learned, true), metrics
 
 
 def _both_rewards(
     reward: RewardFunction, rollouts: Rollouts, rewards: RolloutRewards, rng: np.random.Generator
 ) -> tuple[Segments, np.ndarray, np.ndarray]:
-    """Single steps at random, and what learned and true reward pay for them."""
+    """Single steps at random, and their learned and true rewards."""
     count = min(DIAGNOSTIC_STEPS, rollouts.steps)
     steps = sample_segments(rollouts, count, 1, rng)
     learned = reward(

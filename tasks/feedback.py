@@ -2,8 +2,8 @@
 
 from rlhf_core import stages
 from rlhf_core.annotators import AnnotatorState
-from rlhf_core.evidence import Request
 from rlhf_core.feedback_strategy import FeedbackState
+from rlhf_core.questions import Request
 from rlhf_core.store import Ref
 from rlhf_core.types import Metrics, RolloutRewards, Rollouts
 from tasks.stage import Work, stage

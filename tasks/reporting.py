@@ -10,8 +10,8 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from rlhf_core import seeding, stages
+from rlhf_core.answers import Answers
 from rlhf_core.evaluation import plots, video
-from rlhf_core.evidence import Answers
 from rlhf_core.experiment import Experiment
 from rlhf_core.feedback_strategy import FeedbackState
 from rlhf_core.guard import Verdict

@@ -1,8 +1,9 @@
 """Fitting a reward to the answers."""
 
 from rlhf_core import stages
-from rlhf_core.evidence import Answers, Request
+from rlhf_core.answers import Answers
 from rlhf_core.feedback_strategy import FeedbackState
+from rlhf_core.questions import Request
 from rlhf_core.store import Ref
 from rlhf_core.types import Metrics
 from tasks.stage import Work, stage

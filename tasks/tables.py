@@ -5,8 +5,9 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rlhf_core.evidence import NOBODY, Annotations, Answers, Choice, Rankings, Ratings, Workers
-from rlhf_core.feedback_strategy import Evidence, FeedbackState
+from rlhf_core.answers import EMPTY, Answers, Choice, Comparisons, Rankings, Ratings
+from rlhf_core.feedback_strategy import FeedbackState
+from rlhf_core.labels import Evidence, Workers
 
 
 def labels(feedback: FeedbackState) -> dict[str, bytes]:
@@ -89,13 +90,13 @@ def profile(feedback: FeedbackState) -> dict[str, int]:
 
 
 def _rows(
-    given: Annotations | Rankings | Ratings | Workers, *names: str
+    given: Comparisons | Rankings | Ratings | Workers, *names: str
 ) -> Iterable[tuple[Any, ...]]:
     return zip(*(getattr(given, name).tolist() for name in names), strict=True)
 
 
 def _joined(segments: Iterable[int]) -> str:
-    return " ".join(str(segment) for segment in segments if segment != NOBODY)
+    return " ".join(str(segment) for segment in segments if segment != EMPTY)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:

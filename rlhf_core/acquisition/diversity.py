@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float, Int
 
-from rlhf_core.evidence import Queries
+from rlhf_core.questions import Queries
 from rlhf_core.types import Segments
 
 

@@ -3,8 +3,10 @@
 from abc import abstractmethod
 from typing import Annotated, ClassVar, NamedTuple
 
-from rlhf_core.evidence import Annotations, Preferences, Queries, Workers
+from rlhf_core.answers import Comparisons
+from rlhf_core.labels import Preferences, Workers
 from rlhf_core.plugin import Family, Plugin
+from rlhf_core.questions import Queries
 
 
 class Aggregated(NamedTuple):
@@ -22,7 +24,7 @@ class Aggregator(Plugin):
     family: ClassVar[str] = "rlhf_core.aggregation"
 
     @abstractmethod
-    def aggregate(self, queries: Queries, annotations: Annotations) -> Aggregated:
+    def aggregate(self, queries: Queries, annotations: Comparisons) -> Aggregated:
         """Make labels of all judgements of a run so far.
 
         Args:

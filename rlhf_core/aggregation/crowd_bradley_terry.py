@@ -7,9 +7,11 @@ from jaxtyping import Float, Int
 from pydantic import PositiveFloat, PositiveInt, model_validator
 
 from rlhf_core.aggregation import Aggregated, Aggregator
+from rlhf_core.answers import Choice, Comparisons
 from rlhf_core.crowd.scores import difference, improve_scores, sigmoid
 from rlhf_core.crowd.votes import RIGHT_SHARE, Votes, certainty, report, votes
-from rlhf_core.evidence import Annotations, Choice, Preferences, Queries
+from rlhf_core.labels import Preferences
+from rlhf_core.questions import Queries
 
 SURE = 3.0
 """Score difference that a gold pair is taken to have before any score is known."""
@@ -67,7 +69,7 @@ class CrowdBradleyTerry(Aggregator):
             )
         return self
 
-    def aggregate(self, queries: Queries, annotations: Annotations) -> Aggregated:
+    def aggregate(self, queries: Queries, annotations: Comparisons) -> Aggregated:
         """Targets are P(an honest worker would say right)."""
         given = votes(queries, annotations)
         answered, settled = given.answered, given.settled

@@ -7,8 +7,10 @@ from jaxtyping import Bool, Float, Int
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from rlhf_core.aggregation import Aggregated, Aggregator
+from rlhf_core.answers import Choice, Comparisons
 from rlhf_core.crowd.votes import CLASSES, RIGHT_SHARE, Votes, certainty, report, votes
-from rlhf_core.evidence import Annotations, Choice, Preferences, Queries
+from rlhf_core.labels import Preferences
+from rlhf_core.questions import Queries
 
 TINY = 1e-10
 """Stands for a probability of 0, whose logarithm would rule an answer out for ever."""
@@ -51,7 +53,7 @@ class DawidSkene(Aggregator):
     tolerance: PositiveFloat = 1e-6
     """Largest change of a posterior probability at which the rounds end."""
 
-    def aggregate(self, queries: Queries, annotations: Annotations) -> Aggregated:
+    def aggregate(self, queries: Queries, annotations: Comparisons) -> Aggregated:
         """Targets are posterior probabilities of the right side."""
         given = votes(queries, annotations)
         answered = given.answered

@@ -5,8 +5,10 @@ from typing import Literal
 import numpy as np
 
 from rlhf_core.aggregation import Aggregated, Aggregator
+from rlhf_core.answers import Comparisons
 from rlhf_core.crowd.votes import RIGHT_SHARE, report, votes
-from rlhf_core.evidence import Annotations, Preferences, Queries
+from rlhf_core.labels import Preferences
+from rlhf_core.questions import Queries
 
 
 class Majority(Aggregator):
@@ -17,7 +19,7 @@ class Majority(Aggregator):
 
     kind: Literal["majority"] = "majority"
 
-    def aggregate(self, queries: Queries, annotations: Annotations) -> Aggregated:
+    def aggregate(self, queries: Queries, annotations: Comparisons) -> Aggregated:
         """Targets are vote shares, weights are 1; competence is agreement by Laplace's rule."""
         given = votes(queries, annotations)
         target = given.shares @ RIGHT_SHARE

@@ -3,38 +3,37 @@
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, TypeVar
 
 import numpy as np
 
+from rlhf_core.answers import Answers, Judgements, concatenate
 from rlhf_core.environments.factory import Environment
-from rlhf_core.evidence import Answers, Request
+from rlhf_core.feedback_forms import Respondent, parse
 from rlhf_core.plugin import Family, Plugin
 from rlhf_core.policies import Optimiser
-from rlhf_core.types import Truth, Value
+from rlhf_core.questions import Request
+from rlhf_core.types import Segments, Truth, Value
 
 
 @dataclass(frozen=True, eq=False)
 class AnnotatorState(Value):
-    """What annotators carry from round to round: how tired they are, who was dismissed.
-
-    An annotator that keeps more derives its own state from this one.
-    """
+    """What annotators carry from round to round: how tired they are, who was dismissed."""
 
     judgements: int = 0
-    """Judgements given so far."""
-    right: float = 0.0
-    """Answers so far that put clips in the true order, kept by those who know it."""
-    judged: float = 0.0
-    """Answers so far that put clips in an order at all."""
-    memory: Mapping[str, np.ndarray] = field(default_factory=dict)
-    """Anything else as arrays."""
+    """Judgements so far."""
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """Everything else, as arrays by name."""
 
 
 class Annotator(Plugin):
     """Answers requests. The wait for an answer belongs to the flow, never to the library."""
 
     family: ClassVar[str] = "rlhf_core.annotators"
+
+    @abstractmethod
+    def needs_true_reward(self) -> bool:
+        """Whether it judges by the environment's reward; it cannot work where there is none."""
 
     @abstractmethod
     def prepare(
@@ -44,7 +43,7 @@ class Annotator(Plugin):
         demonstrations: int,
         rng: np.random.Generator,
     ) -> AnnotatorState:
-        """The state before the first question: workers drawn, an expert trained.
+        """The state before the first query: workers drawn, an expert trained.
 
         Args:
             environment: what the policy will act in.
@@ -68,16 +67,44 @@ class Annotator(Plugin):
 
     @abstractmethod
     def answer(
-        self, state: AnnotatorState, request: Request, truth: Truth, rng: np.random.Generator
+        self,
+        state: AnnotatorState,
+        request: Request,
+        truth: Truth | None,
+        rng: np.random.Generator,
     ) -> tuple[AnnotatorState, Answers]:
-        """Judge every question of a request.
+        """Answer every query of a request.
 
         Args:
             state: what the annotator carries.
             request: what is asked.
-            truth: true rewards of the same clips.
+            truth: true rewards of the same clips; None where the environment has none.
             rng: the source of the annotator's noise.
+
+        Raises:
+            AnswersPendingError: people have not answered enough yet; ask again later.
         """
+
+
+R = TypeVar("R", bound=Respondent)
+
+
+def simulate(request: Request, respondent: R, rng: np.random.Generator) -> tuple[R, Answers]:
+    """Let a simulated annotator answer all queries of a request, form by form.
+
+    Returns:
+        The respondent afterwards, and its answers.
+    """
+    judgements: dict[str, Judgements] = {}
+    brought: Segments | None = None
+    for kind, queries in sorted(request.queries.items()):
+        first = len(request.segments) + (0 if brought is None else len(brought))
+        simulated = parse(queries).simulate(queries, request, respondent, first, rng)
+        respondent, judgements[kind] = simulated.respondent, simulated.judgements
+        if simulated.brought is not None:
+            more = simulated.brought
+            brought = more if brought is None else concatenate(brought, more)
+    return respondent, Answers(judgements, brought)
 
 
 ANNOTATORS = Family(Annotator, default="synthetic")

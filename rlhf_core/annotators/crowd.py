@@ -1,6 +1,7 @@
 """A crowd of paid workers who err, tire and cheat, and a policy of whom to ask how often."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -14,7 +15,8 @@ from pydantic import (
     model_validator,
 )
 
-from rlhf_core.annotators import Annotator, AnnotatorState
+from rlhf_core.annotators import Annotator, AnnotatorState, simulate
+from rlhf_core.answers import EXPERT, Answers, Choice, Comparisons, Rankings, Ratings
 from rlhf_core.crowd.assignment import pick_distinct
 from rlhf_core.crowd.pairs import Rules, judge_pairs
 from rlhf_core.crowd.workers import (
@@ -28,19 +30,11 @@ from rlhf_core.crowd.workers import (
     rated_quality,
     standard,
 )
+from rlhf_core.demonstrations import Demonstrations
 from rlhf_core.environments.factory import Environment
 from rlhf_core.errors import ConfigurationError
-from rlhf_core.evidence import (
-    EXPERT,
-    Annotations,
-    Answers,
-    Choice,
-    Rankings,
-    Ratings,
-    Request,
-    answers,
-)
 from rlhf_core.policies import Optimiser
+from rlhf_core.questions import Request
 from rlhf_core.types import Truth
 
 
@@ -137,6 +131,10 @@ class Crowd(Annotator):
             )
         return self
 
+    def needs_true_reward(self) -> bool:
+        """Every judgement is made by it."""
+        return True
+
     def prepare(
         self,
         environment: Environment,
@@ -153,7 +151,7 @@ class Crowd(Annotator):
             self.rating_spread,
             rng,
         )
-        return AnnotatorState(memory={**crew.memory(), "round_seconds": np.empty(0)})
+        return AnnotatorState(arrays={**crew.memory(), "round_seconds": np.empty(0)})
 
     def check_fit(self, environment: Environment, demonstrates: bool) -> None:
         """A crowd judges; it does not play."""
@@ -168,74 +166,82 @@ class Crowd(Annotator):
         return self.redundancy * self.price + self.gold * self.expert_price
 
     def answer(
-        self, state: AnnotatorState, request: Request, truth: Truth, rng: np.random.Generator
+        self,
+        state: AnnotatorState,
+        request: Request,
+        truth: Truth | None,
+        rng: np.random.Generator,
     ) -> tuple[AnnotatorState, Answers]:
-        """Pairs first, since they try the workers, then rankings, then ratings."""
-        crew = Crew.recall(state.memory)
-        crew = replace(crew, tired=crew.tired * (1 - self.recovery))
-        quality = standard(truth)
-        crew, comparisons, compared = self._compare(
-            crew, np.diff(quality[request.queries.items], axis=1)[:, 0], rng
-        )
-        crew, rankings, ranked = self._rank(crew, request, quality, rng)
-        crew, ratings, rated = self._rate(crew, request, truth, rng)
-        spent = np.append(state.memory["round_seconds"], compared + ranked + rated)
-        given = int(crew.judged.sum())
-        memory = {**crew.memory(), "round_seconds": spent}
-        return (
-            replace(state, judgements=given, memory=memory),
-            answers(comparisons, rankings, ratings),
-        )
+        """Form by form; comparisons come before rankings and ratings, since they try the workers.
 
-    def _compare(
-        self, crew: Crew, advantage: Float[np.ndarray, " N"], rng: np.random.Generator
-    ) -> tuple[Crew, Annotations, float]:
-        """The state, the judgements with the expert's first, and the time they took."""
-        gold = self._gold(len(advantage), rng)
-        told = self._times(len(gold), rng)
+        Raises:
+            ConfigurationError: whole episodes are asked for.
+        """
+        assert truth is not None, "needs_true_reward() refuses environments without one"
+        crew = Crew.recall(state.arrays)
+        crew = replace(crew, tired=crew.tired * (1 - self.recovery))
+        asked = _Asked(self, request, truth, crew, 0.0, rng)
+        asked, answers = simulate(request, asked, rng)
+        rounds = np.append(state.arrays["round_seconds"], asked.seconds)
+        arrays = {**asked.crew.memory(), "round_seconds": rounds}
+        return AnnotatorState(int(asked.crew.judged.sum()), arrays), answers
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The crowd in the course of one request."""
+
+    settings: Crowd
+    request: Request
+    truth: Truth
+    crew: Crew
+    seconds: float
+    """How long the round has lasted, workers side by side."""
+    rng: np.random.Generator
+
+    def compare(self, pairs: Int[np.ndarray, "N 2"]) -> tuple["_Asked", Comparisons]:
+        """The judgements, with the expert's first."""
+        settings, rng = self.settings, self.rng
+        advantage = np.diff(self._quality[pairs], axis=1)[:, 0]
+        gold = self._gold(len(advantage))
+        expert_seconds = self._times(len(gold), rng)
         rules = Rules(
             beta=self._beta,
-            position_bias=self.position_bias,
-            half_life=self.fatigue_judgements,
+            position_bias=settings.position_bias,
+            half_life=settings.fatigue_judgements,
             times=self._times,
-            most=self.redundancy,
-            adaptive=self.adaptive,
-            confidence=self.confidence,
-            threshold=self.threshold,
-            dismissal=self.dismissal,
+            most=settings.redundancy,
+            adaptive=settings.adaptive,
+            confidence=settings.confidence,
+            threshold=settings.threshold,
+            dismissal=settings.dismissal,
         )
-        crew, log, latency = judge_pairs(crew, advantage, gold, float(told.sum()), rules, rng)
+        crew, log, lasted = judge_pairs(
+            self.crew, advantage, gold, float(expert_seconds.sum()), rules, rng
+        )
         sign = np.sign(advantage[gold]).astype(np.int64)
         choice = np.array([Choice.LEFT, Choice.EQUAL, Choice.RIGHT])[1 + sign]
-        given = Annotations(
+        return self._after(crew, lasted), Comparisons(
             query=np.concatenate([gold, log.query]),
             worker=np.concatenate([np.full(len(gold), EXPERT), log.worker]),
             choice=np.concatenate([choice, np.where(log.right == 1, Choice.RIGHT, Choice.LEFT)]),
-            seconds=np.concatenate([told, log.seconds]),
+            seconds=np.concatenate([expert_seconds, log.seconds]),
             cost=self._costs(len(gold), len(log.query)),
         )
-        return crew, given, latency
 
-    def _rank(
-        self,
-        crew: Crew,
-        request: Request,
-        quality: Float[np.ndarray, " S"],
-        rng: np.random.Generator,
-    ) -> tuple[Crew, Rankings | None, float]:
+    def rank(self, items: Int[np.ndarray, "N K"], places: int) -> tuple["_Asked", Rankings]:
         """Every group by `redundancy` workers, and a share of them by the expert."""
-        if request.rankings is None or not len(request.rankings):
-            return crew, None, 0.0
-        items, places = request.rankings.items, request.places
-        gold = self._gold(len(items), rng)
-        group, worker = pick_distinct(len(items), self.redundancy, crew.active, rng)
-        honest = honesty(crew, worker, places, self.fatigue_judgements)
-        felt = self._beta * quality[items[group]]
-        order = rank(crew.role[worker], honest, felt, self.position_bias, rng)
+        settings, rng, quality = self.settings, self.rng, self._quality
+        gold = self._gold(len(items))
+        group, worker = pick_distinct(len(items), settings.redundancy, self.crew.active, rng)
+        honest = honesty(self.crew, worker, places, settings.fatigue_judgements)
+        utilities = self._beta * quality[items[group]]
+        roles = self.crew.role[worker]
+        order = rank(roles, honest, utilities, settings.position_bias, rng)
         best = np.argsort(-quality[items[gold]], axis=1, kind="stable")
         everyone = np.concatenate([np.full(len(gold), EXPERT), worker])
         seconds = places * self._times(len(everyone), rng)
-        given = Rankings(
+        rankings = Rankings(
             items=np.take_along_axis(
                 items[np.concatenate([gold, group])], np.concatenate([best, order]), axis=1
             ),
@@ -244,44 +250,58 @@ class Crowd(Annotator):
             seconds=seconds,
             cost=places * self._costs(len(gold), len(worker)),
         )
-        return crew.worked(worker, places), given, longest(everyone, seconds)
+        return self._after(self.crew.worked(worker, places), longest(everyone, seconds)), rankings
 
-    def _rate(
-        self, crew: Crew, request: Request, truth: Truth, rng: np.random.Generator
-    ) -> tuple[Crew, Ratings | None, float]:
+    def rate(
+        self, clips: Int[np.ndarray, " N"], steps: Int[np.ndarray, " N"]
+    ) -> tuple["_Asked", Ratings]:
         """Every clip by `redundancy` workers, and a share of them by the expert."""
-        if request.ratings is None or not len(request.ratings):
-            return crew, None, 0.0
-        quality = rated_quality(request, truth, self.delay_steps)
-        gold = self._gold(len(quality), rng)
-        clip, worker = pick_distinct(len(quality), self.redundancy, crew.active, rng)
-        honest = honesty(crew, worker, 1, self.fatigue_judgements)
-        levels = self.rating_levels
-        value = rate(crew, worker, honest, quality[clip], self.rating_noise, levels, rng)
+        settings, rng = self.settings, self.rng
+        quality = rated_quality(clips, steps, self.request, self.truth, settings.delay_steps)
+        gold = self._gold(len(quality))
+        clip, worker = pick_distinct(len(quality), settings.redundancy, self.crew.active, rng)
+        honest = honesty(self.crew, worker, 1, settings.fatigue_judgements)
+        levels = settings.rating_levels
+        value = rate(self.crew, worker, honest, quality[clip], settings.rating_noise, levels, rng)
         everyone = np.concatenate([np.full(len(gold), EXPERT), worker])
         seconds = self._times(len(everyone), rng)
-        asked = request.ratings[np.concatenate([gold, clip])]
-        given = Ratings(
-            segment=asked[:, 0],
-            step=asked[:, 1],
+        asked = np.concatenate([gold, clip])
+        ratings = Ratings(
+            segment=clips[asked],
+            step=steps[asked],
             value=np.concatenate([on_scale(quality[gold], levels), value]),
             worker=everyone,
             seconds=seconds,
             cost=self._costs(len(gold), len(worker)),
         )
-        return crew.worked(worker), given, longest(everyone, seconds)
+        return self._after(self.crew.worked(worker), longest(everyone, seconds)), ratings
+
+    def demonstrate(self, episodes: int) -> tuple["_Asked", Demonstrations]:
+        """A crowd judges; it does not play."""
+        raise ConfigurationError("annotator.kind: a crowd gives no demonstrations")
+
+    def _after(self, crew: Crew, seconds: float) -> "_Asked":
+        return replace(self, crew=crew, seconds=self.seconds + seconds)
+
+    @cached_property
+    def _quality(self) -> Float[np.ndarray, " S+Q"]:
+        """Standardised true returns of the request's segments and then of its reference."""
+        return standard(self.truth)
 
     @property
     def _beta(self) -> float:
-        return 1e9 if self.rationality is None else self.rationality
+        rationality = self.settings.rationality
+        return 1e9 if rationality is None else rationality
 
-    def _gold(self, count: int, rng: np.random.Generator) -> Int[np.ndarray, " G"]:
-        """Positions of the questions that the expert answers too."""
-        chosen: np.ndarray = rng.permutation(count)[: int(self.gold * count + 1e-9)]
+    def _gold(self, count: int) -> Int[np.ndarray, " G"]:
+        """Positions of the queries that the expert answers too."""
+        chosen: np.ndarray = self.rng.permutation(count)[: int(self.settings.gold * count + 1e-9)]
         return chosen
 
     def _times(self, count: int, rng: np.random.Generator) -> Float[np.ndarray, " R"]:
-        return self.seconds * np.exp(self.seconds_spread * rng.normal(size=count))
+        settings = self.settings
+        return settings.seconds * np.exp(settings.seconds_spread * rng.normal(size=count))
 
     def _costs(self, expert: int, others: int) -> Float[np.ndarray, " R"]:
-        return np.repeat([float(self.expert_price), float(self.price)], [expert, others])
+        prices = [float(self.settings.expert_price), float(self.settings.price)]
+        return np.repeat(prices, [expert, others])

@@ -1,20 +1,27 @@
 """Someone who shows how it is done."""
 
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Int
 from pydantic import NonNegativeFloat, PositiveInt
 
 from rlhf_core.annotators import Annotator, AnnotatorState
+from rlhf_core.answers import EMPTY, Answers, Judgements, Rankings
 from rlhf_core.demonstrations import Demonstrations, demonstrations
 from rlhf_core.environments.factory import Environment
 from rlhf_core.errors import ConfigurationError, StoreError
-from rlhf_core.evidence import NOBODY, Answers, Rankings, Request, answers
 from rlhf_core.policies import Optimiser
+from rlhf_core.questions import Request
 from rlhf_core.segments import sample_segments
 from rlhf_core.types import Rollouts, Truth
+
+EPISODES = "demonstration"
+"""The form of feedback that asks for whole episodes."""
+PREFERRED = "best_of"
+"""The form in which every other query is answered: the expert's own clip is the best."""
 
 
 class Expert(Annotator):
@@ -39,6 +46,10 @@ class Expert(Annotator):
     cost: NonNegativeFloat = 0.0
     """Price of one demonstration."""
 
+    def needs_true_reward(self) -> bool:
+        """An expert is trained on it; a recording needs none."""
+        return self.recording is None
+
     def prepare(
         self,
         environment: Environment,
@@ -50,11 +61,11 @@ class Expert(Annotator):
         from rlhf_core.teachers import demonstrator as expert
 
         if self.recording is not None:
-            return AnnotatorState(memory=expert.packed(self._recorded(environment)))
+            return AnnotatorState(arrays=expert.packed(self._recorded(environment)))
         act = expert.train(environment, optimiser, self.env_steps, rng)
         episodes = max(self.episodes, demonstrations)
         return AnnotatorState(
-            memory=expert.packed(expert.demonstrate(environment, act, episodes, rng))
+            arrays=expert.packed(expert.demonstrate(environment, act, episodes, rng))
         )
 
     def check_fit(self, environment: Environment, demonstrates: bool) -> None:
@@ -67,42 +78,47 @@ class Expert(Annotator):
         return self.cost
 
     def answer(
-        self, state: AnnotatorState, request: Request, truth: Truth, rng: np.random.Generator
+        self,
+        state: AnnotatorState,
+        request: Request,
+        truth: Truth | None,
+        rng: np.random.Generator,
     ) -> tuple[AnnotatorState, Answers]:
-        """One clip of the expert's own a question, by worker 0; and whole episodes, if asked."""
-        from rlhf_core.teachers import demonstrator as expert
+        """One clip of the expert's own a query, by worker 0; and whole episodes, if asked."""
+        from rlhf_core.teachers import demonstrator
 
-        memory, whole = state.memory, None
-        if request.demonstrations:
-            memory, whole = expert.show(memory, request.demonstrations, self.seconds, self.cost)
-            state = replace(state, memory=memory, judgements=state.judgements + len(whole))
-        asked = [request.queries.items]
-        if request.rankings is not None:
-            asked.append(request.rankings.items)
-        if request.ratings is not None:
-            asked.append(request.ratings[:, :1])
-        count = sum(len(items) for items in asked)
-        if not count:
-            return state, answers(demonstrations=whole)
-        episodes = Rollouts(tuple(expert.unpacked(memory).trajectories()))
-        shown = sample_segments(episodes, count, request.segments.steps, rng)
+        arrays, judgements = state.arrays, dict[str, Judgements]()
+        whole = request.queries.get(EPISODES)
+        if whole is not None:
+            arrays, shown = demonstrator.show(arrays, len(whole), self.seconds, self.cost)
+            judgements[EPISODES] = shown
+        asked = [q.items for kind, q in sorted(request.queries.items()) if kind != EPISODES]
+        count, clips = sum(len(items) for items in asked), None
+        if count:
+            episodes = Rollouts(tuple(demonstrator.unpacked(arrays).trajectories()))
+            clips = sample_segments(episodes, count, request.segments.steps, rng)
+            judgements[PREFERRED] = self._preferred(asked, len(request.segments))
+        answers = Answers(judgements, clips)
+        return AnnotatorState(state.judgements + answers.count, arrays), answers
+
+    def _preferred(self, asked: Sequence[Int[np.ndarray, "N K"]], first: int) -> Rankings:
+        """The expert's clips, from position `first` on, each before all clips of one query."""
         width = max(items.shape[1] for items in asked)
-        worse = np.concatenate(
+        others = np.concatenate(
             [
-                np.pad(items, ((0, 0), (0, width - items.shape[1])), constant_values=NOBODY)
+                np.pad(items, ((0, 0), (0, width - items.shape[1])), constant_values=EMPTY)
                 for items in asked
             ]
         )
-        own = len(request.segments) + np.arange(count)
-        rankings = Rankings(
-            np.concatenate([own[:, None], worse], axis=1),
+        count = len(others)
+        own = first + np.arange(count)
+        return Rankings(
+            np.concatenate([own[:, None], others], axis=1),
             np.ones(count, dtype=np.int64),
             np.zeros(count, dtype=np.int64),
             np.full(count, float(self.seconds)),
             np.full(count, float(self.cost)),
         )
-        state = replace(state, judgements=state.judgements + count)
-        return state, answers(rankings=rankings, segments=shown, demonstrations=whole)
 
     def _recorded(self, environment: Environment) -> Demonstrations:
         """The recorded trajectories, once all of them fit the environment."""

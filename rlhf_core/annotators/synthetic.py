@@ -1,10 +1,12 @@
 """A teacher who knows the true reward and errs in stated ways."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Float, Int
 from pydantic import (
     Field,
     NonNegativeFloat,
@@ -14,12 +16,14 @@ from pydantic import (
     model_validator,
 )
 
-from rlhf_core.annotators import Annotator, AnnotatorState
+from rlhf_core.annotators import Annotator, AnnotatorState, simulate
+from rlhf_core.answers import Answers, Choice, Comparisons, Rankings, Ratings
+from rlhf_core.demonstrations import Demonstrations
 from rlhf_core.environments.factory import Environment
-from rlhf_core.evidence import Annotations, Answers, Choice, Rankings, Ratings, Request, answers
 from rlhf_core.policies import Optimiser
-from rlhf_core.teachers import rating
-from rlhf_core.teachers import rationality as teacher
+from rlhf_core.questions import Request
+from rlhf_core.teachers import rating, rationality
+from rlhf_core.teachers.choices import choose_sides, rank_groups
 from rlhf_core.types import Segments, Truth
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -111,6 +115,10 @@ class Synthetic(Annotator):
             )
         return self
 
+    def needs_true_reward(self) -> bool:
+        """Every judgement is made by it."""
+        return True
+
     def prepare(
         self,
         environment: Environment,
@@ -119,167 +127,169 @@ class Synthetic(Annotator):
         rng: np.random.Generator,
     ) -> AnnotatorState:
         """Train the expert who demonstrates, or whose values a regretful teacher needs."""
-        memory = {"horizon": np.array(float(environment.horizon()))}
+        arrays = {"horizon": np.array(float(environment.horizon()))}
         if self.judges == "regret" or demonstrations:
             from rlhf_core.teachers import demonstrator as expert
 
             act = expert.train(environment, optimiser, self.expert_steps, rng)
             if self.judges == "regret":
                 values = expert.expert_values(environment, act, self.value_discount, rng)
-                memory |= {f"value/{name}": array for name, array in values._asdict().items()}
-                memory["value/spaces"] = expert.described(environment.spaces())
+                arrays |= {f"value/{name}": array for name, array in values._asdict().items()}
+                arrays["value/spaces"] = expert.described(environment.spaces())
             if demonstrations:
                 shown = expert.demonstrate(environment, act, demonstrations, rng)
-                memory |= expert.packed(shown)
-        return AnnotatorState(memory=memory)
+                arrays |= expert.packed(shown)
+        return AnnotatorState(arrays=arrays)
 
     def check_fit(self, environment: Environment, demonstrates: bool) -> None:
-        """It always can."""
+        """Any environment with a true reward will do."""
 
     def label_price(self) -> float:
         """The price of one judgement."""
         return self.cost
 
     def answer(
-        self, state: AnnotatorState, request: Request, truth: Truth, rng: np.random.Generator
-    ) -> tuple[AnnotatorState, Answers]:
-        """One judgement a question, by worker 0, and the episodes that are to be shown."""
-        scores = self._scores(state, request.segments, truth.segments)
-        beta = self.rationality
-        if self.agreement is not None:
-            pairs = teacher.random_pairs(self._scores(state, request.reference, truth.reference))
-            beta = teacher.rationality_for(self.agreement, pairs[:, 1] - pairs[:, 0])
-        compared = self._compare(state, request, truth, scores, beta, rng)
-        ranked = self._rank(request, scores, beta, rng)
-        state, rated = self._rate(state, request, truth, rng)
-        given, shown = len(compared) + len(ranked) + len(rated), None
-        if request.demonstrations:
-            from rlhf_core.teachers import demonstrator as expert
-
-            memory, shown = expert.show(
-                state.memory, request.demonstrations, self.seconds, self.cost
-            )
-            state, given = replace(state, memory=memory), given + len(shown)
-        state = replace(state, judgements=state.judgements + given)
-        return state, answers(compared, ranked, rated, demonstrations=shown)
-
-    def _scores(self, state: AnnotatorState, segments: Segments, rewards: np.ndarray) -> np.ndarray:
-        """What the teacher compares (S,): discounted return, or minus the regret."""
-        if self.judges == "return":
-            return teacher.discounted_returns(rewards, segments.mask, self.discount)
-        from rlhf_core.teachers import demonstrator as expert
-
-        return -expert.regret(state.memory, segments, rewards, self.value_discount)
-
-    def _compare(
         self,
         state: AnnotatorState,
         request: Request,
-        truth: Truth,
-        scores: np.ndarray,
-        beta: float | None,
+        truth: Truth | None,
         rng: np.random.Generator,
-    ) -> Annotations:
-        pair = request.queries.items
-        choice = self._choose(scores[pair], beta, rng)
-        returns = truth.segments.sum(axis=1)[pair]
-        worst, near = self._margins(state, request, truth)
+    ) -> tuple[AnnotatorState, Answers]:
+        """One judgement a query, by worker 0, and the episodes that are asked for."""
+        assert truth is not None, "needs_true_reward() refuses environments without one"
+        teacher = _Teacher(self, state, request, truth, rng)
+        teacher, answers = simulate(request, teacher, rng)
+        return replace(teacher.state, judgements=state.judgements + answers.count), answers
+
+
+@dataclass(frozen=True)
+class _Teacher:
+    """The teacher before one request."""
+
+    settings: Synthetic
+    state: AnnotatorState
+    request: Request
+    truth: Truth
+    rng: np.random.Generator
+
+    def compare(self, pairs: Int[np.ndarray, "N 2"]) -> tuple["_Teacher", Comparisons]:
+        """Choose by utility, then apply the thresholds."""
+        choice = choose_sides(
+            self._utilities[pairs], self._rationality, self.settings.mistake, self.rng
+        )
+        returns = self._returns[pairs]
+        worst, near = self._margins()
         choice = np.where(np.abs(returns[:, 1] - returns[:, 0]) <= near, Choice.EQUAL, choice)
         choice = np.where(returns.max(axis=1) < worst, Choice.SKIP, choice)
-        count = len(pair)
-        return Annotations(
-            np.arange(count),
-            np.zeros(count, dtype=np.int64),
-            choice,
-            np.full(count, float(self.seconds)),
-            np.full(count, float(self.cost)),
+        count = len(pairs)
+        return self, Comparisons(
+            np.arange(count), np.zeros(count, dtype=np.int64), choice, *self._spent(count)
         )
 
-    def _choose(
-        self, scores: np.ndarray, beta: float | None, rng: np.random.Generator
-    ) -> np.ndarray:
-        """Choices (N,) for pairs of scores (N, 2), before any threshold."""
-        advantage = scores[:, 1] - scores[:, 0]
-        draw, slip = rng.random((2, len(scores)))
-        if beta is None:
-            right, tie = advantage > 0, teacher.same(scores[:, 0], scores[:, 1])
-        else:
-            right = draw < 0.5 + 0.5 * np.tanh(beta * advantage / 2)
-            tie = np.zeros(len(scores), dtype=bool)
-        right = right ^ (slip < self.mistake)
-        return np.where(tie, Choice.EQUAL, np.where(right, Choice.RIGHT, Choice.LEFT))
-
-    def _margins(
-        self, state: AnnotatorState, request: Request, truth: Truth
-    ) -> tuple[float, float]:
-        """Return below which a pair is skipped, and difference below which it is equal."""
-        if self.thresholds == "quantile":
-            pairs = teacher.random_pairs(truth.reference.sum(axis=1))
-            return teacher.quantile_margins(pairs, self.skip_threshold, self.equal_threshold)
-        steps, horizon = request.segments.steps, float(state.memory["horizon"])
-        skip, equal = (
-            teacher.published_margin(truth.episodes, steps, horizon, threshold)
-            for threshold in (self.skip_threshold, self.equal_threshold)
+    def rank(self, items: Int[np.ndarray, "N K"], places: int) -> tuple["_Teacher", Rankings]:
+        """Order by utility, with Gumbel noise where there is a temperature."""
+        ranked, tied = rank_groups(
+            items, self._utilities, places, self._rationality, self.settings.mistake, self.rng
         )
-        # As published: skipped unless above the margin, equal only below it.
-        return np.nextafter(skip, np.inf), np.nextafter(equal, -np.inf)
-
-    def _rank(
-        self, request: Request, scores: np.ndarray, beta: float | None, rng: np.random.Generator
-    ) -> Rankings:
-        if request.rankings is None:
-            return answers().rankings
-        items, places = request.rankings.items, request.places
-        utility = scores[items]
-        if beta is not None:
-            utility = beta * utility + rng.gumbel(size=items.shape)
-        # Ties stand in random order, not in that in which clips are shown.
-        order = np.lexsort((rng.random(items.shape), -utility), axis=1)
-        ranked = np.take_along_axis(items, order, axis=1)
-        slipped = rng.random(len(items)) < self.mistake
-        above = rng.integers(places, size=len(items))
-        rows = np.flatnonzero(slipped)
-        upper, lower = ranked[rows, above[rows]], ranked[rows, above[rows] + 1]
-        ranked[rows, above[rows]], ranked[rows, above[rows] + 1] = lower, upper
         count = len(items)
-        # Without noise equal clips are told to be equal, or their order would be a coin's.
-        value = scores[ranked]
-        tied = np.zeros(ranked.shape, dtype=bool)
-        if beta is None:
-            tied[:, 1:] = teacher.same(value[:, 1:], value[:, :-1])
-        return Rankings(
+        return self, Rankings(
             ranked,
             np.full(count, places),
             np.zeros(count, dtype=np.int64),
-            np.full(count, float(self.seconds * places)),
-            np.full(count, float(self.cost * places)),
+            *self._spent(count, places),
             tied,
         )
 
-    def _rate(
-        self, state: AnnotatorState, request: Request, truth: Truth, rng: np.random.Generator
-    ) -> tuple[AnnotatorState, Ratings]:
-        if request.ratings is None:
-            return state, answers().ratings
-        clip, step = request.ratings.T
-        counted = rating.heard(step, request.segments.mask[clip], self.delay_steps)
-        values = rating.mean_rewards(truth.segments[clip], counted)
-        # The scale reaches from the worst to the best that was ever seen.
-        seen = np.concatenate(
+    def rate(
+        self, clips: Int[np.ndarray, " N"], steps: Int[np.ndarray, " N"]
+    ) -> tuple["_Teacher", Ratings]:
+        """Mean rewards on the teacher's own scale."""
+        settings, request, truth = self.settings, self.request, self.truth
+        counted = rating.heard(steps, request.segments.mask[clips], settings.delay_steps)
+        values = rating.mean_rewards(truth.segments[clips], counted)
+        # The scale reaches from the worst to the best that was ever judged.
+        known = np.concatenate(
             [values, rating.mean_rewards(truth.reference, request.reference.mask)]
         )
-        known = state.memory.get("rating_scale", np.array([np.inf, -np.inf]))
-        ends = min(float(seen.min()), float(known[0])), max(float(seen.max()), float(known[1]))
-        memory = {**state.memory, "rating_scale": np.array(ends)}
-        number = state.judgements + np.arange(len(clip))
-        bias = self.rating_bias + self.rating_drift * number / 100
-        value = rating.on_scale(values, ends, bias, self.rating_noise, self.rating_levels, rng)
-        count = len(clip)
-        return replace(state, memory=memory), Ratings(
-            clip.copy(),
-            step.copy(),
+        before = self.state.arrays.get("rating_scale", np.array([np.inf, -np.inf]))
+        ends = min(float(known.min()), float(before[0])), max(float(known.max()), float(before[1]))
+        number = self.state.judgements + np.arange(len(clips))
+        bias = settings.rating_bias + settings.rating_drift * number / 100
+        value = rating.on_scale(
+            values, ends, bias, settings.rating_noise, settings.rating_levels, self.rng
+        )
+        count = len(clips)
+        arrays = {**self.state.arrays, "rating_scale": np.array(ends)}
+        return replace(self, state=replace(self.state, arrays=arrays)), Ratings(
+            clips.copy(),
+            steps.copy(),
             value,
             np.zeros(count, dtype=np.int64),
-            np.full(count, float(self.seconds)),
-            np.full(count, float(self.cost)),
+            *self._spent(count),
         )
+
+    def demonstrate(self, episodes: int) -> tuple["_Teacher", Demonstrations]:
+        """The next episodes of the expert that was trained before the run."""
+        from rlhf_core.teachers import demonstrator
+
+        arrays, shown = demonstrator.show(
+            self.state.arrays, episodes, self.settings.seconds, self.settings.cost
+        )
+        return replace(self, state=replace(self.state, arrays=arrays)), shown
+
+    def _spent(self, count: int, places: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """Seconds and cost of so many judgements, by the named place."""
+        return (
+            np.full(count, float(self.settings.seconds * places)),
+            np.full(count, float(self.settings.cost * places)),
+        )
+
+    @cached_property
+    def _utilities(self) -> Float[np.ndarray, " S+Q"]:
+        """What the teacher compares, of the request's segments and then of its reference."""
+        segments = self._scores(self.request.segments, self.truth.segments)
+        return np.concatenate([segments, self._reference_scores])
+
+    @cached_property
+    def _reference_scores(self) -> Float[np.ndarray, " Q"]:
+        return self._scores(self.request.reference, self.truth.reference)
+
+    @cached_property
+    def _returns(self) -> Float[np.ndarray, " S+Q"]:
+        """Undiscounted true returns, of the request's segments and then of its reference."""
+        truth = self.truth
+        return np.concatenate([truth.segments.sum(axis=1), truth.reference.sum(axis=1)])
+
+    def _scores(self, segments: Segments, rewards: np.ndarray) -> Float[np.ndarray, " S"]:
+        """Discounted returns, or minus the regret."""
+        settings = self.settings
+        if settings.judges == "return":
+            return rationality.discounted_returns(rewards, segments.mask, settings.discount)
+        from rlhf_core.teachers import demonstrator
+
+        return -demonstrator.regret(self.state.arrays, segments, rewards, settings.value_discount)
+
+    @cached_property
+    def _rationality(self) -> float | None:
+        """The inverse temperature; None where the better clip is always chosen."""
+        settings = self.settings
+        if settings.agreement is None:
+            return settings.rationality
+        pairs = rationality.random_pairs(self._reference_scores)
+        return rationality.rationality_for(settings.agreement, pairs[:, 1] - pairs[:, 0])
+
+    def _margins(self) -> tuple[float, float]:
+        """Return below which a pair is skipped, and difference up to which it is equal."""
+        settings, truth = self.settings, self.truth
+        if settings.thresholds == "quantile":
+            pairs = rationality.random_pairs(truth.reference.sum(axis=1))
+            return rationality.quantile_margins(
+                pairs, settings.skip_threshold, settings.equal_threshold
+            )
+        steps, horizon = self.request.segments.steps, float(self.state.arrays["horizon"])
+        skip, equal = (
+            rationality.published_margin(truth.episodes, steps, horizon, threshold)
+            for threshold in (settings.skip_threshold, settings.equal_threshold)
+        )
+        # As published: skipped unless above the margin, equal only below it.
+        return np.nextafter(skip, np.inf), np.nextafter(equal, -np.inf)

@@ -5,7 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from rlhf_core.evidence import EXPERT, Annotations, Choice, Queries, Workers
+from rlhf_core.answers import EXPERT, Choice, Comparisons
+from rlhf_core.labels import Workers
+from rlhf_core.questions import Queries
 
 CLASSES = 3
 """LEFT, RIGHT and EQUAL, in the order of `Choice`; a skip is no answer."""
@@ -47,7 +49,7 @@ class Votes(NamedTuple):
         return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
 
-def votes(queries: Queries, annotations: Annotations) -> Votes:
+def votes(queries: Queries, annotations: Comparisons) -> Votes:
     """Sort judgements into those of workers and those of the expert; skips are left out."""
     said = annotations.choice != Choice.SKIP
     expert = said & (annotations.worker == EXPERT)

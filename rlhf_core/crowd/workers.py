@@ -7,7 +7,8 @@ from enum import IntEnum
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from rlhf_core.evidence import EXPERT, WHOLE, Request
+from rlhf_core.answers import EXPERT, WHOLE
+from rlhf_core.questions import Request
 from rlhf_core.teachers.rating import heard, mean_rewards
 from rlhf_core.types import Truth
 
@@ -110,23 +111,28 @@ def draw_crew(
     )
 
 
-def standard(truth: Truth) -> Float[np.ndarray, " S"]:
-    """Returns of the segments, in standard deviations of those of the reference segments."""
-    returns, reference = truth.segments.sum(axis=1), truth.reference.sum(axis=1)
-    spread = reference.std() if len(reference) else 0.0
-    # Without a spread any difference is large, and no difference is none.
-    return (returns - (reference.mean() if len(reference) else 0.0)) / max(spread, 1e-9)
+def standard(truth: Truth) -> Float[np.ndarray, " S+Q"]:
+    """Returns of the segments and then of the reference segments, in standard deviations of those
+    of the reference segments.
+    """
+    reference = truth.reference.sum(axis=1)
+    returns = np.concatenate([truth.segments.sum(axis=1), reference])
+    scale = reference.std() if len(reference) else 0.0
+    # Without variation any difference is large, and no difference is none.
+    return (returns - (reference.mean() if len(reference) else 0.0)) / max(scale, 1e-9)
 
 
 def rated_quality(
-    request: Request, truth: Truth, delay_steps: tuple[int, int]
+    segment: Int[np.ndarray, " R"],
+    step: Int[np.ndarray, " R"],
+    request: Request,
+    truth: Truth,
+    delay_steps: tuple[int, int],
 ) -> Float[np.ndarray, " R"]:
     """What is rated, in deviations of what the reference segments pay: a clip's mean reward.
 
     Of a moment it is that of the steps which can have been reacted to.
     """
-    assert request.ratings is not None
-    segment, step = request.ratings.T
     counted = heard(step, request.segments.mask[segment], delay_steps)
     paid = mean_rewards(truth.segments[segment], counted)
     mask = request.reference.mask

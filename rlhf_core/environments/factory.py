@@ -46,6 +46,9 @@ class Environment(Config):
     observation_bound: PositiveFloat | None = None
     """Observations are clipped to [-bound, bound], every number in the environment's own unit
     for it (metres, radians, ...); None leaves them as they are."""
+    true_reward: bool = True
+    """Whether the environment's reward is what is wanted. With false it is read by nobody: no
+    teacher, control or measure that needs it can be chosen, and no true return is reported."""
     options: dict[str, bool | int | float | str | None] = Field(default_factory=dict)
     """Arguments for the environment's own constructor, such as `{g: 9.81}`."""
     batching: Batching = "auto"

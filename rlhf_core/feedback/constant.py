@@ -4,17 +4,18 @@ from typing import Literal
 
 import numpy as np
 
+from rlhf_core.answers import Answers
 from rlhf_core.environments.spaces import Spaces
-from rlhf_core.evidence import Answers, Request
 from rlhf_core.feedback_strategy import FeedbackState
-from rlhf_core.reward_learning.no_questions import Silent
+from rlhf_core.questions import Request
+from rlhf_core.reward_learning.no_questions import NoQuestions
 from rlhf_core.rewards import Reward
 from rlhf_core.rewards.constant import ConstantReward
 from rlhf_core.types import Metrics
 
 
-class Constant(Silent):
-    """Null control: every step is worth the same. What it learns leaked through episode ends."""
+class Constant(NoQuestions):
+    """Null control: every step is worth the same. What a policy learns of it leaked through the ends of episodes."""
 
     kind: Literal["constant"] = "constant"
     value: float = 1.0

@@ -7,16 +7,20 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import PositiveInt
 
+from rlhf_core.answers import Answers
 from rlhf_core.demonstrations import Cloning
 from rlhf_core.environments.spaces import Spaces
 from rlhf_core.errors import ConfigurationError
-from rlhf_core.evidence import Answers, Request
-from rlhf_core.feedback_strategy import FeedbackState, FeedbackStrategy
+from rlhf_core.feedback_forms.demonstration import Demonstration
+from rlhf_core.feedback_strategy import FeedbackState, FeedbackStrategy, Imitation
 from rlhf_core.inverse_rl.model import Discriminator, DiscriminatorState
 from rlhf_core.policies import Optimiser
-from rlhf_core.reward_learning.no_questions import ask_nothing, reference_count
+from rlhf_core.questions import Request
+from rlhf_core.reward_learning.evidence import gathered, total_asked
+from rlhf_core.reward_learning.no_questions import reference_count
 from rlhf_core.rewards import EnvironmentReward, Reward
 from rlhf_core.rewards.constant import ConstantReward
+from rlhf_core.rewards.model import Likelihoods
 from rlhf_core.segments import sample_segments
 from rlhf_core.types import Metrics, Rollouts
 
@@ -32,7 +36,7 @@ class InverseState(FeedbackState):
 
 
 class InverseRL(FeedbackStrategy):
-    """Asks to be shown whole episodes and learns the reward, or the policy, behind them.
+    """Ask for demonstrations of whole episodes and learn the reward, or the policy, behind them.
 
     gail, airl and maximum_entropy learn a reward that is refined at every rollout of the optimiser
     (`rlhf_core.inverse_rl.adversarial`); behaviour_cloning makes the demonstrated actions likely
@@ -41,9 +45,9 @@ class InverseRL(FeedbackStrategy):
 
     kind: Literal["inverse_rl"] = "inverse_rl"
     method: Literal["gail", "airl", "maximum_entropy", "behaviour_cloning"] = "gail"
-    """How."""
+    """How the reward is learned, or that the policy is cloned instead."""
     demonstrations: PositiveInt = 20
-    """Episodes to be shown, as far as the budget of labels goes."""
+    """Episodes to be demonstrated, as far as the budget of labels goes."""
     warm_start: bool = False
     """Let any method begin with a policy cloned from the demonstrations."""
     cloning_epochs: PositiveInt = 10
@@ -52,7 +56,7 @@ class InverseRL(FeedbackStrategy):
     """What tells demonstrations from rollouts."""
 
     def initial(self) -> FeedbackState:
-        """Nothing shown yet."""
+        """No demonstration yet."""
         return InverseState()
 
     def check_fit(self, labels: Sequence[int], steps: Sequence[int], horizon: int) -> None:
@@ -62,18 +66,6 @@ class InverseRL(FeedbackStrategy):
                 f"budget.labels: expected at least 1 in the first round for feedback kind "
                 f"'{self.kind}', which learns from demonstrations, actual: {labels[0]}"
             )
-
-    def check_optimiser(self, optimiser: Optimiser) -> None:
-        """airl asks how likely actions are."""
-        if self.method == "airl" and not optimiser.stochastic:
-            raise ConfigurationError(
-                f"feedback.method: airl needs the likelihood of actions, and the policies of "
-                f"optimiser kind '{optimiser.kind}' have none; use gail or maximum_entropy"
-            )
-
-    def demonstrations_wanted(self) -> int:
-        """As set."""
-        return self.demonstrations
 
     def smallest_question(self) -> int:
         """One demonstration."""
@@ -87,10 +79,16 @@ class InverseRL(FeedbackStrategy):
         spaces: Spaces,
         rng: np.random.Generator,
     ) -> Request:
-        """To be shown as many episodes as are due."""
+        """Ask for as many episodes as are due."""
         reference = sample_segments(rollouts, reference_count(1), 1, rng)
-        due = min(labels, self.demonstrations - state.asked)
-        return replace(ask_nothing(reference), demonstrations=max(due, 0))
+        no_clip = reference.take(np.empty(0, dtype=np.int64))
+        due = max(min(labels, self.demonstrations - state.asked), 0)
+        if not due:
+            return Request(no_clip, reference, {})
+        form = Demonstration()
+        rows = np.empty((due, form.size()), dtype=np.int64)
+        queries = form.compose(rows, no_clip, Likelihoods(), rng)
+        return Request(no_clip, reference, {form.kind: queries})
 
     def tell(
         self,
@@ -100,15 +98,11 @@ class InverseRL(FeedbackStrategy):
         spaces: Spaces,
         rng: np.random.Generator,
     ) -> tuple[FeedbackState, Metrics]:
-        """Keep the demonstrations; with the first ones the discriminator begins."""
+        """Store the demonstrations; with the first ones the discriminator begins."""
         assert isinstance(state, InverseState)
-        shown = answers.demonstrations
-        if shown is not None and len(shown):
-            known = state.demonstrations
-            together = shown if known is None else known.joined(shown)
-            state = replace(state, demonstrations=together)
-        state = replace(state, asked=state.asked + request.demonstrations)
-        metrics: dict[str, float] = {}
+        if answers.count:
+            state = replace(state, evidence=gathered(state.evidence, request, answers))
+        state = replace(state, asked_by_form=total_asked(state.asked_by_form, request))
         if state.demonstrations is not None and self.method != "behaviour_cloning":
             from rlhf_core.inverse_rl.adversarial import initial
 
@@ -116,10 +110,10 @@ class InverseRL(FeedbackStrategy):
                 steps = state.demonstrations.transitions()
                 fresh = initial(self.method, self.discriminator, spaces, steps, rng)
                 state = replace(state, discriminator=fresh.state)
-        return state, metrics
+        return state, {}
 
     def reward(self, state: FeedbackState, spaces: Spaces) -> Reward:
-        """The discriminator's; nothing is worth anything before something was shown."""
+        """The discriminator's reward; a constant before the first demonstration."""
         from rlhf_core.inverse_rl.adversarial import AdversarialReward
 
         if self.method == "behaviour_cloning":
@@ -132,16 +126,25 @@ class InverseRL(FeedbackStrategy):
             self.method, self.discriminator, spaces, steps, state.discriminator
         )
 
-    def cloning(self, state: FeedbackState, round: int) -> Cloning | None:
-        """What a policy is to be cloned from before this round."""
+    def imitation(self) -> Imitation | None:
+        """Demonstrations are asked for, policies can be cloned, rollouts teach the discriminator."""
+        return Imitation(self.demonstrations, self._check_optimiser, self._cloning, self._observed)
+
+    def _check_optimiser(self, optimiser: Optimiser) -> None:
+        if self.method == "airl" and not optimiser.stochastic:
+            raise ConfigurationError(
+                f"feedback.method: airl needs the likelihood of actions, and the policies of "
+                f"optimiser kind '{optimiser.kind}' have none; use gail or maximum_entropy"
+            )
+
+    def _cloning(self, state: FeedbackState, round: int) -> Cloning | None:
         first = self.warm_start and round == 0
         if state.demonstrations is None or not (first or self.method == "behaviour_cloning"):
             return None
         only = self.method == "behaviour_cloning"
         return Cloning(state.demonstrations.transitions(), self.cloning_epochs, only)
 
-    def observed(self, state: FeedbackState, reward: Reward) -> FeedbackState:
-        """With what the discriminator learned from rollouts."""
+    def _observed(self, state: FeedbackState, reward: Reward) -> FeedbackState:
         from rlhf_core.inverse_rl.adversarial import AdversarialReward
 
         if not isinstance(reward, AdversarialReward):

@@ -4,30 +4,39 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
+from pydantic import model_validator
 
-from rlhf_core.reward_learning.forms import Form
-from rlhf_core.reward_learning.strategy import Information, RewardLearning
-from rlhf_core.rewards.model import Labels
+from rlhf_core.feedback_forms import AnyForm, FeedbackForm
+from rlhf_core.feedback_forms.comparison import Comparison
+from rlhf_core.reward_learning.strategy import Information, Labels, RewardLearning
 
 
 class Preference(RewardLearning):
-    """Learn a reward from comparisons or rankings of clips (https://arxiv.org/abs/1706.03741)."""
+    """Learn a reward from clips that are put in order (https://arxiv.org/abs/1706.03741)."""
 
     kind: Literal["preference"] = "preference"
-    form: Literal["comparison", "ranking", "best_of"] = "comparison"
-    """comparison: which of two is better; ranking: put `group_size` clips in order; best_of: name
-    the best of them. A ranking of K counts as K - 1 labels, the places that are named."""
+    form: AnyForm = Comparison()
+    """How clips are put in order: comparison, ranking, best_of, click or correction."""
 
-    def forms(self) -> Sequence[Form]:
-        """The one that was chosen."""
-        return (Form(self.form),)
+    @model_validator(mode="after")
+    def _puts_clips_in_order(self) -> "Preference":
+        if not self.form.ordinal:
+            raise ValueError(
+                f"form: expected one that puts clips in order, actual: {self.form.kind}; "
+                "numbers are asked for by feedback kind direct_reward"
+            )
+        return self
+
+    def forms(self) -> Sequence[FeedbackForm]:
+        """The chosen form."""
+        return (self.form,)
 
     def split(
-        self, labels: int, asked: Mapping[Form, int], information: Information
-    ) -> Mapping[Form, int]:
+        self, labels: int, asked: Mapping[str, int], information: Information
+    ) -> Mapping[str, int]:
         """All labels are of that form."""
-        return {Form(self.form): labels}
+        return {self.form.kind: labels}
 
-    def told(self, labels: Labels, rng: np.random.Generator) -> Labels:
-        """Exactly what the annotators said."""
+    def fitted_labels(self, labels: Labels, rng: np.random.Generator) -> Labels:
+        """The annotators' labels."""
         return labels

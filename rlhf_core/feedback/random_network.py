@@ -5,16 +5,17 @@ from typing import Literal
 
 import numpy as np
 
+from rlhf_core.answers import Answers
 from rlhf_core.environments.spaces import Spaces
-from rlhf_core.evidence import Answers, Request
 from rlhf_core.feedback_strategy import FeedbackState
-from rlhf_core.reward_learning.no_questions import Silent
+from rlhf_core.questions import Request
+from rlhf_core.reward_learning.no_questions import NoQuestions
 from rlhf_core.rewards import Reward
 from rlhf_core.rewards.model import RewardModel
 from rlhf_core.types import Metrics
 
 
-class RandomNetwork(Silent):
+class RandomNetwork(NoQuestions):
     """Null control: the reward network as it was initialised, never fitted."""
 
     kind: Literal["random_network"] = "random_network"

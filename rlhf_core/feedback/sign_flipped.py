@@ -1,48 +1,32 @@
-"""Null control: labels that say the opposite."""
+"""Null control: labels that state the opposite."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
-from rlhf_core.evidence import Rankings
-from rlhf_core.reward_learning.forms import Form
-from rlhf_core.reward_learning.labels import ordered_pairs
-from rlhf_core.reward_learning.strategy import Information, RewardLearning
-from rlhf_core.rewards.model import Labels
+from rlhf_core.feedback_forms import AnyForm, FeedbackForm
+from rlhf_core.feedback_forms.comparison import Comparison
+from rlhf_core.reward_learning.strategy import Information, Labels, RewardLearning
 
 
 class SignFlipped(RewardLearning):
-    """Null control: every answer turned round, so that the worse clip is rewarded."""
+    """Null control: every answer reversed, so that the worse clip is rewarded."""
 
     kind: Literal["sign_flipped"] = "sign_flipped"
+    form: AnyForm = Comparison()
+    """What is asked, as by the strategy that this is the control of."""
 
-    def forms(self) -> Sequence[Form]:
-        """Comparisons."""
-        return (Form.COMPARISON,)
+    def forms(self) -> Sequence[FeedbackForm]:
+        """The chosen form."""
+        return (self.form,)
 
     def split(
-        self, labels: int, asked: Mapping[Form, int], information: Information
-    ) -> Mapping[Form, int]:
-        """All labels are comparisons."""
-        return {Form.COMPARISON: labels}
+        self, labels: int, asked: Mapping[str, int], information: Information
+    ) -> Mapping[str, int]:
+        """All labels are of that form."""
+        return {self.form.kind: labels}
 
-    def told(self, labels: Labels, rng: np.random.Generator) -> Labels:
-        """One minus each target, minus each rating, and of each ranking every pair reversed."""
-        given = labels.rankings
-        row, better, worse = ordered_pairs(given)
-        reversed_pairs = Rankings(
-            np.stack([worse, better], axis=1),
-            np.ones(len(row), dtype=np.int64),
-            given.worker[row],
-            given.seconds[row],
-            given.cost[row],
-        )
-        return Labels(
-            replace(labels.preferences, target=1 - labels.preferences.target),
-            reversed_pairs,
-            labels.ranking_weight[row],
-            replace(labels.ratings, value=-labels.ratings.value),
-            labels.rating_weight,
-        )
+    def fitted_labels(self, labels: Labels, rng: np.random.Generator) -> Labels:
+        """The labels reversed."""
+        return {kind: made.reversed() for kind, made in sorted(labels.items())}

@@ -1,20 +1,22 @@
 """The control that feedback is measured against."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
+from rlhf_core.answers import Answers
 from rlhf_core.environments.spaces import Spaces
-from rlhf_core.evidence import Answers, Request
 from rlhf_core.feedback_strategy import FeedbackState
-from rlhf_core.reward_learning.no_questions import Silent
+from rlhf_core.questions import Request
+from rlhf_core.reward_learning.no_questions import NoQuestions
 from rlhf_core.rewards import EnvironmentReward, Reward
 from rlhf_core.types import Metrics
 
 
-class TrueReward(Silent):
+class TrueReward(NoQuestions):
     """Control: no feedback at all, ordinary reinforcement learning on the true reward."""
 
+    needs_true_reward: ClassVar[bool] = True
     kind: Literal["true_reward"] = "true_reward"
 
     def tell(
@@ -29,5 +31,5 @@ class TrueReward(Silent):
         return state, {}
 
     def reward(self, state: FeedbackState, spaces: Spaces) -> Reward:
-        """What the environment pays."""
+        """The environment's own reward."""
         return EnvironmentReward()

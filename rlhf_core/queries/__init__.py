@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from rlhf_core.evidence import Queries
 from rlhf_core.plugin import Family, Plugin
+from rlhf_core.questions import Queries
 from rlhf_core.types import Segments
 
 

@@ -7,8 +7,8 @@ from jaxtyping import Float
 from pydantic import PositiveInt
 
 from rlhf_core.acquisition.diversity import k_centre, question_features
-from rlhf_core.evidence import Queries
 from rlhf_core.queries import QuerySelector
+from rlhf_core.questions import Queries
 from rlhf_core.types import Segments
 
 

@@ -8,8 +8,8 @@ from pydantic import NonNegativeFloat, PositiveInt
 
 from rlhf_core.acquisition.diversity import telling
 from rlhf_core.acquisition.scores import disagreement
-from rlhf_core.evidence import Queries
 from rlhf_core.queries import QuerySelector
+from rlhf_core.questions import Queries
 from rlhf_core.types import Segments
 
 

@@ -8,8 +8,8 @@ from pydantic import PositiveInt
 
 from rlhf_core.acquisition.diversity import k_centre, question_features
 from rlhf_core.acquisition.scores import disagreement, information_gain, uncertainty
-from rlhf_core.evidence import Queries
 from rlhf_core.queries import QuerySelector
+from rlhf_core.questions import Queries
 from rlhf_core.types import Segments
 
 MEASURES = {

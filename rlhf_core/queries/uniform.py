@@ -5,8 +5,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from rlhf_core.evidence import Queries
 from rlhf_core.queries import QuerySelector
+from rlhf_core.questions import Queries
 from rlhf_core.types import Segments
 
 

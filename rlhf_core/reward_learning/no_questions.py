@@ -1,17 +1,14 @@
-"""What all strategies that ask nothing share."""
+"""What all strategies share that ask nothing."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from rlhf_core.demonstrations import Cloning
 from rlhf_core.environments.spaces import Spaces
-from rlhf_core.evidence import Request, no_queries
-from rlhf_core.feedback_strategy import FeedbackState, FeedbackStrategy
-from rlhf_core.policies import Optimiser
-from rlhf_core.rewards import Reward
+from rlhf_core.feedback_strategy import FeedbackState, FeedbackStrategy, Imitation
+from rlhf_core.questions import Request, no_questions
 from rlhf_core.segments import sample_segments
-from rlhf_core.types import Rollouts, Segments
+from rlhf_core.types import Rollouts
 
 REFERENCE_STEPS = 4096
 """Steps of the policy's own data on which a reward's scale is set."""
@@ -22,19 +19,14 @@ def reference_count(steps: int) -> int:
     return max(1, REFERENCE_STEPS // steps)
 
 
-def ask_nothing(reference: Segments) -> Request:
-    """A request with a reference sample and no question."""
-    return Request(reference, no_queries(), reference)
-
-
-class Silent(FeedbackStrategy):
+class NoQuestions(FeedbackStrategy):
     """A control that asks nobody anything."""
 
     def check_fit(self, labels: Sequence[int], steps: Sequence[int], horizon: int) -> None:
-        """It always can."""
+        """Any budget will do."""
 
     def smallest_question(self) -> int:
-        """There is none."""
+        """Nothing is asked."""
         return 0
 
     def ask(
@@ -45,20 +37,9 @@ class Silent(FeedbackStrategy):
         spaces: Spaces,
         rng: np.random.Generator,
     ) -> Request:
-        """Nothing; the request carries the reference sample alone."""
-        return ask_nothing(sample_segments(rollouts, reference_count(1), 1, rng))
+        """The request carries a reference sample and no query."""
+        return no_questions(sample_segments(rollouts, reference_count(1), 1, rng))
 
-    def demonstrations_wanted(self) -> int:
-        """None."""
-        return 0
-
-    def check_optimiser(self, optimiser: Optimiser) -> None:
-        """Any will do."""
-
-    def cloning(self, state: FeedbackState, round: int) -> Cloning | None:
-        """Nothing is shown."""
+    def imitation(self) -> Imitation | None:
+        """Rollouts and demonstrations add nothing to this reward."""
         return None
-
-    def observed(self, state: FeedbackState, reward: Reward) -> FeedbackState:
-        """Rollouts teach this reward nothing."""
-        return state

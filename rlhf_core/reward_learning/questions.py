@@ -1,4 +1,4 @@
-"""Drawing questions of every form from a policy's rollouts."""
+"""Drawing queries of every form from a policy's rollouts."""
 
 from collections.abc import Sequence
 from functools import reduce
@@ -7,119 +7,109 @@ from typing import NamedTuple
 import numpy as np
 
 from rlhf_core.acquisition.scores import information_gain
-from rlhf_core.evidence import WHOLE, Queries, Request, concatenate, no_queries
+from rlhf_core.answers import concatenate
+from rlhf_core.feedback_forms import FeedbackForm
 from rlhf_core.queries import QuerySelector
-from rlhf_core.reward_learning.forms import Form
+from rlhf_core.questions import Queries, Request, no_questions
+from rlhf_core.rewards.model import Likelihoods
 from rlhf_core.rewards.network import RewardEnsemble
 from rlhf_core.segments import clips_in, sample_segments
 from rlhf_core.types import Rollouts, Segments
 
 RATING_NOISE = 0.5
-"""Noise of a rating in deviations of the ratings, until a fit has found out."""
+"""Noise of a rating in standard deviations of the ratings, until a fit has estimated it."""
 
 
-class Chosen(NamedTuple):
-    """Questions of one form, and the clips that they were chosen from."""
+class Source(NamedTuple):
+    """Where clips are cut from, and by what they are chosen."""
 
-    form: Form
+    rollouts: Rollouts
+    steps: int
+    """L, of a clip."""
+    selector: QuerySelector
+    ensemble: RewardEnsemble
+    """The reward so far."""
+    fitted: bool
+    """Whether it has learned from any labels."""
+
+
+class Selection(NamedTuple):
+    """Clips that were chosen for queries of one form, and those that they were chosen from."""
+
+    form: FeedbackForm
     segments: Segments
-    queries: Queries
+    items: np.ndarray
+    """(N, K) positions in `segments`."""
     audit: bool
-    """Drawn at random, to see how the reward does on clips that nobody picked."""
+    """Drawn at random, to see how the reward does on clips that nobody chose."""
 
 
 def choose(
-    form: Form,
-    group: int,
-    count: int,
-    rollouts: Rollouts,
-    ensemble: RewardEnsemble,
-    fitted: bool,
-    selector: QuerySelector,
-    steps: int,
-    audit: bool,
-    rng: np.random.Generator,
-) -> Chosen:
-    """`count` questions of one form, no clip in two of them.
+    source: Source, form: FeedbackForm, count: int, audit: bool, rng: np.random.Generator
+) -> Selection:
+    """Choose clips for `count` queries of one form, no clip in two of them.
 
     Args:
+        source: the rollouts and the selector.
         form: what is asked.
-        group: K, where a group is asked about.
-        count: N, questions.
-        rollouts: where clips are cut from.
-        ensemble: the reward so far.
-        fitted: whether it has learned from any labels.
-        selector: chooses among candidates.
-        steps: L, of a clip.
+        count: N, queries.
         audit: draw them at random instead.
         rng: the source of randomness.
     """
-    size = form.size(group)
-    at_random = audit or (selector.reads_reward and not fitted)
+    size, selector = form.size(), source.selector
+    at_random = audit or (selector.reads_reward and not source.fitted)
     # More candidates than there are clips would be the same clips again.
     wanted = count if at_random else selector.candidates(count)
-    drawn = max(count, min(wanted, clips_in(rollouts, steps) // size))
-    segments = sample_segments(rollouts, size * drawn, steps, rng)
+    drawn = max(count, min(wanted, clips_in(source.rollouts, source.steps) // size))
+    segments = sample_segments(source.rollouts, size * drawn, source.steps, rng)
     candidates = Queries(np.arange(size * drawn).reshape(-1, size))
     if not at_random:
-        returns = ensemble.segment_returns(segments)
+        returns = source.ensemble.segment_returns(segments)
         candidates = selector.select(candidates, segments, returns, count, rng)
-    return Chosen(form, segments, candidates, audit)
+    return Selection(form, segments, candidates.items, audit)
 
 
-def information(form: Form, group: int, reference: Segments, ensemble: RewardEnsemble) -> float:
+def information(form: FeedbackForm, reference: Segments, ensemble: RewardEnsemble) -> float:
     """What one label of a form is expected to tell about the reward, in nats.
 
-    For a choice among K clips the mutual information between the answer and the member,
+    For a choice among K clips it is the mutual information between the answer and the member,
     H(mean of p_m) - mean of H(p_m) with p_m = softmax(R_m); for a rating that of a Gaussian
     channel, log(1 + Var_m(z) / noise^2) / 2, with z a clip's place among all. Means over groups of
     reference clips.
     """
     returns = ensemble.segment_returns(reference)
-    size = form.size(group)
+    size = form.size()
     whole = returns.shape[1] // size * size
     if not whole:
         return 0.0
-    noise = np.exp(ensemble.state.heads.get("log_noise", np.log(RATING_NOISE))).mean()
+    noise = np.exp(ensemble.state.heads.get(f"{form.kind}.log_noise", np.log(RATING_NOISE))).mean()
     items = np.arange(whole).reshape(-1, size)
     return float(information_gain(returns, items, float(noise)).mean())
 
 
 def compose(
-    chosen: Sequence[Chosen],
-    group: int,
-    delay_steps: tuple[int, int],
+    chosen: Sequence[Selection],
+    likelihoods: Likelihoods,
     reference: Segments,
     rng: np.random.Generator,
 ) -> Request:
-    """One request of the chosen questions, with the clips that they show and no others."""
+    """One request of the chosen queries, with the clips that they are about and no others."""
+    if not chosen:
+        return no_questions(reference)
     clips: list[Segments] = []
     audit: list[np.ndarray] = []
-    asked: dict[Form, Queries] = {}
+    items: dict[str, list[np.ndarray]] = {}
+    forms: dict[str, FeedbackForm] = {}
     for part in chosen:
-        shown, position = np.unique(part.queries.items, return_inverse=True)
-        moved = Queries(position.reshape(part.queries.items.shape) + sum(map(len, clips)))
-        asked[part.form] = concatenate(asked[part.form], moved) if part.form in asked else moved
-        clips.append(part.segments.take(shown))
-        audit.append(np.full(len(shown), part.audit))
+        used, position = np.unique(part.items, return_inverse=True)
+        moved = position.reshape(part.items.shape) + sum(map(len, clips))
+        items.setdefault(part.form.kind, []).append(moved)
+        forms[part.form.kind] = part.form
+        clips.append(part.segments.take(used))
+        audit.append(np.full(len(used), part.audit))
     segments = reduce(concatenate, clips)
-    groups = asked.get(Form.RANKING, asked.get(Form.BEST_OF))
-    ratings = []
-    if Form.RATING in asked:
-        position = asked[Form.RATING].items[:, 0]
-        ratings.append(np.stack([position, np.full_like(position, WHOLE)], axis=1))
-    if Form.SIGNAL in asked:
-        position = asked[Form.SIGNAL].items[:, 0]
-        length = segments.mask[position].sum(axis=1)
-        # Late enough that something can have been reacted to.
-        first = np.minimum(delay_steps[0], length - 1)
-        ratings.append(np.stack([position, rng.integers(first, length)], axis=1))
-    return Request(
-        segments=segments,
-        queries=asked.get(Form.COMPARISON, no_queries()),
-        reference=reference,
-        rankings=groups,
-        places=Form.RANKING.worth(group) if Form.RANKING in asked else 1,
-        ratings=np.concatenate(ratings) if ratings else None,
-        audit=np.concatenate(audit),
-    )
+    queries = {
+        kind: forms[kind].compose(np.concatenate(parts), segments, likelihoods, rng)
+        for kind, parts in sorted(items.items())
+    }
+    return Request(segments, reference, queries, np.concatenate(audit))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -15,7 +15,6 @@ from pydantic import (
     model_validator,
 )
 
-from rlhf_core.evidence import Preferences, Rankings, Ratings
 from rlhf_core.plugin import Config
 from rlhf_core.types import Value
 
@@ -87,18 +86,6 @@ class Likelihoods(Config):
                 f"delay_steps: expected the shorter delay first, actual: {self.delay_steps}"
             )
         return self
-
-
-class Labels(NamedTuple):
-    """What a reward is fitted to. Positions point into one set of segments."""
-
-    preferences: Preferences
-    rankings: Rankings
-    ranking_weight: np.ndarray
-    """(R,)"""
-    ratings: Ratings
-    rating_weight: np.ndarray
-    """(R,)"""
 
 
 @dataclass(frozen=True, eq=False)

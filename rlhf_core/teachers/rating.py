@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from rlhf_core.evidence import WHOLE
+from rlhf_core.answers import WHOLE
 
 
 def heard(

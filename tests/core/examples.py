@@ -5,29 +5,26 @@ from typing import Any
 
 import numpy as np
 from gymnasium import spaces
+from rlhf_core.evidence import no_rankings, no_ratings
 
+from rlhf_core.answers import (
+    EMPTY,
+    WHOLE,
+    Answers,
+    Choice,
+    Comparisons,
+    Rankings,
+    Ratings,
+)
 from rlhf_core.configuration import from_mapping
 from rlhf_core.environments.factory import Environment
 from rlhf_core.environments.spaces import Spaces
 from rlhf_core.errors import UnsupportedSpaceError
-from rlhf_core.evidence import (
-    NOBODY,
-    WHOLE,
-    Annotations,
-    Answers,
-    Choice,
-    Preferences,
-    Queries,
-    Rankings,
-    Ratings,
-    Request,
-    no_annotations,
-    no_rankings,
-    no_ratings,
-)
 from rlhf_core.experiment import Experiment
-from rlhf_core.feedback_strategy import Evidence
+from rlhf_core.labels import Evidence, Preferences
 from rlhf_core.policies import Optimiser
+from rlhf_core.questions import Queries, Request
+from rlhf_core.reward_learning.evidence import no_comparisons
 from rlhf_core.rewards.model import Labels
 from rlhf_core.rollouts import finished_returns
 from rlhf_core.segments import true_rewards
@@ -88,10 +85,10 @@ def request(shown: Sequence[Sequence[float]] | np.ndarray, pair: Any, mask: Any 
 
 def annotations(
     query: Sequence[int], choice: Sequence[Choice], worker: Sequence[int] | int = 0
-) -> Annotations:
+) -> Comparisons:
     """Judgements by worker 0, or by those named, free and at once."""
     count = len(query)
-    return Annotations(
+    return Comparisons(
         query=np.asarray(query, dtype=np.int64),
         worker=np.broadcast_to(np.asarray(worker, dtype=np.int64), (count,)),
         choice=np.asarray(choice, dtype=np.int64),
@@ -106,13 +103,13 @@ def rankings(
     worker: Any = 0,
     tied: Any = None,
 ) -> Rankings:
-    """Rankings, best first, all places known unless said; short rows are filled with `NOBODY`."""
+    """Rankings, best first, all places known unless said; short rows are filled with `EMPTY`."""
     rows = [list(row) for row in items]
     count, width = len(rows), max((len(row) for row in rows), default=2)
-    whole = [sum(item != NOBODY for item in row) - 1 for row in rows]
+    whole = [sum(item != EMPTY for item in row) - 1 for row in rows]
     known = whole if places is None else places
     return Rankings(
-        np.array([row + [NOBODY] * (width - len(row)) for row in rows], dtype=np.int64).reshape(
+        np.array([row + [EMPTY] * (width - len(row)) for row in rows], dtype=np.int64).reshape(
             -1, width
         ),
         np.broadcast_to(np.asarray(known, dtype=np.int64), (count,)),
@@ -162,7 +159,7 @@ def labels(
 def evidence(
     clips: Segments,
     pairs: Any = (),
-    compared: Annotations | None = None,
+    compared: Comparisons | None = None,
     ranked: Rankings | None = None,
     rated: Ratings | None = None,
 ) -> Evidence:
@@ -170,7 +167,7 @@ def evidence(
     return Evidence(
         clips,
         Queries(np.asarray(pairs, dtype=np.int64).reshape(-1, 2)),
-        no_annotations() if compared is None else compared,
+        no_comparisons() if compared is None else compared,
         no_rankings() if ranked is None else ranked,
         no_ratings() if rated is None else rated,
     )

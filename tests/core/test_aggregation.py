@@ -14,9 +14,11 @@ from rlhf_core.aggregation import AGGREGATION, Aggregated, Aggregator
 from rlhf_core.aggregation.crowd_bradley_terry import CrowdBradleyTerry
 from rlhf_core.aggregation.dawid_skene import DawidSkene
 from rlhf_core.aggregation.majority import Majority
+from rlhf_core.answers import EXPERT, Choice, Comparisons
 from rlhf_core.crowd.agreement import krippendorff_alpha
 from rlhf_core.crowd.scores import difference, fit_scores
-from rlhf_core.evidence import EXPERT, Annotations, Choice, Preferences, Queries
+from rlhf_core.labels import Preferences
+from rlhf_core.questions import Queries
 from tests.core.examples import annotations
 
 DATA = Path(__file__).with_name("data")
@@ -29,16 +31,16 @@ def aggregate(query: list[int], choice: list[Choice]) -> Preferences:
     return Majority().aggregate(QUERIES, annotations(query, choice)).preferences
 
 
-def said(query: Any, worker: Any, choice: Any) -> Annotations:
+def said(query: Any, worker: Any, choice: Any) -> Comparisons:
     """Judgements by several workers, free and at once."""
     count = len(query)
     who, which, how = (np.asarray(column, dtype=np.int64) for column in (worker, query, choice))
-    return Annotations(which, who, how, seconds=np.zeros(count), cost=np.zeros(count))
+    return Comparisons(which, who, how, seconds=np.zeros(count), cost=np.zeros(count))
 
 
 def crowd(
     accuracy: Sequence[float], queries: int, each: int, gold: float, seed: int
-) -> tuple[Annotations, np.ndarray]:
+) -> tuple[Comparisons, np.ndarray]:
     """Judgements by workers of these accuracies, some queries by the expert, and the truth."""
     rng = np.random.default_rng(seed)
     right = rng.integers(2, size=queries)

@@ -4,9 +4,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from rlhf_core.evaluation.agreement import Agreement, agreement
-from rlhf_core.evidence import EXPERT, NOBODY, WHOLE, Choice, Queries, Request, answers, no_queries
+from rlhf_core.evidence import answers
+
+from rlhf_core.answers import EMPTY, EXPERT, WHOLE, Choice
+from rlhf_core.questions import Queries, Request, no_queries
 from rlhf_core.types import Truth
 from tests.core.examples import annotations, rankings, ratings, segments
 
@@ -56,7 +58,7 @@ def test_comparisons(query: list[int], choice: list[Choice], expected: tuple[int
         ([1, 2, 0], 1, None, (1 / 2, 1)),
         ([2, 3, 0], 2, None, (1, 1)),  # the true tie is left out
         ([2, 3], 1, None, (0, 0)),
-        ([0, 1, NOBODY], 2, None, (0, 1)),
+        ([0, 1, EMPTY], 2, None, (0, 1)),
         ([2, 0, 1], 2, [0, 0, 1], (1, 1)),  # what is said to be equal is left out
         ([4, 0, 1], 1, None, (0, 0)),  # an expert's own clip has no known return
         ([2, 4, 0], 2, None, (1, 1)),

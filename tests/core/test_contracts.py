@@ -8,18 +8,9 @@ from pydantic import TypeAdapter
 
 from rlhf_core.aggregation import AGGREGATION, Aggregator
 from rlhf_core.annotators import ANNOTATORS, Annotator, AnnotatorState
+from rlhf_core.answers import EMPTY, EXPERT, WHOLE, Answers, Choice
 from rlhf_core.environments import Environment
 from rlhf_core.errors import UnusedFieldWarning
-from rlhf_core.evidence import (
-    EXPERT,
-    NOBODY,
-    WHOLE,
-    Answers,
-    Choice,
-    Queries,
-    Request,
-    no_queries,
-)
 from rlhf_core.feedback import FEEDBACK
 from rlhf_core.feedback_strategy import FeedbackState, FeedbackStrategy
 from rlhf_core.optimisers import OPTIMISERS
@@ -27,6 +18,7 @@ from rlhf_core.optimisers.ppo import PPO
 from rlhf_core.plugin import Family, Plugin
 from rlhf_core.policies import Optimiser
 from rlhf_core.queries import QUERIES, QuerySelector
+from rlhf_core.questions import Queries, Request, no_queries
 from rlhf_core.rewards import EnvironmentReward
 from rlhf_core.store import pack, unpack
 from rlhf_core.types import Segments, Truth
@@ -202,7 +194,7 @@ def test_an_annotator_answers_every_form_at_once_and_the_same_again(annotator: A
     assert set(first.comparisons.query.tolist()) <= set(range(4))
     assert (first.rankings.items < limit).all()
     assert (first.rankings.places >= 1).all()
-    assert (first.rankings.places < (first.rankings.items != NOBODY).sum(axis=1)).all()
+    assert (first.rankings.places < (first.rankings.items != EMPTY).sum(axis=1)).all()
     assert set(first.ratings.segment.tolist()) <= set(range(limit))
     assert np.isfinite(first.ratings.value).all()
     # Each question is answered in one form or another, and nothing costs more than it may.

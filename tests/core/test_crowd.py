@@ -10,11 +10,12 @@ from scipy.stats import beta
 
 from rlhf_core.annotators import AnnotatorState
 from rlhf_core.annotators.crowd import Crowd
+from rlhf_core.answers import EXPERT, WHOLE, Answers, Choice, Comparisons
 from rlhf_core.crowd.assignment import consensus, dismissals, failing, spread_evenly
 from rlhf_core.crowd.workers import Role, nth
 from rlhf_core.environments.factory import Environment
-from rlhf_core.evidence import EXPERT, WHOLE, Annotations, Answers, Choice, Queries, Request
 from rlhf_core.optimisers.ppo import PPO
+from rlhf_core.questions import Queries, Request
 from rlhf_core.types import Truth
 from tests.core.examples import segments
 
@@ -45,7 +46,7 @@ def clear(pairs: int) -> np.ndarray:
     return np.tile([0.0, 1.0], pairs)
 
 
-def right(given: Annotations) -> np.ndarray:
+def right(given: Comparisons) -> np.ndarray:
     return given.choice == Choice.RIGHT
 
 

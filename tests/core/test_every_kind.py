@@ -16,7 +16,7 @@ from rlhf_core.feedback import FEEDBACK
 from rlhf_core.loop import Progress, run
 from rlhf_core.optimisers import OPTIMISERS
 from rlhf_core.queries import QUERIES
-from rlhf_core.reward_learning.no_questions import Silent
+from rlhf_core.reward_learning.no_questions import NoQuestions
 
 TINY: dict[str, Any] = {
     "environment": {"id": "Pendulum-v1", "count": 4, "time_limit": 20},
@@ -66,7 +66,7 @@ def test_every_strategy(kind: str) -> None:
     data["feedback"]["kind"] = kind
     experiment, rounds = play(data)
     check(rounds)
-    silent = isinstance(experiment.feedback, Silent)
+    silent = isinstance(experiment.feedback, NoQuestions)
     asked = sum(progress.metrics["feedback/queries"] for progress in rounds)
     assert (asked == 0) == silent
 

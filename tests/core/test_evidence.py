@@ -4,28 +4,23 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rlhf_core.evidence import answers, no_rankings, no_ratings
 
-from rlhf_core.errors import ShapeError
-from rlhf_core.evidence import (
+from rlhf_core.answers import (
+    EMPTY,
     EXPERT,
-    NOBODY,
     WHOLE,
-    Annotations,
     Choice,
-    Preferences,
-    Queries,
+    Comparisons,
     Rankings,
     Ratings,
-    Request,
-    Workers,
-    answers,
     concatenate,
-    no_annotations,
-    no_queries,
-    no_rankings,
-    no_ratings,
-    where,
+    select,
 )
+from rlhf_core.errors import ShapeError
+from rlhf_core.labels import Preferences, Workers
+from rlhf_core.questions import Queries, Request, no_queries
+from rlhf_core.reward_learning.evidence import no_comparisons
 from tests.core.examples import annotations, rankings, ratings, segments
 
 CLIPS = segments([[1], [2], [3], [4]])
@@ -41,7 +36,7 @@ def ask(**changes: Any) -> Request:
         {"queries": Queries(np.array([[0, 4]]))},
         {"queries": Queries(np.array([[-1, 0]]))},
         {"rankings": Queries(np.array([[0, 1, 4]]))},
-        {"rankings": Queries(np.array([[0, NOBODY, 1]]))},
+        {"rankings": Queries(np.array([[0, EMPTY, 1]]))},
         {"ratings": np.array([[4, WHOLE]])},
         {"ratings": np.array([[-1, WHOLE]])},
     ],
@@ -87,12 +82,12 @@ def test_a_ranking_counts_by_its_named_places_and_the_rest_by_the_question() -> 
 
 def test_an_unknown_choice_is_refused() -> None:
     with pytest.raises(ShapeError, match=r"choices among \[0, 1, 2, 3\], actual: \[7\]"):
-        Annotations(*(np.array([0]),) * 2, np.array([7]), *(np.zeros(1),) * 2)
+        Comparisons(*(np.array([0]),) * 2, np.array([7]), *(np.zeros(1),) * 2)
 
 
 INTEGERS, NUMBERS = np.zeros(3, dtype=np.int64), np.zeros(3)
 FORMS: dict[Any, dict[str, np.ndarray]] = {
-    Annotations: {
+    Comparisons: {
         "query": INTEGERS, "worker": INTEGERS, "choice": INTEGERS, "seconds": NUMBERS,
         "cost": NUMBERS,
     },
@@ -172,7 +167,7 @@ def test_no_answer_at_all_is_no_label_and_costs_nothing() -> None:
 
 def test_the_cost_is_that_of_all_forms() -> None:
     none = np.empty(0, dtype=np.int64)
-    compared = Annotations(none + 0, none, none, np.empty(0), np.empty(0))
+    compared = Comparisons(none + 0, none, none, np.empty(0), np.empty(0))
     one = np.zeros(1, dtype=np.int64)
     ranked = Rankings(np.array([[0, 1]]), one + 1, one, np.zeros(1), np.array([0.5]))
     rated = Ratings(one, one, np.zeros(1), one, np.zeros(1), np.array([0.25]))
@@ -189,7 +184,7 @@ def stated(**given: Any) -> list[list[int]]:
 def test_a_ranking_puts_each_named_place_before_all_that_come_after_it() -> None:
     assert stated() == [[0, 1], [0, 2], [1, 2]]
     assert stated(places=[1]) == [[0, 1], [0, 2]]
-    (short,) = rankings([[7, 8, NOBODY]], places=[2]).beats
+    (short,) = rankings([[7, 8, EMPTY]], places=[2]).beats
     assert np.argwhere(short).tolist() == [[0, 1]]
 
 
@@ -223,7 +218,7 @@ def test_ties_are_told_of_every_place() -> None:
 
 
 def test_empty_forms_are_empty() -> None:
-    assert [len(f()) for f in (no_queries, no_annotations, no_rankings, no_ratings)] == [0] * 4
+    assert [len(f()) for f in (no_queries, no_comparisons, no_rankings, no_ratings)] == [0] * 4
     assert no_queries(3).items.shape == (0, 3)
 
 
@@ -235,11 +230,11 @@ def test_concatenate_joins_each_field() -> None:
 
 
 def test_where_keeps_the_chosen_rows_of_each_field() -> None:
-    kept = where(ratings([5, 6, 7], [0.1, 0.2, 0.3], worker=[1, 2, 3]), np.array([1, 0, 1]) > 0)
+    kept = select(ratings([5, 6, 7], [0.1, 0.2, 0.3], worker=[1, 2, 3]), np.array([1, 0, 1]) > 0)
     np.testing.assert_array_equal(kept.segment, [5, 7])
     np.testing.assert_array_equal(kept.value, [0.1, 0.3])
     np.testing.assert_array_equal(kept.worker, [1, 3])
     ranked = rankings([[0, 1], [2, 3]], tied=[[0, 0], [0, 1]])
     second = np.array([False, True])
-    np.testing.assert_array_equal(where(ranked, second).tied, [[False, True]])
-    assert where(rankings([[0, 1], [2, 3]]), second).tied is None
+    np.testing.assert_array_equal(select(ranked, second).tied, [[False, True]])
+    assert select(rankings([[0, 1], [2, 3]]), second).tied is None

@@ -7,10 +7,11 @@ import pytest
 
 from rlhf_core.annotators import AnnotatorState
 from rlhf_core.annotators.expert import Expert
+from rlhf_core.answers import EMPTY, WHOLE, Answers
 from rlhf_core.environments.factory import Environment
 from rlhf_core.errors import ConfigurationError
-from rlhf_core.evidence import NOBODY, WHOLE, Answers, Queries, Request, no_queries
 from rlhf_core.optimisers.ppo import PPO
+from rlhf_core.questions import Queries, Request, no_queries
 from rlhf_core.store import pack
 from rlhf_core.types import Rollouts, Truth, Value
 from tests.core.examples import HERE, played, segments, trajectory
@@ -50,7 +51,7 @@ def show(
 def test_a_demonstration_is_put_before_all_that_a_question_is_about(tmp_path: Path) -> None:
     state, said = show(read(file(tmp_path, played(9, 7)[0])))
     # Two pairs, a group of three, a rating: demonstrations 5, 6, 7, 8 stand after the five clips.
-    nobody = NOBODY
+    nobody = EMPTY
     assert said.rankings.items.tolist() == [
         [5, 0, 1, nobody],
         [6, 2, 3, nobody],

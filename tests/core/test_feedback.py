@@ -8,21 +8,15 @@ from gymnasium import spaces
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from rlhf_core.evidence import answers
+from rlhf_core.reward_learning.forms import Form
 
 from rlhf_core.annotators.crowd import Crowd
 from rlhf_core.annotators.synthetic import Synthetic
+from rlhf_core.answers import EMPTY, WHOLE, Answers, Choice
 from rlhf_core.environments.factory import Environment
 from rlhf_core.environments.spaces import Spaces
 from rlhf_core.errors import ConfigurationError
-from rlhf_core.evidence import (
-    NOBODY,
-    WHOLE,
-    Answers,
-    Choice,
-    Preferences,
-    Request,
-    answers,
-)
 from rlhf_core.feedback.constant import Constant
 from rlhf_core.feedback.direct_reward import DirectReward
 from rlhf_core.feedback.mixed import LEAST_SHARE, Mixed
@@ -32,8 +26,9 @@ from rlhf_core.feedback.shuffled_labels import ShuffledLabels
 from rlhf_core.feedback.sign_flipped import SignFlipped
 from rlhf_core.feedback.true_reward import TrueReward
 from rlhf_core.feedback_strategy import FeedbackState, FeedbackStrategy
+from rlhf_core.labels import Preferences
 from rlhf_core.optimisers.ppo import PPO
-from rlhf_core.reward_learning.forms import Form
+from rlhf_core.questions import Request
 from rlhf_core.reward_learning.no_questions import reference_count
 from rlhf_core.reward_learning.strategy import RewardLearning
 from rlhf_core.rewards import EnvironmentReward
@@ -54,7 +49,7 @@ SAID = labels(
     Preferences(
         np.array([[0, 1], [2, 3], [4, 5], [6, 7]]), np.array([0, 0.25, 0.5, 1]), np.ones(4)
     ),
-    rankings([[0, 1, 2, 3], [4, 5, NOBODY, NOBODY]], places=[2, 1]),
+    rankings([[0, 1, 2, 3], [4, 5, EMPTY, EMPTY]], places=[2, 1]),
     ratings([0, 1, 2], [0.5, -1, 3]),
 )
 
@@ -123,7 +118,7 @@ def test_shuffled_labels_are_the_same_answers_to_other_questions() -> None:
     np.testing.assert_array_equal(said.ratings.segment, SAID.ratings.segment)
     # Every group keeps its clips and its empty places.
     assert sorted(said.rankings.items[0]) == [0, 1, 2, 3]
-    assert said.rankings.items[1, 2:].tolist() == [NOBODY, NOBODY]
+    assert said.rankings.items[1, 2:].tolist() == [EMPTY, EMPTY]
     firsts = [
         SHUFFLED.told(SAID, np.random.default_rng(seed)).rankings.items[0, 0] for seed in range(400)
     ]

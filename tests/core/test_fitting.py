@@ -10,7 +10,7 @@ from gymnasium import spaces
 from scipy.special import log_expit
 
 from rlhf_core.environments.spaces import Spaces
-from rlhf_core.evidence import Preferences
+from rlhf_core.labels import Preferences
 from rlhf_core.rewards import fitting
 from rlhf_core.rewards.model import Labels, Likelihoods, RewardModel
 from rlhf_core.rewards.network import RewardEnsemble, initial, transitions

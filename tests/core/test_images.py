@@ -9,7 +9,7 @@ import torch
 from gymnasium import spaces
 
 from rlhf_core.environments.spaces import Spaces, channel_axis, flat, flattened, is_image
-from rlhf_core.evidence import Preferences
+from rlhf_core.labels import Preferences
 from rlhf_core.rewards.fitting import fit
 from rlhf_core.rewards.model import Input, Likelihoods, RewardModel
 from rlhf_core.rewards.network import RewardEnsemble, initial, picture_of, transitions

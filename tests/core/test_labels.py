@@ -4,10 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from rlhf_core.aggregation.majority import Majority
-from rlhf_core.evidence import EXPERT, NOBODY, WHOLE, Choice, Queries, Request, answers
-from rlhf_core.feedback_strategy import Evidence
+from rlhf_core.evidence import answers
 from rlhf_core.reward_learning.labels import (
     aggregated,
     gathered,
@@ -15,6 +12,11 @@ from rlhf_core.reward_learning.labels import (
     rating_weights,
     spoken_of,
 )
+
+from rlhf_core.aggregation.majority import Majority
+from rlhf_core.answers import EMPTY, EXPERT, WHOLE, Choice
+from rlhf_core.labels import Evidence
+from rlhf_core.questions import Queries, Request
 from tests.core.examples import annotations, evidence, labels, rankings, ratings, segments
 
 ASKED = Request(
@@ -30,7 +32,7 @@ ASKED = Request(
 def shown(known: Evidence, items: np.ndarray) -> list[Any]:
     """The numbers that clips at these positions show; None for nobody."""
     numbers = known.segments.observations[:, 0, 0]
-    rows: list[Any] = np.where(items == NOBODY, None, numbers[items].astype(int)).tolist()
+    rows: list[Any] = np.where(items == EMPTY, None, numbers[items].astype(int)).tolist()
     return rows
 
 
@@ -69,7 +71,7 @@ def test_clips_that_an_annotator_brings_come_after_those_that_were_asked_about()
 
 def test_shorter_groups_are_filled_up_with_nobody_and_ties_are_kept() -> None:
     first = gathered(None, ASKED, answers(rankings=rankings([[0, 1]], tied=[[0, 1]])))
-    second = gathered(first, ASKED, answers(rankings=rankings([[3, 2, 1], [2, 0, NOBODY]])))
+    second = gathered(first, ASKED, answers(rankings=rankings([[3, 2, 1], [2, 0, EMPTY]])))
     assert shown(second, second.rankings.items) == [
         [10, 11, None], [13, 12, 11], [12, 10, None]
     ]  # fmt: skip
@@ -88,13 +90,13 @@ def test_a_round_without_rankings_keeps_those_that_there_are() -> None:
 
 
 def test_every_order_that_a_ranking_states_is_a_pair() -> None:
-    row, better, worse = ordered_pairs(rankings([[5, 3, 7], [1, 2, NOBODY]], places=[1, 1]))
+    row, better, worse = ordered_pairs(rankings([[5, 3, 7], [1, 2, EMPTY]], places=[1, 1]))
     found = list(zip(row.tolist(), better.tolist(), worse.tolist(), strict=True))
     assert found == [(0, 5, 3), (0, 5, 7), (1, 1, 2)]
 
 
 def test_labels_are_chosen_by_the_clips_that_they_speak_of() -> None:
-    from rlhf_core.evidence import Preferences
+    from rlhf_core.labels import Preferences
 
     said = labels(
         Preferences(np.array([[0, 1], [2, 3]]), np.array([0.0, 1.0]), np.ones(2)),

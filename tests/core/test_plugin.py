@@ -14,11 +14,11 @@ from rlhf_core import plugin
 from rlhf_core.annotators import ANNOTATORS, AnyAnnotator
 from rlhf_core.annotators.synthetic import Synthetic
 from rlhf_core.errors import ConfigurationError, UnknownKindError, UnusedFieldWarning
-from rlhf_core.evidence import Queries
 from rlhf_core.plugin import Config, Family, closest, nearest
 from rlhf_core.queries import QUERIES, AnyQuerySelector, QuerySelector
 from rlhf_core.queries.disagreement import Disagreement
 from rlhf_core.queries.uniform import Uniform
+from rlhf_core.questions import Queries
 from rlhf_core.types import Segments
 
 SELECTOR: TypeAdapter[Any] = TypeAdapter(AnyQuerySelector)

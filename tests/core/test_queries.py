@@ -17,7 +17,6 @@ from rlhf_core.acquisition.scores import (
     rating_variance,
     uncertainty,
 )
-from rlhf_core.evidence import Queries
 from rlhf_core.queries import QuerySelector
 from rlhf_core.queries.coverage import Coverage
 from rlhf_core.queries.disagreement import Disagreement
@@ -25,6 +24,7 @@ from rlhf_core.queries.entropy import Entropy
 from rlhf_core.queries.hybrid import Hybrid
 from rlhf_core.queries.information_gain import InformationGain
 from rlhf_core.queries.uniform import Uniform
+from rlhf_core.questions import Queries
 from tests.core.examples import segments
 
 CLIPS = segments(np.zeros((6, 2)))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rlhf_core import stages
-from rlhf_core.evidence import Choice
+from rlhf_core.answers import Choice
 from rlhf_core.experiment import Experiment
 from rlhf_core.feedback_strategy import FeedbackState
 from rlhf_core.loop import Progress, advance, begin

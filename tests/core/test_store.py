@@ -13,18 +13,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from rlhf_core.evidence import answers
 from safetensors import SafetensorError
 from safetensors.numpy import save
 
 from rlhf_core.annotators import AnnotatorState
+from rlhf_core.answers import Choice
 from rlhf_core.demonstrations import demonstrations
 from rlhf_core.errors import StoreError
-from rlhf_core.evidence import Choice, Preferences, Queries, Request, Workers, answers
 from rlhf_core.evolution.strategy import Evolved
 from rlhf_core.feedback.inverse_rl import InverseState
 from rlhf_core.feedback_strategy import FeedbackState
 from rlhf_core.inverse_rl.model import DiscriminatorState
+from rlhf_core.labels import Preferences, Workers
 from rlhf_core.policies import PolicyState
+from rlhf_core.questions import Queries, Request
 from rlhf_core.rewards.model import EnsembleState
 from rlhf_core.store import Store, pack, unpack
 from rlhf_core.types import Evaluation, Rollouts, Segments, TrueRewards, Truth, Value

@@ -12,9 +12,10 @@ from scipy.stats import binom
 
 from rlhf_core.annotators import AnnotatorState
 from rlhf_core.annotators.synthetic import PRESETS, Synthetic
+from rlhf_core.answers import WHOLE, Answers, Choice, Comparisons
 from rlhf_core.environments.factory import Environment
-from rlhf_core.evidence import WHOLE, Annotations, Answers, Choice, Queries, Request, no_queries
 from rlhf_core.optimisers.ppo import PPO
+from rlhf_core.questions import Queries, Request, no_queries
 from rlhf_core.teachers.rationality import MOST_CLIPS, discounted_returns
 from rlhf_core.types import Segments, Truth
 from tests.core.examples import HERE, request, segments
@@ -23,7 +24,7 @@ PAIRS = 8000
 STEPS = 4
 
 
-def judge(teacher: Synthetic, rewards: np.ndarray, seed: int = 1) -> Annotations:
+def judge(teacher: Synthetic, rewards: np.ndarray, seed: int = 1) -> Comparisons:
     """The teacher's answers on pairs (0, 1), (2, 3), ... of segments with these rewards."""
     asked = request(np.zeros_like(rewards), np.arange(len(rewards)).reshape(-1, 2))
     return answered(teacher, asked, rewards, seed).comparisons

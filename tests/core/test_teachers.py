@@ -15,7 +15,8 @@ from scipy.special import expit
 
 from rlhf_core.annotators import AnnotatorState
 from rlhf_core.annotators.synthetic import PRESETS, Synthetic
-from rlhf_core.evidence import Answers, Choice, Queries, Request, no_queries
+from rlhf_core.answers import Answers, Choice
+from rlhf_core.questions import Queries, Request, no_queries
 from rlhf_core.types import Truth
 from tests.core.examples import request, segments
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from rlhf_core.evidence import NOBODY, WHOLE, Preferences
+from rlhf_core.answers import EMPTY, WHOLE
+from rlhf_core.labels import Preferences
 from rlhf_core.rewards.model import Likelihoods
 from rlhf_core.rewards.terms import MOST_LEVELS, Comparisons, Marks, Orders
 from tests.core.examples import rankings, ratings, segments
@@ -152,7 +153,7 @@ def test_a_missing_segment_is_nobody() -> None:
     assert term.items.tolist() == [[5, 6, 7], [8, 9, 0]]
     loss = term.loss(torch.zeros(1, 2, 3), torch.arange(2), {})
     np.testing.assert_allclose(loss, np.log([[6, 2]]), rtol=1e-6)
-    assert NOBODY not in term.items
+    assert EMPTY not in term.items
 
 
 @pytest.mark.parametrize(("ties", "votes"), [("half", 1), ("davidson", 1), ("drop", 0)])

@@ -5,12 +5,14 @@ import io
 from dataclasses import replace
 
 import numpy as np
+from rlhf_core.evidence import answers
+from rlhf_core.reward_learning.labels import gathered
 
+from rlhf_core.answers import EMPTY, EXPERT, WHOLE, Answers, Choice
 from rlhf_core.demonstrations import demonstrations
-from rlhf_core.evidence import EXPERT, NOBODY, WHOLE, Answers, Choice, Preferences, Workers, answers
 from rlhf_core.feedback.inverse_rl import InverseState
 from rlhf_core.feedback_strategy import FeedbackState
-from rlhf_core.reward_learning.labels import gathered
+from rlhf_core.labels import Preferences, Workers
 from tasks import tables
 from tests.core.examples import (
     annotations,
@@ -32,7 +34,7 @@ def rows(content: bytes) -> list[list[str]]:
 STATE = FeedbackState(
     evidence=evidence(
         CLIPS, [[0, 1], [2, 3]], annotations([0], [Choice.LEFT]),
-        rankings([[4, 2, NOBODY], [5, 1, 0]], places=[1, 2], worker=[3, EXPERT]),
+        rankings([[4, 2, EMPTY], [5, 1, 0]], places=[1, 2], worker=[3, EXPERT]),
         ratings([1, 2], [0.25, -1.5], step=[WHOLE, 7], worker=[0, 3]),
     ),
     preferences=Preferences(
@@ -138,7 +140,7 @@ def test_the_ledger_has_a_line_for_each_judgement() -> None:
 
 
 def test_nobody_is_no_part_of_a_question() -> None:
-    (line,) = ledger(paid(answers(rankings=rankings([[5, 0, 1, NOBODY]], places=[1]))))
+    (line,) = ledger(paid(answers(rankings=rankings([[5, 0, 1, EMPTY]], places=[1]))))
     assert line[:4] == ["1", "ranking", "0 1 5", "5"]
 
 

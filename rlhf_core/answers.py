@@ -1,0 +1,397 @@
+"""What annotators answer: judgements of clips, one row a judgement.
+
+`Comparisons`, `Rankings` and `Ratings` are the kinds of judgement that every simulated annotator
+knows. A form of feedback that needs another data type derives it from `Judgements` in its own file.
+Positions point into the segments of a request, and after the last one into the clips that
+annotators brought themselves.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from enum import IntEnum
+from typing import Any, NamedTuple, Self, TypeVar
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from rlhf_core.questions import Queries
+from rlhf_core.types import Segments, Value, expect, expect_shape
+
+EXPERT = -1
+"""The worker whose judgement is known to be right: gold queries carry one."""
+WHOLE = -1
+"""In place of a step: the rating is of the clip as a whole."""
+EMPTY = -1
+"""In place of a segment: the ranking is shorter than the longest one stored beside it."""
+
+
+class Choice(IntEnum):
+    """How a worker can answer a comparison."""
+
+    LEFT = 0
+    RIGHT = 1
+    EQUAL = 2
+    SKIP = 3
+
+
+class Agreement(NamedTuple):
+    """How many answers put clips in the order of the true returns, of how many; ties left out."""
+
+    correct: float
+    """Answers in the true order. One that orders several pairs counts by its share."""
+    ordered: float
+    """Answers in all that order clips whose true returns differ."""
+
+
+class Orders(NamedTuple):
+    """Pairs of clips whose order was stated: `better` before `worse`, in judgement `row`."""
+
+    row: Int[np.ndarray, " P"]
+    worker: Int[np.ndarray, " P"]
+    better: Int[np.ndarray, " P"]
+    worse: Int[np.ndarray, " P"]
+
+
+class Entries(NamedTuple):
+    """Judgements as texts for the ledger: what each was about, and what the answer was."""
+
+    questions: list[str]
+    answers: list[str]
+
+
+Row = TypeVar("Row", bound=Value)
+
+
+def concatenate(first: Row, second: Row) -> Row:
+    """Two values of one type joined along the first axis of their arrays.
+
+    An optional field is None where either side has none.
+    """
+    columns = []
+    for field in fields(first):  # type: ignore[arg-type]
+        one, other = getattr(first, field.name), getattr(second, field.name)
+        joined = None if one is None or other is None else np.concatenate([one, other])
+        columns.append(joined)
+    return type(first)(*columns)
+
+
+def select(value: Row, rows: np.ndarray) -> Row:
+    """The rows of a value at a mask or at positions."""
+    columns = (getattr(value, field.name) for field in fields(value))  # type: ignore[arg-type]
+    return type(value)(*(None if column is None else column[rows] for column in columns))
+
+
+class Judgements(Value, ABC):
+    """Answers of one form of feedback. Subclasses are frozen dataclasses of arrays."""
+
+    seconds: Float[np.ndarray, " R"]
+    """Time that each judgement took, in seconds."""
+    cost: Float[np.ndarray, " R"]
+    """Price of each judgement, in the annotator's unit."""
+
+    def __len__(self) -> int:
+        return len(self.cost)
+
+    @property
+    @abstractmethod
+    def labels(self) -> int:
+        """Labels that the answered queries count as; several judgements of one query count once."""
+
+    @property
+    @abstractmethod
+    def skipped(self) -> int:
+        """Judgements in which the worker passed."""
+
+    @abstractmethod
+    def joined(self, later: Self) -> Self:
+        """These judgements, then others."""
+
+    @abstractmethod
+    def moved(self, clips: int, queries: int) -> Self:
+        """The same judgements with positions of clips and queries moved on by these numbers."""
+
+    @abstractmethod
+    def orders(self) -> Orders | None:
+        """Orders that name a worker's opinion of pairs; None where the aggregator reads another
+        source: comparisons, or ratings that are weighed by their correlations.
+        """
+
+    @abstractmethod
+    def agreement(self, queries: Queries | None, returns: Float[np.ndarray, " S"]) -> Agreement:
+        """Compare each answer with the order of the true returns of the request's segments."""
+
+    @abstractmethod
+    def entries(self, queries: Queries | None) -> Entries:
+        """The judgements as texts for the ledger."""
+
+
+@dataclass(frozen=True, eq=False)
+class Comparisons(Judgements):
+    """Judgements of pairs: who answered which query, how, how long it took (s), what it cost."""
+
+    query: Int[np.ndarray, " R"]
+    """Position of the query."""
+    worker: Int[np.ndarray, " R"]
+    """Number of the worker, from 0; `EXPERT` where the answer is known to be right."""
+    choice: Int[np.ndarray, " R"]
+    """A `Choice`."""
+    seconds: Float[np.ndarray, " R"]
+    cost: Float[np.ndarray, " R"]
+
+    @property
+    def labels(self) -> int:
+        """Queries that somebody answered."""
+        return len(np.unique(self.query[self.choice != Choice.SKIP]))
+
+    @property
+    def skipped(self) -> int:
+        """Judgements in which the worker passed."""
+        return int((self.choice == Choice.SKIP).sum())
+
+    def joined(self, later: "Comparisons") -> "Comparisons":
+        """These judgements, then others."""
+        return concatenate(self, later)
+
+    def moved(self, clips: int, queries: int) -> "Comparisons":
+        """Queries moved on."""
+        return Comparisons(self.query + queries, self.worker, self.choice, self.seconds, self.cost)
+
+    def orders(self) -> None:
+        """The aggregator reads comparisons themselves."""
+
+    def agreement(self, queries: Queries | None, returns: Float[np.ndarray, " S"]) -> Agreement:
+        """The judgements of one pair count as their majority."""
+        assert queries is not None, "comparisons answer queries"
+        pairs = queries.items
+        strict = self.choice < Choice.EQUAL
+        vote = np.where(self.choice == Choice.RIGHT, 1.0, -1.0)[strict]
+        majority = np.sign(np.bincount(self.query[strict], vote, minlength=len(pairs)))
+        better = np.sign(returns[pairs[:, 1]] - returns[pairs[:, 0]])
+        ordered = (majority != 0) & (better != 0)
+        return Agreement(float((majority == better)[ordered].sum()), float(ordered.sum()))
+
+    def entries(self, queries: Queries | None) -> Entries:
+        """The pair, and the choice by its name."""
+        assert queries is not None, "comparisons answer queries"
+        pairs = [joined_text(pair) for pair in queries.items[self.query]]
+        return Entries(pairs, [Choice(choice).name.lower() for choice in self.choice])
+
+    def _check(self) -> None:
+        for name in ("worker", "choice", "seconds", "cost"):
+            expect_shape(self, name, (len(self.query),))
+        known = np.isin(self.choice, list(Choice))
+        expect(
+            bool(known.all()),
+            self,
+            f"choices among {[c.value for c in Choice]}",
+            self.choice[~known][:5],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Rankings(Judgements):
+    """Judgements of groups, each with its segments in the order that the worker chose."""
+
+    items: Int[np.ndarray, "R K"]
+    """Positions in `Segments`, best first; `EMPTY` where a group has fewer than K."""
+    places: Int[np.ndarray, " R"]
+    """How many places are known; the segments after them were not put in order."""
+    worker: Int[np.ndarray, " R"]
+    seconds: Float[np.ndarray, " R"]
+    cost: Float[np.ndarray, " R"]
+    tied: Bool[np.ndarray, "R K"] | None = None
+    """True where a segment shares its place with the one before it; None: no ties."""
+
+    @property
+    def labels(self) -> int:
+        """Named places of the groups that somebody ranked."""
+        _, first = np.unique(np.sort(self.items, axis=1), axis=0, return_index=True)
+        return int(self.places[first].sum())
+
+    @property
+    def skipped(self) -> int:
+        """Nobody passes a ranking."""
+        return 0
+
+    @property
+    def beats(self) -> Bool[np.ndarray, "R K K"]:
+        """Whether the segment at the first place is ranked above that at the second."""
+        level = self._levels
+        stated: np.ndarray = (level[:, :, None] < level[:, None, :]) & self._known
+        return stated
+
+    @property
+    def equals(self) -> Bool[np.ndarray, "R K K"]:
+        """Whether the segment at the first place shares its place with that at a later one."""
+        level, place = self._levels, np.arange(self.items.shape[1])
+        later = place[:, None] < place
+        same: np.ndarray = (level[:, :, None] == level[:, None, :]) & later & self._known
+        return same
+
+    @property
+    def _levels(self) -> Int[np.ndarray, "R K"]:
+        tied = np.zeros(self.items.shape, bool) if self.tied is None else self.tied
+        return np.cumsum(~tied, axis=1)
+
+    @property
+    def _known(self) -> Bool[np.ndarray, "R K K"]:
+        """The first place is known, and there is a segment at the second."""
+        known = np.arange(self.items.shape[1]) < self.places[:, None]
+        pairs: np.ndarray = known[:, :, None] & (self.items != EMPTY)[:, None, :]
+        return pairs
+
+    def joined(self, later: "Rankings") -> "Rankings":
+        """These rankings, then others; the shorter groups are filled up with `EMPTY`."""
+        width = max(self.items.shape[1], later.items.shape[1])
+
+        def wide(items: np.ndarray, filling: int) -> np.ndarray:
+            return np.pad(items, ((0, 0), (0, width - items.shape[1])), constant_values=filling)
+
+        def ties(rankings: Rankings) -> np.ndarray:
+            none = np.zeros(rankings.items.shape, dtype=bool)
+            return wide(none if rankings.tied is None else rankings.tied, False)
+
+        places, worker, seconds, cost = (
+            np.concatenate([getattr(self, name), getattr(later, name)])
+            for name in ("places", "worker", "seconds", "cost")
+        )
+        items = np.concatenate([wide(self.items, EMPTY), wide(later.items, EMPTY)])
+        return Rankings(
+            items, places, worker, seconds, cost, np.concatenate([ties(self), ties(later)])
+        )
+
+    def moved(self, clips: int, queries: int) -> "Rankings":
+        """Segments moved on."""
+        items = np.where(self.items == EMPTY, EMPTY, self.items + clips)
+        return Rankings(items, self.places, self.worker, self.seconds, self.cost, self.tied)
+
+    def orders(self) -> Orders:
+        """Every order that the rankings state."""
+        row, first, second = np.nonzero(self.beats)
+        return Orders(row, self.worker[row], self.items[row, first], self.items[row, second])
+
+    def agreement(self, queries: Queries | None, returns: Float[np.ndarray, " S"]) -> Agreement:
+        """A ranking counts by the share of its orders; clips that annotators brought are left out,
+        since their true returns are not known.
+        """
+        known = (self.items != EMPTY) & (self.items < len(returns))
+        value = returns[np.where(known, self.items, 0)]
+        stated = self.beats & known[:, :, None] & known[:, None, :]
+        gap = value[:, :, None] - value[:, None, :]
+        return shares((stated & (gap > 0)).sum(axis=(1, 2)), (stated & (gap != 0)).sum(axis=(1, 2)))
+
+    def entries(self, queries: Queries | None) -> Entries:
+        """The group in ascending order, and the named places, best first."""
+        groups = [joined_text(sorted(items)) for items in self.items.tolist()]
+        rows = zip(self.items.tolist(), self.places.tolist(), strict=True)
+        return Entries(groups, [joined_text(items[:places]) for items, places in rows])
+
+    def _check(self) -> None:
+        for name in ("places", "worker", "seconds", "cost"):
+            expect_shape(self, name, (len(self.items),))
+        if self.tied is not None:
+            expect_shape(self, "tied", self.items.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Ratings(Judgements):
+    """Judgements of single clips on a scale."""
+
+    segment: Int[np.ndarray, " R"]
+    step: Int[np.ndarray, " R"]
+    """The step after which the rating was given; `WHOLE`: it is of the clip as a whole."""
+    value: Float[np.ndarray, " R"]
+    """On the annotator's own scale."""
+    worker: Int[np.ndarray, " R"]
+    seconds: Float[np.ndarray, " R"]
+    cost: Float[np.ndarray, " R"]
+
+    @property
+    def labels(self) -> int:
+        """Clips, or moments of them, that somebody rated."""
+        return len(np.unique(np.stack([self.segment, self.step], axis=1), axis=0))
+
+    @property
+    def skipped(self) -> int:
+        """Nobody passes a rating."""
+        return 0
+
+    def joined(self, later: "Ratings") -> "Ratings":
+        """These ratings, then others."""
+        return concatenate(self, later)
+
+    def moved(self, clips: int, queries: int) -> "Ratings":
+        """Segments moved on."""
+        return Ratings(
+            self.segment + clips, self.step, self.value, self.worker, self.seconds, self.cost
+        )
+
+    def orders(self) -> None:
+        """Raters are weighed by their correlations instead."""
+
+    def agreement(self, queries: Queries | None, returns: Float[np.ndarray, " S"]) -> Agreement:
+        """A rating of a whole clip counts by the share of the others that it is ordered with."""
+        whole = (self.step == WHOLE) & (self.segment < len(returns))
+        value, true = self.value[whole], returns[self.segment[whole]]
+        higher = np.sign(value[:, None] - value)
+        order = np.sign(true[:, None] - true)
+        strict = (higher != 0) & (order != 0)
+        return shares(((higher == order) & strict).sum(axis=1), strict.sum(axis=1))
+
+    def entries(self, queries: Queries | None) -> Entries:
+        """The clip, with its moment after an `@`, and the value."""
+        rows = zip(self.segment.tolist(), self.step.tolist(), strict=True)
+        clips = [str(clip) if step == WHOLE else f"{clip}@{step}" for clip, step in rows]
+        return Entries(clips, [str(value) for value in self.value.tolist()])
+
+    def _check(self) -> None:
+        for name in ("step", "value", "worker", "seconds", "cost"):
+            expect_shape(self, name, (len(self.segment),))
+
+
+def shares(correct: np.ndarray, ordered: np.ndarray) -> Agreement:
+    """Each answer counts once, correct by its share of rightly ordered pairs."""
+    some = ordered > 0
+    return Agreement(float((correct[some] / ordered[some]).sum()), float(some.sum()))
+
+
+def joined_text(segments: Any) -> str:
+    """Positions of segments separated by blanks, fillings left out."""
+    return " ".join(str(segment) for segment in segments if segment != EMPTY)
+
+
+@dataclass(frozen=True, eq=False)
+class Answers(Value):
+    """Everything that came back in one round."""
+
+    judgements: Mapping[str, Judgements]
+    """By form of feedback. Annotators may answer in another form than they were asked in."""
+    segments: Segments | None = None
+    """Clips that annotators brought themselves. Positions in judgements run on into them after
+    the last one of `Request.segments`."""
+
+    @property
+    def labels(self) -> int:
+        """Labels that the answered queries count as."""
+        return sum(judgements.labels for judgements in self.judgements.values())
+
+    @property
+    def count(self) -> int:
+        """How many judgements there are."""
+        return sum(len(judgements) for judgements in self.judgements.values())
+
+    @property
+    def skipped(self) -> int:
+        """Judgements in which the worker passed."""
+        return sum(judgements.skipped for judgements in self.judgements.values())
+
+    @property
+    def cost(self) -> float:
+        """Price of all judgements together."""
+        return float(sum(judgements.cost.sum() for judgements in self.judgements.values()))
+
+    @property
+    def seconds(self) -> float:
+        """Time of all judgements together, in seconds."""
+        return float(sum(judgements.seconds.sum() for judgements in self.judgements.values()))

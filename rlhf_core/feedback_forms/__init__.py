@@ -1,0 +1,156 @@
+"""Forms of feedback: what is asked, what is answered, and what the answer says about a reward.
+
+One form a file. A form that needs a data type of its own for its answers derives it from
+`rlhf_core.answers.Judgements` in the same file, and one for its labels from
+`rlhf_core.labels.LabelSet`.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Protocol, Self
+
+import numpy as np
+from jaxtyping import Int
+from pydantic import TypeAdapter
+
+from rlhf_core.answers import Comparisons, Judgements, Rankings, Ratings
+from rlhf_core.demonstrations import Demonstrations
+from rlhf_core.labels import LabelSet, Workers
+from rlhf_core.plugin import Family, Plugin
+from rlhf_core.questions import Queries, Request
+from rlhf_core.rewards.model import Likelihoods
+from rlhf_core.types import Segments
+
+if TYPE_CHECKING:
+    from rlhf_core.rewards.terms import Term
+
+
+class Respondent(Protocol):
+    """A simulated annotator, as a form of feedback asks it.
+
+    Every method returns the respondent as it is afterwards (more tired, say) and its judgements.
+    Positions point into the segments of the request and run on into those of its reference sample.
+    """
+
+    def compare(self, pairs: Int[np.ndarray, "N 2"]) -> tuple[Self, Comparisons]:
+        """Which of two clips is better? Queries are numbered from 0."""
+        ...
+
+    def rank(self, items: Int[np.ndarray, "N K"], places: int) -> tuple[Self, Rankings]:
+        """Which are the best `places` of K clips, in order?"""
+        ...
+
+    def rate(
+        self, clips: Int[np.ndarray, " N"], steps: Int[np.ndarray, " N"]
+    ) -> tuple[Self, Ratings]:
+        """How good is a clip, or (by `steps`) what happened just before a moment of it?"""
+        ...
+
+    def demonstrate(self, episodes: int) -> tuple[Self, Demonstrations]:
+        """Whole episodes that show how it is done."""
+        ...
+
+
+class Simulated(NamedTuple):
+    """What a simulated annotator answered to the queries of one form."""
+
+    respondent: Any
+    """The `Respondent` afterwards."""
+    judgements: Judgements
+    brought: Segments | None = None
+    """Clips that the annotator brought; judgements point to them from `first_brought` on."""
+
+
+class FeedbackForm(Plugin):
+    """One form of feedback."""
+
+    family: ClassVar[str] = "rlhf_core.feedback_forms"
+    ordinal: ClassVar[bool]
+    """Whether an answer puts clips in order; else it gives a clip a number, or is an episode."""
+
+    @abstractmethod
+    def size(self) -> int:
+        """K, the clips in one query."""
+
+    @abstractmethod
+    def worth(self) -> int:
+        """Labels that one query counts as."""
+
+    @abstractmethod
+    def compose(
+        self,
+        items: Int[np.ndarray, "N K"],
+        segments: Segments,
+        likelihoods: Likelihoods,
+        rng: np.random.Generator,
+    ) -> Queries:
+        """The queries about these clips.
+
+        Args:
+            items: positions in `segments`, as the selector chose them.
+            segments: the clips.
+            likelihoods: how judgements are modelled; a moment must have something to react to.
+            rng: the source of randomness.
+        """
+
+    @abstractmethod
+    def simulate(
+        self,
+        queries: Queries,
+        request: Request,
+        respondent: Respondent,
+        first_brought: int,
+        rng: np.random.Generator,
+    ) -> Simulated:
+        """Let a simulated annotator answer.
+
+        Args:
+            queries: of this form.
+            request: they belong to.
+            respondent: the annotator.
+            first_brought: position that the first clip takes which the annotator brings.
+            rng: randomness of the form itself, such as which positions of a list are examined.
+        """
+
+    @abstractmethod
+    def label(
+        self, judgements: Judgements, preferences: LabelSet | None, workers: Workers | None
+    ) -> LabelSet | None:
+        """What a fit is given, made of all judgements of this form; None where nothing is.
+
+        Args:
+            judgements: of this form, by everybody.
+            preferences: what the aggregator made of comparisons; None without any.
+            workers: what it thinks of the workers; None where their worth is not modelled.
+        """
+
+    @abstractmethod
+    def term(
+        self, labels: LabelSet, segments: Segments, likelihoods: Likelihoods, smoothing: float
+    ) -> "Term | None":
+        """The likelihood of the labels as a term of a fit; None where there is none.
+
+        Args:
+            labels: made by `label`, at least one.
+            segments: the clips that they are about.
+            likelihoods: how judgements are modelled.
+            smoothing: share of a comparison's target that is replaced by 1/2.
+        """
+
+
+FORMS = Family(FeedbackForm, default="comparison")
+AnyForm = Annotated[FeedbackForm, FORMS]
+
+
+def form_of(kind: str, own: Sequence[FeedbackForm]) -> FeedbackForm:
+    """The form of that kind among a strategy's own ones, else the kind with its defaults."""
+    for form in own:
+        if form.kind == kind:
+            return form
+    return FORMS.get(kind)(kind=kind)
+
+
+def parse(queries: Queries) -> FeedbackForm:
+    """The form that queries carry with them, with its settings."""
+    form: FeedbackForm = TypeAdapter(AnyForm).validate_json(queries.form)
+    return form

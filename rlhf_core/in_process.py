@@ -1,0 +1,141 @@
+"""The stages carried out in this process, on values: no server, no store."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+from rlhf_core import loop, stages
+from rlhf_core.errors import RunError
+from rlhf_core.experiment import Experiment
+from rlhf_core.feedback_strategy import FeedbackState
+from rlhf_core.loop import (
+    Answered,
+    Collected,
+    Evaluated,
+    Fitted,
+    Improved,
+    Prepared,
+    Progress,
+    Restored,
+    Start,
+)
+from rlhf_core.policies import DEFAULT_CONTEXT, OptimisationContext
+from rlhf_core.threads import limited
+
+
+class InProcess:
+    """The driver of `rlhf_core.loop` whose handles are the values themselves.
+
+    Each stage holds the process's lock (`rlhf_core.threads`), so that two runs in two threads give
+    the numbers that each gives alone.
+    """
+
+    def __init__(
+        self, experiment: Experiment, context: OptimisationContext = DEFAULT_CONTEXT
+    ) -> None:
+        """A driver.
+
+        Args:
+            experiment: everything about the run.
+            context: reports and checkpoints of the optimisation.
+        """
+        self._experiment = experiment
+        self._context = context
+
+    def prepare(self, start: Start[Any]) -> Prepared[Any]:
+        """Make or take over policy and feedback, and prepare the annotators."""
+        with self._exclusive():
+            policy = start.policy
+            if policy is None:
+                policy = stages.initial_policy(self._experiment)
+            feedback = self._experiment.feedback.initial()
+            if start.feedback is not None:
+                feedback = start.feedback.taken_over()
+            return Prepared(policy, stages.initial_annotator(self._experiment), feedback, {})
+
+    def collect(self, policy: Any) -> Collected[Any]:
+        """Play the first policy."""
+        with self._exclusive():
+            return Collected(*stages.collect(self._experiment, policy), {})
+
+    def ask(self, round: int, feedback: Any, rollouts: Any, alarmed: bool) -> Any:
+        """Choose what to ask."""
+        with self._exclusive():
+            return stages.ask(self._experiment, round, feedback, rollouts, alarmed)
+
+    def answer(
+        self, round: int, annotator: Any, request: Any, rollouts: Any, rewards: Any, alarmed: bool
+    ) -> Answered[Any]:
+        """Let the annotators answer."""
+        with self._exclusive():
+            return Answered(
+                *stages.answer(
+                    self._experiment, round, annotator, request, rollouts, rewards, alarmed
+                )
+            )
+
+    def fit(
+        self, round: int, feedback: Any, request: Any, answers: Any, alarmed: bool
+    ) -> Fitted[Any]:
+        """Fit the reward."""
+        with self._exclusive():
+            return Fitted(
+                *stages.fit(self._experiment, round, feedback, request, answers, alarmed)
+            )
+
+    def roll_back(self, round: int, policy: Any, trusted: Any) -> Restored[Any]:
+        """Return to the trusted policy."""
+        back = stages.roll_back(policy, trusted)
+        return Restored(back, {"policy/steps": float(back.steps)})
+
+    def optimise(self, round: int, policy: Any, feedback: Any) -> Improved[Any]:
+        """Improve the policy."""
+        with self._exclusive():
+            after, learned = stages.optimise(
+                self._experiment, round, policy, feedback, self._context
+            )
+            metrics = {**after.metrics, "policy/steps": float(after.state.steps)}
+            return Improved(after.state, after.rollouts, after.rewards, learned, metrics)
+
+    def evaluate(
+        self,
+        round: int,
+        policy: Any,
+        feedback: FeedbackState,
+        rollouts: Any,
+        rewards: Any,
+        first: tuple[Any, Any],
+    ) -> Evaluated[Any]:
+        """Measure the policy and the reward."""
+        with self._exclusive():
+            evaluation, measured = stages.evaluate(self._experiment, round, policy)
+            _, compared = stages.compare_rewards(
+                self._experiment, round, feedback, rollouts, rewards, first
+            )
+            return Evaluated(evaluation, {**measured, **compared})
+
+    def _exclusive(self) -> AbstractContextManager[None]:
+        return limited(self._experiment.threads)
+
+
+def run(
+    experiment: Experiment,
+    report: Callable[[Progress[Any]], None] = lambda progress: None,
+    start: Start[Any] | Progress[Any] | None = None,
+) -> Progress[Any]:
+    """Play all rounds in this process, or until the guard stops the run.
+
+    Args:
+        experiment: everything about the run.
+        report: called after each round.
+        start: what to take over from another run, or where this run stood when it was left.
+
+    Returns:
+        Where the run stands at its end.
+    """
+    progress = None
+    for progress in loop.play(experiment, InProcess(experiment), start):
+        report(progress)
+    if progress is None:
+        raise RunError("the run has no round left to play")
+    return progress
