@@ -19,10 +19,15 @@ from rlhf_core.evaluation.distance import starc_distance
 from rlhf_core.evaluation.returns import evaluate as play
 from rlhf_core.evaluation.statistics import interquartile_mean, pearson, spearman
 from rlhf_core.evidence import Answers, Choice, Request
-from rlhf_core.executor import Spread
 from rlhf_core.experiment import Experiment
 from rlhf_core.feedback_strategy import FeedbackState
-from rlhf_core.policies import Checkpoints, NoCheckpoints, Optimised, PolicyState, Report
+from rlhf_core.policies import (
+    DEFAULT_CONTEXT,
+    OptimisationContext,
+    Optimised,
+    PolicyState,
+    Report,
+)
 from rlhf_core.rewards import EnvironmentReward, ObservingReward, Reward, RewardFunction
 from rlhf_core.rollouts import collect as record
 from rlhf_core.rollouts import finished_returns
@@ -171,9 +176,7 @@ def optimise(
     round: int,
     policy: PolicyState,
     feedback: FeedbackState,
-    report: Report = lambda steps: None,
-    checkpoints: Checkpoints = NoCheckpoints(),  # noqa: B008 - it keeps nothing
-    spread: Spread | None = None,
+    context: OptimisationContext = DEFAULT_CONTEXT,
 ) -> Optimised:
     """The policy after this round's share of environment steps."""
     spaces, optimiser = experiment.environment.spaces(), experiment.optimiser
@@ -183,7 +186,7 @@ def optimise(
         rng = seeding.generator(experiment.seed, round, "clone")
         policy = optimiser.clone(policy, spaces, cloning, seeding.integer(rng))
         if cloning.only:
-            return _played(experiment, round, policy, reward, report)
+            return _played(experiment, round, policy, reward, context.report)
     rng = seeding.generator(experiment.seed, round, "optimise")
     optimised = optimiser.optimise(
         policy,
@@ -192,9 +195,7 @@ def optimise(
         experiment.steps_of(round),
         experiment.first_steps + experiment.total_steps,
         seeding.integer(rng),
-        report,
-        checkpoints,
-        spread,
+        context,
     )
     if isinstance(optimised.reward, ObservingReward):
         steps = sample_segments(optimised.rollouts, DIAGNOSTIC_STEPS, 1, rng)
