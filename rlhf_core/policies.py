@@ -147,12 +147,5 @@ class Optimiser(Plugin):
         """The policy after it was taught to act as the demonstrations do."""
 
     @abstractmethod
-    def expert(self) -> "Optimiser":
-        """How an expert for the same task is trained, with few steps on the true reward.
-
-        Its policy acts by what it sees and remembers nothing.
-        """
-
-    @abstractmethod
     def act(self, state: PolicyState, spaces: Spaces, deterministic: bool, seed: int = 0) -> Act:
         """The policy as a function of a batch of observations."""

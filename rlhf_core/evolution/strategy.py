@@ -249,12 +249,6 @@ class EvolutionStrategy(Optimiser):
         cloned = clone_network(network, normaliser, mean, cloning, np.random.default_rng(seed))
         return replace(state, parameters={"mean": cloned, **normaliser.memory()})
 
-    def expert(self) -> Optimiser:
-        """By gradients, since trying at random takes a hundred times the steps."""
-        from rlhf_core.optimisers.ppo import PPO
-
-        return PPO()
-
     def act(self, state: PolicyState, spaces: Spaces, deterministic: bool, seed: int = 0) -> Act:
         """The mean policy; or, to explore, a member of the next population for each observation.
 

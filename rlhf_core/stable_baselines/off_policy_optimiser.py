@@ -118,12 +118,6 @@ class OffPolicy(Optimiser):
 
         return sb3.clone(self._algorithm(), self.hidden, state, spaces, cloning, seed)
 
-    def expert(self) -> Optimiser:
-        """By proximal policy optimisation, which needs the fewest seconds."""
-        from rlhf_core.optimisers.ppo import PPO
-
-        return PPO(batch_size=128)
-
     def act(self, state: PolicyState, spaces: Spaces, deterministic: bool, seed: int = 0) -> Act:
         """The policy; to explore, as it does while it learns: at random before it has learned."""
         from rlhf_core.stable_baselines import off_policy as sb3
