@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
-from rlhf_core import loop, stages
+from rlhf_core import stages
 from rlhf_core.acting import Act, begin
 from rlhf_core.annotators import Annotator
 from rlhf_core.annotators.synthetic import Synthetic
@@ -25,6 +25,7 @@ from rlhf_core.errors import ConfigurationError, RunError
 from rlhf_core.experiment import EvaluationSettings, Experiment
 from rlhf_core.feedback.true_reward import TrueReward
 from rlhf_core.feedback_strategy import FeedbackStrategy
+from rlhf_core.in_process import run
 from rlhf_core.optimisers.ppo import PPO
 from rlhf_core.policies import Optimiser, PolicyState
 from rlhf_core.rollouts import collect
@@ -84,7 +85,7 @@ class Agent:
         """
         experiment = self._experiment(Budget(env_steps=env_steps, labels=labels, rounds=rounds))
         experiment.check()
-        final = loop.run(experiment, lambda p: watch(p.policy.steps, p.metrics))
+        final = run(experiment, lambda p: watch(p.policy.steps, p.metrics))
         self.policy = final.policy
         return self
 

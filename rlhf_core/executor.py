@@ -1,4 +1,4 @@
-"""Where the members of a generation are played: here, or in other processes."""
+"""Executors: one function applied to many jobs, in this process or in others."""
 
 import os
 import signal
@@ -14,38 +14,37 @@ Job = TypeVar("Job")
 Done = TypeVar("Done")
 
 LOOK_SECONDS = 1.0
-"""How often a worker looks whether its parent still lives."""
+"""Interval at which a worker checks that its parent process is alive."""
 
 
 @runtime_checkable
-class Spread(Protocol):
-    """Applies a function to jobs, wherever it likes; both can be pickled."""
+class Executor(Protocol):
+    """Applies a function to jobs, in this process or in others; both can be pickled."""
 
     def __call__(self, function: Callable[[Job], Done], jobs: Sequence[Job], /) -> list[Done]:
-        """What the function made of each job, in the order of the jobs.
+        """Return the result of each job, in the order of the jobs.
 
         Raises:
-            Exception: what the function raised for one of them.
+            Exception: the function raised it for one of the jobs.
         """
         ...
 
 
 def in_turn(function: Callable[[Job], Done], jobs: Sequence[Job], /) -> list[Done]:
-    """One after the other, in this process."""
+    """Run the jobs one after the other in this process."""
     return [function(job) for job in jobs]
 
 
-def processes(count: int) -> Spread:
-    """So many processes of this machine, by joblib's engine loky; one is this process itself.
+def processes(count: int) -> Executor:
+    """Return an executor of `count` processes of this machine, by joblib's loky; 1: this process.
 
-    The workers stay for the next call, leave after five idle minutes, and never outlive this
-    process.
+    The workers stay for the next call, end after five idle minutes, and end with this process.
     """
 
-    def spread(function: Callable[[Job], Done], jobs: Sequence[Job], /) -> list[Done]:
+    def execute(function: Callable[[Job], Done], jobs: Sequence[Job], /) -> list[Done]:
         from joblib import Parallel, delayed
 
-        # Jobs are small; big ones must not end as files that a killed process leaves behind.
+        # joblib writes large arrays to files, which a killed process would leave behind.
         workers = Parallel(
             n_jobs=count,
             backend="loky",
@@ -63,16 +62,19 @@ def processes(count: int) -> Spread:
                 "fewer optimiser.processes need less"
             ) from error
 
-    return in_turn if count == 1 else spread
+    return in_turn if count == 1 else execute
 
 
 def end_with_parent(parent: int) -> None:
-    """Let this worker end soon after process `parent`, its own one, however that ends.
+    """End this worker soon after its parent process ends, even if the parent is killed.
 
-    A worker waits for work at a pipe that a killed parent does not close.
+    A worker reads its jobs from a pipe, which a killed parent does not close.
+
+    Args:
+        parent: id of the parent process.
     """
     if threading.current_thread() is threading.main_thread():
-        # Ctrl-C reaches every process of a terminal; the parent sees to its workers.
+        # Ctrl-C reaches every process of a terminal; the parent ends its workers itself.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:

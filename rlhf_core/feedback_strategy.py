@@ -64,9 +64,7 @@ class FeedbackState(Value):
     def taken_over(self) -> Self:
         """The same for another run: nothing of it is charged to that run's budget."""
         spent = 0.0 if self.evidence is None else self.evidence.cost
-        return replace(
-            self, asked_by_form={}, trace=np.empty((0, 2)), earlier_cost=spent
-        )
+        return replace(self, asked_by_form={}, trace=np.empty((0, 2)), earlier_cost=spent)
 
     @property
     def demonstrations(self) -> Demonstrations | None:

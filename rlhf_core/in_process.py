@@ -5,20 +5,20 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from rlhf_core import loop, stages
-from rlhf_core.errors import RunError
-from rlhf_core.experiment import Experiment
-from rlhf_core.feedback_strategy import FeedbackState
-from rlhf_core.loop import (
+from rlhf_core.driver import (
     Answered,
     Collected,
     Evaluated,
     Fitted,
     Improved,
     Prepared,
-    Progress,
     Restored,
     Start,
 )
+from rlhf_core.errors import RunError
+from rlhf_core.experiment import Experiment
+from rlhf_core.feedback_strategy import FeedbackState
+from rlhf_core.loop import Progress
 from rlhf_core.policies import DEFAULT_CONTEXT, OptimisationContext
 from rlhf_core.threads import limited
 
@@ -79,9 +79,7 @@ class InProcess:
     ) -> Fitted[Any]:
         """Fit the reward."""
         with self._exclusive():
-            return Fitted(
-                *stages.fit(self._experiment, round, feedback, request, answers, alarmed)
-            )
+            return Fitted(*stages.fit(self._experiment, round, feedback, request, answers, alarmed))
 
     def roll_back(self, round: int, policy: Any, trusted: Any) -> Restored[Any]:
         """Return to the trusted policy."""

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -11,13 +11,13 @@ from rlhf_core.acting import Act
 from rlhf_core.demonstrations import Cloning
 from rlhf_core.environments.factory import Environment
 from rlhf_core.environments.spaces import Spaces
-from rlhf_core.executor import Spread
+from rlhf_core.executor import Executor
 from rlhf_core.plugin import Plugin
 from rlhf_core.rewards import Reward
 from rlhf_core.types import Metrics, RolloutRewards, Rollouts, Value
 
 Report = Callable[[int], None]
-"""Told how many environment steps were just taken."""
+"""Receives the number of environment steps that were just taken."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,25 +48,45 @@ class Optimised:
 
 @runtime_checkable
 class Checkpoints(Protocol):
-    """Where a long optimisation writes down how far it has come."""
+    """Storage for the progress of a long optimisation."""
 
     def load(self) -> Value | None:
-        """What was saved last, or None."""
+        """Return the last saved value, or None."""
         ...
 
     def save(self, value: Value) -> None:
-        """Remember this; it replaces what was saved before."""
+        """Save a value in place of the last one."""
         ...
 
 
 class NoCheckpoints:
-    """An optimisation that is not interrupted, or starts again if it is."""
+    """Checkpoints that store nothing: an interrupted optimisation starts again."""
 
     def load(self) -> None:
-        """Nothing."""
+        """Return None."""
 
     def save(self, value: Value) -> None:
-        """Forget it."""
+        """Discard the value."""
+
+
+def ignore_steps(steps: int) -> None:
+    """Report progress to nobody."""
+
+
+@dataclass(frozen=True)
+class OptimisationContext:
+    """What surrounds one call of `Optimiser.optimise`; it does not change the numbers."""
+
+    report: Report = ignore_steps
+    """Called with the environment steps of each rollout or generation."""
+    checkpoints: Checkpoints = field(default_factory=NoCheckpoints)
+    """Progress of a long call; the same call made again after an interruption resumes there."""
+    executor: Executor | None = None
+    """Runs independent jobs of the optimiser; None: the optimiser's own processes."""
+
+
+DEFAULT_CONTEXT = OptimisationContext()
+"""No reports, no checkpoints, and the optimiser's own processes."""
 
 
 class Optimiser(Plugin):
@@ -105,9 +125,7 @@ class Optimiser(Plugin):
         steps: int,
         total_steps: int,
         seed: int,
-        report: Report = lambda steps: None,
-        checkpoints: Checkpoints = NoCheckpoints(),  # noqa: B008 - it keeps nothing
-        spread: Spread | None = None,
+        context: OptimisationContext = DEFAULT_CONTEXT,
     ) -> Optimised:
         """Go on from a policy for a number of environment steps.
 
@@ -121,22 +139,12 @@ class Optimiser(Plugin):
                 where rollouts turn out shorter and another one might be too long.
             total_steps: the whole run's, for schedules that decay.
             seed: of the environments, the actions and the minibatches.
-            report: progress.
-            checkpoints: where a long call writes down how far it has come; called again with the
-                same arguments after an interruption it goes on from there.
-            spread: where work is done that can be done apart; None leaves it to the optimiser.
+            context: reports, checkpoints and the executor.
         """
 
     @abstractmethod
     def clone(self, state: PolicyState, spaces: Spaces, cloning: Cloning, seed: int) -> PolicyState:
         """The policy after it was taught to act as the demonstrations do."""
-
-    @abstractmethod
-    def expert(self) -> "Optimiser":
-        """How an expert for the same task is trained, with few steps on the true reward.
-
-        Its policy acts by what it sees and remembers nothing.
-        """
 
     @abstractmethod
     def act(self, state: PolicyState, spaces: Spaces, deterministic: bool, seed: int = 0) -> Act:

@@ -172,8 +172,7 @@ def optimise(
     feedback: FeedbackState,
     context: OptimisationContext = DEFAULT_CONTEXT,
 ) -> tuple[Optimised, FeedbackState]:
-    """The policy after this round's share of environment steps, and what the reward learned of them.
-    """
+    """The policy after this round's share of environment steps, and what the reward learned of them."""
     spaces, optimiser = experiment.environment.spaces(), experiment.optimiser
     reward = experiment.feedback.reward(feedback, spaces)
     imitation = experiment.feedback.imitation()
@@ -204,7 +203,11 @@ def optimise(
 
 
 def _play_only(
-    experiment: Experiment, round: int, policy: PolicyState, reward: Reward, context: OptimisationContext
+    experiment: Experiment,
+    round: int,
+    policy: PolicyState,
+    reward: Reward,
+    context: OptimisationContext,
 ) -> Optimised:
     """A policy that is not optimised, and what it does in this round's environment steps."""
     rng = seeding.generator(experiment.seed, round, "play")

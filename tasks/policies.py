@@ -2,11 +2,11 @@
 
 from rlhf_core import stages
 from rlhf_core.feedback_strategy import FeedbackState
-from rlhf_core.policies import PolicyState
+from rlhf_core.policies import OptimisationContext, PolicyState
 from rlhf_core.store import Ref
 from rlhf_core.types import Metrics
 from tasks import progress
-from tasks.executor import flow_spread
+from tasks.executor import flow_executor
 from tasks.stage import Work, stage
 
 
@@ -21,9 +21,11 @@ def optimise(work: Work, policy: Ref, feedback: Ref) -> tuple[dict[str, Ref], Me
         work.round,
         before,
         state,
-        report=lambda steps: progress.tell(progress.Steps(steps)),
-        checkpoints=work.checkpoints,
-        spread=flow_spread(),
+        OptimisationContext(
+            report=lambda steps: progress.tell(progress.Steps(steps)),
+            checkpoints=work.checkpoints,
+            executor=flow_executor(),
+        ),
     )
     metrics = {**after.metrics, "policy/steps": float(after.state.steps)}
     learned = work.run.experiment.feedback.observed(state, after.reward)

@@ -47,7 +47,7 @@ class Annotator(Plugin):
 
         Args:
             environment: what the policy will act in.
-            optimiser: how the run improves its policy; an expert may learn the same way.
+            optimiser: the run's own; an expert is trained with it where nothing else is set.
             demonstrations: whole episodes that will be asked for, at the most.
             rng: the source of randomness.
         """

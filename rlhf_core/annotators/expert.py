@@ -13,6 +13,7 @@ from rlhf_core.answers import EMPTY, Answers, Judgements, Rankings
 from rlhf_core.demonstrations import Demonstrations, demonstrations
 from rlhf_core.environments.factory import Environment
 from rlhf_core.errors import ConfigurationError, StoreError
+from rlhf_core.optimisers import AnyOptimiser
 from rlhf_core.policies import Optimiser
 from rlhf_core.questions import Request
 from rlhf_core.segments import sample_segments
@@ -30,13 +31,16 @@ class Expert(Annotator):
     A clip of the expert's own, of the same length, is put before all clips that were asked about:
     a choice among them and it, which any strategy that learns from judgements understands
     (reward-rational choice, https://arxiv.org/abs/2002.04833; demonstrations as preferences,
-    https://arxiv.org/abs/1811.06521). The expert is a policy trained on the true reward with the
-    run's own optimiser before the run begins, or a recording.
+    https://arxiv.org/abs/1811.06521). The expert is a policy trained on the true reward before the
+    run begins, or a recording.
     """
 
     kind: Literal["expert"] = "expert"
     env_steps: PositiveInt = 131072
     """Environment steps on which the expert is trained, rounded up to whole rollouts."""
+    optimiser: AnyOptimiser | None = None
+    """How the expert is trained; null: the run's own optimiser if its kind is ppo, else ppo with
+    batches of 128."""
     episodes: PositiveInt = 20
     """Episodes of the expert that clips are cut from."""
     recording: str | None = None
@@ -62,6 +66,7 @@ class Expert(Annotator):
 
         if self.recording is not None:
             return AnnotatorState(arrays=expert.packed(self._recorded(environment)))
+        optimiser = expert.expert_optimiser(self.optimiser, optimiser)
         act = expert.train(environment, optimiser, self.env_steps, rng)
         episodes = max(self.episodes, demonstrations)
         return AnnotatorState(
@@ -69,7 +74,10 @@ class Expert(Annotator):
         )
 
     def check_fit(self, environment: Environment, demonstrates: bool) -> None:
-        """Read the recording once, to see that it is there and that it fits."""
+        """Check that the recording exists and fits, and that the optimiser fits."""
+        from rlhf_core.teachers import demonstrator as expert
+
+        expert.check_expert("annotator.optimiser", self.optimiser, environment)
         if self.recording is not None:
             self._recorded(environment)
 

@@ -20,6 +20,7 @@ from rlhf_core.annotators import Annotator, AnnotatorState, simulate
 from rlhf_core.answers import Answers, Choice, Comparisons, Rankings, Ratings
 from rlhf_core.demonstrations import Demonstrations
 from rlhf_core.environments.factory import Environment
+from rlhf_core.optimisers import AnyOptimiser
 from rlhf_core.policies import Optimiser
 from rlhf_core.questions import Request
 from rlhf_core.teachers import rating, rationality
@@ -78,6 +79,9 @@ class Synthetic(Annotator):
     expert_steps: PositiveInt = 65536
     """Environment steps on which the expert of `judges: regret`, or one who demonstrates, is
     trained before the run."""
+    expert_optimiser: AnyOptimiser | None = None
+    """How that expert is trained; null: the run's own optimiser if its kind is ppo, else ppo with
+    batches of 128."""
     value_discount: float = Field(0.97, ge=0, lt=1)
     """Discount of that expert's values."""
     rating_levels: int | None = Field(None, ge=2)
@@ -131,7 +135,8 @@ class Synthetic(Annotator):
         if self.judges == "regret" or demonstrations:
             from rlhf_core.teachers import demonstrator as expert
 
-            act = expert.train(environment, optimiser, self.expert_steps, rng)
+            chosen = expert.expert_optimiser(self.expert_optimiser, optimiser)
+            act = expert.train(environment, chosen, self.expert_steps, rng)
             if self.judges == "regret":
                 values = expert.expert_values(environment, act, self.value_discount, rng)
                 arrays |= {f"value/{name}": array for name, array in values._asdict().items()}
@@ -142,7 +147,11 @@ class Synthetic(Annotator):
         return AnnotatorState(arrays=arrays)
 
     def check_fit(self, environment: Environment, demonstrates: bool) -> None:
-        """Any environment with a true reward will do."""
+        """Check that the expert's optimiser fits the environment."""
+        if self.expert_optimiser is not None:
+            from rlhf_core.teachers import demonstrator as expert
+
+            expert.check_expert("annotator.expert_optimiser", self.expert_optimiser, environment)
 
     def label_price(self) -> float:
         """The price of one judgement."""

@@ -22,7 +22,7 @@ from rlhf_core.evolution.network import PolicyNetwork
 from rlhf_core.evolution.normaliser import Normaliser
 from rlhf_core.evolution.play import Generation, play
 from rlhf_core.evolution.search import Search
-from rlhf_core.executor import Spread, processes
+from rlhf_core.executor import Executor, processes
 from rlhf_core.rewards import EnvironmentReward, Reward
 from rlhf_core.threads import limited
 
@@ -107,15 +107,15 @@ def is_stepped_one_by_one(environment: Environment) -> bool:
     return isinstance(vector, SyncVectorEnv)
 
 
-def play_apart(whole: Share, count: int, spread: Spread | None) -> Scores:
-    """Play a share in `count` parts; without a `spread` in as many processes."""
+def play_apart(whole: Share, count: int, executor: Executor | None) -> Scores:
+    """Play a share in `count` parts; without an executor in as many processes."""
     if not isinstance(whole.reward, EnvironmentReward):
         import torch
 
         whole = replace(whole, threads=torch.get_num_threads())
     parts = divided(whole.last, count)
     shares = [replace(whole, first=first, last=last) for first, last in parts]
-    scores = (spread or processes(count))(play_share, shares)
+    scores = (executor or processes(count))(play_share, shares)
     columns = [[getattr(part, name) for part in scores] for name in Scores.__dataclass_fields__]
     return Scores(*(np.concatenate(column) for column in columns))
 

@@ -26,14 +26,12 @@ from rlhf_core.evolution.network import PolicyNetwork
 from rlhf_core.evolution.normaliser import Normaliser
 from rlhf_core.evolution.play import Generation, play
 from rlhf_core.evolution.search import Search
-from rlhf_core.executor import Spread
 from rlhf_core.policies import (
-    Checkpoints,
-    NoCheckpoints,
+    DEFAULT_CONTEXT,
+    OptimisationContext,
     Optimised,
     Optimiser,
     PolicyState,
-    Report,
 )
 from rlhf_core.reservoir import KEPT_STEPS
 from rlhf_core.rewards import ObservingReward, Reward
@@ -112,15 +110,13 @@ class EvolutionStrategy(Optimiser):
         steps: int,
         total_steps: int,
         seed: int,
-        report: Report = lambda steps: None,
-        checkpoints: Checkpoints = NoCheckpoints(),  # noqa: B008 - it keeps nothing
-        spread: Spread | None = None,
+        context: OptimisationContext = DEFAULT_CONTEXT,
     ) -> Optimised:
         """Generations as long as another one is sure to fit into `steps`; one at the least."""
         apart = is_stepped_one_by_one(environment) and not isinstance(reward, ObservingReward)
         network = PolicyNetwork(environment.spaces(), self.hidden)
         largest = self.rollout_steps(environment)
-        saved = checkpoints.load()
+        saved = context.checkpoints.load()
         now = saved if isinstance(saved, Evolved) else Evolved(state, 0, 0)
         search = self.search(now.policy.parameters["mean"], now.policy.optimiser)
         if isinstance(reward, ObservingReward) and now.reward is not None:
@@ -134,7 +130,9 @@ class EvolutionStrategy(Optimiser):
                 if vector is None:
                     centre = self._centre(now.policy, seed, now.generations)
                     whole = Share(self, environment, reward, centre, 0, self.population)
-                    now = self._scored(now, search, play_apart(whole, self.processes, spread))
+                    now = self._scored(
+                        now, search, play_apart(whole, self.processes, context.executor)
+                    )
                 else:
                     normaliser = Normaliser.restored(now.policy.parameters)
                     horizon = environment.horizon()
@@ -142,8 +140,8 @@ class EvolutionStrategy(Optimiser):
                     if isinstance(reward, ObservingReward):
                         reward = reward.observe(played.transitions(), None, rng)
                     now = self._told(now, search, played, normaliser, reward, network, rng)
-                report(now.taken - before)
-                checkpoints.save(now)
+                context.report(now.taken - before)
+                context.checkpoints.save(now)
             if now.before is not None:
                 now = self._replayed(now, environment, network, seed)
         finally:
@@ -250,12 +248,6 @@ class EvolutionStrategy(Optimiser):
         mean = np.asarray(state.parameters["mean"])
         cloned = clone_network(network, normaliser, mean, cloning, np.random.default_rng(seed))
         return replace(state, parameters={"mean": cloned, **normaliser.memory()})
-
-    def expert(self) -> Optimiser:
-        """By gradients, since trying at random takes a hundred times the steps."""
-        from rlhf_core.optimisers.ppo import PPO
-
-        return PPO()
 
     def act(self, state: PolicyState, spaces: Spaces, deterministic: bool, seed: int = 0) -> Act:
         """The mean policy; or, to explore, a member of the next population for each observation.

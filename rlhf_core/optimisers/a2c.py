@@ -6,7 +6,6 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from rlhf_core.environments.factory import Environment
 from rlhf_core.environments.spaces import Spaces
-from rlhf_core.policies import Optimiser
 from rlhf_core.stable_baselines.on_policy_optimiser import ActorCritic
 
 if TYPE_CHECKING:
@@ -43,12 +42,6 @@ class A2C(ActorCritic):
                 f"advantages are normalised, actual: {self.steps}"
             )
         return rollout
-
-    def expert(self) -> Optimiser:
-        """By proximal policy optimisation, which needs the fewest seconds."""
-        from rlhf_core.optimisers.ppo import PPO
-
-        return PPO(batch_size=128)
 
     def _memory(self) -> None:
         return None

@@ -6,7 +6,6 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from rlhf_core.environments.factory import Environment
 from rlhf_core.environments.spaces import Spaces
-from rlhf_core.policies import Optimiser
 from rlhf_core.stable_baselines.on_policy_optimiser import ActorCritic, whole_batches
 
 if TYPE_CHECKING:
@@ -43,10 +42,6 @@ class PPO(ActorCritic):
     def rollout_steps(self, environment: Environment) -> int:
         """Steps of all copies together, a multiple of the batch size."""
         return whole_batches(self, self.batch_size, environment)
-
-    def expert(self) -> Optimiser:
-        """The same way."""
-        return self
 
     def _memory(self) -> None:
         return None

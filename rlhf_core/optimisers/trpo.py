@@ -6,7 +6,6 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from rlhf_core.environments.factory import Environment
 from rlhf_core.environments.spaces import Spaces
-from rlhf_core.policies import Optimiser
 from rlhf_core.stable_baselines.contrib import expect_contrib
 from rlhf_core.stable_baselines.on_policy_optimiser import ActorCritic, whole_batches
 
@@ -40,12 +39,6 @@ class TRPO(ActorCritic):
     def rollout_steps(self, environment: Environment) -> int:
         """Steps of all copies together, a multiple of the batch size."""
         return whole_batches(self, self.batch_size, environment)
-
-    def expert(self) -> Optimiser:
-        """By proximal policy optimisation, which needs the fewest seconds."""
-        from rlhf_core.optimisers.ppo import PPO
-
-        return PPO(batch_size=128)
 
     def _memory(self) -> None:
         return None

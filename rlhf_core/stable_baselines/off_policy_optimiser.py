@@ -11,14 +11,12 @@ from rlhf_core.demonstrations import Cloning
 from rlhf_core.environments.factory import Environment
 from rlhf_core.environments.spaces import Spaces
 from rlhf_core.errors import UnsupportedSpaceError
-from rlhf_core.executor import Spread
 from rlhf_core.policies import (
-    Checkpoints,
-    NoCheckpoints,
+    DEFAULT_CONTEXT,
+    OptimisationContext,
     Optimised,
     Optimiser,
     PolicyState,
-    Report,
 )
 from rlhf_core.rewards import Reward
 
@@ -87,9 +85,7 @@ class OffPolicy(Optimiser):
         steps: int,
         total_steps: int,
         seed: int,
-        report: Report = lambda steps: None,
-        checkpoints: Checkpoints = NoCheckpoints(),  # noqa: B008 - it keeps nothing
-        spread: Spread | None = None,
+        context: OptimisationContext = DEFAULT_CONTEXT,
     ) -> Optimised:
         """Rollouts, with gradient steps after each, until `steps` are taken."""
         from rlhf_core.seeding import isolated
@@ -107,7 +103,8 @@ class OffPolicy(Optimiser):
         with isolated(seed):
             return sb3.learn(
                 self._algorithm(), arguments, self.hidden, self._learning_rate, self.observe_steps,
-                state, environment, reward, steps, total_steps, np.random.default_rng(seed), report,
+                state, environment, reward, steps, total_steps, np.random.default_rng(seed),
+                context.report,
             )  # fmt: skip
 
     def _learning_rate(self, done: float) -> float:
@@ -120,12 +117,6 @@ class OffPolicy(Optimiser):
         from rlhf_core.stable_baselines import off_policy as sb3
 
         return sb3.clone(self._algorithm(), self.hidden, state, spaces, cloning, seed)
-
-    def expert(self) -> Optimiser:
-        """By proximal policy optimisation, which needs the fewest seconds."""
-        from rlhf_core.optimisers.ppo import PPO
-
-        return PPO(batch_size=128)
 
     def act(self, state: PolicyState, spaces: Spaces, deterministic: bool, seed: int = 0) -> Act:
         """The policy; to explore, as it does while it learns: at random before it has learned."""

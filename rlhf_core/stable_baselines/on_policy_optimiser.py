@@ -10,14 +10,12 @@ from rlhf_core.acting import Act
 from rlhf_core.demonstrations import Cloning
 from rlhf_core.environments.factory import Environment
 from rlhf_core.environments.spaces import Spaces
-from rlhf_core.executor import Spread
 from rlhf_core.policies import (
-    Checkpoints,
-    NoCheckpoints,
+    DEFAULT_CONTEXT,
+    OptimisationContext,
     Optimised,
     Optimiser,
     PolicyState,
-    Report,
 )
 from rlhf_core.rewards import Reward
 
@@ -90,9 +88,7 @@ class ActorCritic(Optimiser):
         steps: int,
         total_steps: int,
         seed: int,
-        report: Report = lambda steps: None,
-        checkpoints: Checkpoints = NoCheckpoints(),  # noqa: B008 - it keeps nothing
-        spread: Spread | None = None,
+        context: OptimisationContext = DEFAULT_CONTEXT,
     ) -> Optimised:
         """Whole rollouts until `steps` are taken, then the policy and what it did."""
         from rlhf_core.seeding import isolated
@@ -117,7 +113,8 @@ class ActorCritic(Optimiser):
         with isolated(seed):
             return sb3.learn(
                 algorithm, arguments, self._network(), state, environment, reward, steps,
-                np.random.default_rng(seed), self.normalise_returns, self.stagger, report,
+                np.random.default_rng(seed), self.normalise_returns, self.stagger,
+                context.report,
             )  # fmt: skip
 
     def clone(self, state: PolicyState, spaces: Spaces, cloning: Cloning, seed: int) -> PolicyState:

@@ -12,7 +12,9 @@ from rlhf_core.acting import Act, begin
 from rlhf_core.demonstrations import Demonstrations, demonstrations
 from rlhf_core.environments.factory import Environment, episode_seeds
 from rlhf_core.environments.spaces import Spaces, build, describe, encode
+from rlhf_core.errors import ConfigurationError
 from rlhf_core.evaluation.values import ValueFunction, fit_values
+from rlhf_core.optimisers.ppo import PPO
 from rlhf_core.policies import Optimiser
 from rlhf_core.recording import Record, Recorder
 from rlhf_core.reservoir import trajectories
@@ -24,18 +26,57 @@ PRACTICE_STEPS = 512
 """Steps of each copy on which the expert's values are fitted."""
 
 
+def expert_optimiser(configured: Optimiser | None, run: Optimiser) -> Optimiser:
+    """Choose the optimiser that trains an expert.
+
+    Args:
+        configured: the annotator's own field.
+        run: the optimiser of the run.
+
+    Returns:
+        `configured`; where that is None, `run` if its kind is ppo, else ppo with batches of 128.
+    """
+    if configured is not None:
+        return configured
+    return run if run.kind == "ppo" else PPO(batch_size=128)
+
+
+def check_expert(field: str, configured: Optimiser | None, environment: Environment) -> None:
+    """Raise `ConfigurationError` where the configured optimiser cannot train an expert.
+
+    Args:
+        field: name of the configured field, for the message.
+        configured: the annotator's own optimiser, or None.
+        environment: what the expert acts in.
+    """
+    if configured is None:
+        return
+    try:
+        configured.check_spaces(environment.spaces())
+        configured.rollout_steps(environment)
+    except (ConfigurationError, ValueError) as error:
+        raise ConfigurationError(f"{field}: {error}") from error
+
+
 def train(
     environment: Environment, optimiser: Optimiser, steps: int, rng: np.random.Generator
 ) -> Act:
-    """The policy of the run's `expert` on the true reward, after `steps` in whole rollouts."""
-    expert, spaces = optimiser.expert(), environment.spaces()
-    rollout = expert.rollout_steps(environment)
+    """Train a policy on the true reward and return it as a function of observations.
+
+    Args:
+        environment: what the expert acts in.
+        optimiser: how it is trained.
+        steps: environment steps, rounded up to whole rollouts.
+        rng: the source of randomness.
+    """
+    spaces = environment.spaces()
+    rollout = optimiser.rollout_steps(environment)
     whole = -(-steps // rollout) * rollout
-    start = expert.initial(spaces, seeding.integer(rng))
-    trained = expert.optimise(
+    start = optimiser.initial(spaces, seeding.integer(rng))
+    trained = optimiser.optimise(
         start, environment, EnvironmentReward(), whole, whole, seeding.integer(rng)
     ).state
-    return expert.act(trained, spaces, deterministic=True)
+    return optimiser.act(trained, spaces, deterministic=True)
 
 
 def demonstrate(

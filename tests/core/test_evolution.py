@@ -21,7 +21,7 @@ from rlhf_core.optimisers.ars import ARS
 from rlhf_core.optimisers.cma_es import CMAES
 from rlhf_core.optimisers.openai_es import OpenAIES
 from rlhf_core.optimisers.pgpe import PGPE
-from rlhf_core.policies import PolicyState
+from rlhf_core.policies import OptimisationContext, PolicyState
 from rlhf_core.rewards import EnvironmentReward
 from rlhf_core.store import pack
 from rlhf_core.types import Value
@@ -251,8 +251,12 @@ def test_an_interrupted_optimisation_goes_on_to_the_same_bits(kind: str) -> None
     whole = strategy.optimise(start, environment, TRUE, 3000, 3000, 5)
     notebook = Notebook(3)
     with pytest.raises(KeyboardInterrupt):
-        strategy.optimise(start, environment, TRUE, 3000, 3000, 5, checkpoints=notebook)
-    resumed = strategy.optimise(start, environment, TRUE, 3000, 3000, 5, checkpoints=notebook)
+        strategy.optimise(
+            start, environment, TRUE, 3000, 3000, 5, OptimisationContext(checkpoints=notebook)
+        )
+    resumed = strategy.optimise(
+        start, environment, TRUE, 3000, 3000, 5, OptimisationContext(checkpoints=notebook)
+    )
     assert pack(resumed.state) == pack(whole.state)
     assert pack(resumed.rollouts) == pack(whole.rollouts)
     assert resumed.metrics == whole.metrics

@@ -5,14 +5,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rlhf_core.annotators import AnnotatorState
+from rlhf_core.annotators import Annotator, AnnotatorState
 from rlhf_core.annotators.expert import Expert
+from rlhf_core.annotators.synthetic import Synthetic
 from rlhf_core.answers import EMPTY, WHOLE, Answers
 from rlhf_core.environments.factory import Environment
 from rlhf_core.errors import ConfigurationError
+from rlhf_core.optimisers.ars import ARS
+from rlhf_core.optimisers.dqn import DQN
 from rlhf_core.optimisers.ppo import PPO
+from rlhf_core.optimisers.sac import SAC
+from rlhf_core.policies import Optimiser
 from rlhf_core.questions import Queries, Request, no_queries
 from rlhf_core.store import pack
+from rlhf_core.teachers.demonstrator import expert_optimiser
 from rlhf_core.types import Rollouts, Truth, Value
 from tests.core.examples import HERE, played, segments, trajectory
 
@@ -120,6 +126,45 @@ def test_an_expert_is_trained_on_the_true_reward() -> None:
     np.testing.assert_array_equal(said.segments.actions, right)
     # Three copies are played for one episode of 8 steps each.
     assert state.memory["demonstrations/lengths"].tolist() == [8, 8, 8]
+
+
+def test_the_optimiser_of_an_expert_is_its_own_or_the_runs_ppo_or_small_ppo() -> None:
+    other = DQN(hidden=(4,))
+    assert expert_optimiser(other, QUICK) is other
+    assert expert_optimiser(None, QUICK) is QUICK
+    assert expert_optimiser(None, other) == PPO(batch_size=128)
+    assert expert_optimiser(None, ARS()) == PPO(batch_size=128)
+
+
+@pytest.mark.parametrize("run", [QUICK, ARS(population=4)], ids=["ppo", "ars"])
+def test_an_explicit_optimiser_of_the_expert_wins_over_the_runs(run: Optimiser) -> None:
+    explicit, implicit = Expert(env_steps=256, optimiser=QUICK), Expert(env_steps=256)
+    first, other = (
+        annotator.prepare(CORRIDOR, optimiser, 3, np.random.default_rng(0))
+        for annotator, optimiser in ((explicit, run), (implicit, QUICK))
+    )
+    assert pack(first) == pack(other)
+    teacher = Synthetic(expert_steps=256, expert_optimiser=QUICK)
+    shown = teacher.prepare(CORRIDOR, run, 20, np.random.default_rng(0)).memory
+    for name, value in first.memory.items():
+        np.testing.assert_array_equal(shown[name], value)
+
+
+@pytest.mark.parametrize(
+    ("annotator", "field"),
+    [
+        (Expert(optimiser=SAC()), "annotator.optimiser"),
+        (Synthetic(expert_optimiser=SAC()), "annotator.expert_optimiser"),
+    ],
+)
+def test_an_optimiser_that_cannot_train_the_expert_is_refused(
+    annotator: Annotator, field: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=rf"{field}: .*expected actions of Box"):
+        annotator.check_fit(CORRIDOR, True)
+    misfit = type(annotator).model_validate({field.split(".")[1]: {"kind": "ppo", "steps": 3}})
+    with pytest.raises(ConfigurationError, match=rf"{field}: .*expected a divisor"):
+        misfit.check_fit(CORRIDOR, True)
 
 
 def test_a_recording_that_is_missing_is_named(tmp_path: Path) -> None:

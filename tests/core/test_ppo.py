@@ -18,7 +18,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 from rlhf_core.environments import Environment
 from rlhf_core.environments.factory import episode_seeds
 from rlhf_core.optimisers.ppo import PPO
-from rlhf_core.policies import Optimised, PolicyState
+from rlhf_core.policies import OptimisationContext, Optimised, PolicyState
 from rlhf_core.rewards import EnvironmentReward, Reward
 from rlhf_core.seeding import isolated
 from rlhf_core.stable_baselines.normalisation import Normalised
@@ -357,7 +357,7 @@ def test_the_proxy_return_is_that_of_the_episodes_that_ended() -> None:
 def test_progress_is_reported_after_each_rollout() -> None:
     told: list[int] = []
     start = SMALL.initial(DRIFT.spaces(), 0)
-    SMALL.optimise(start, DRIFT, drift_reward, STEPS, STEPS, 3, told.append)
+    SMALL.optimise(start, DRIFT, drift_reward, STEPS, STEPS, 3, OptimisationContext(told.append))
     assert told == [16, 16, 16]
 
 

@@ -15,8 +15,8 @@ from rlhf_core.environments import Environment, GymEnv
 from rlhf_core.errors import RunError
 from rlhf_core.evolution.distributed import divided
 from rlhf_core.evolution.strategy import REPLAYED_STEPS, EvolutionStrategy
-from rlhf_core.executor import Done, Job, Spread, in_turn, processes
-from rlhf_core.policies import Optimised
+from rlhf_core.executor import Done, Executor, Job, in_turn, processes
+from rlhf_core.policies import OptimisationContext, Optimised
 from rlhf_core.rewards import EnvironmentReward, Reward
 from rlhf_core.rewards.model import RewardModel
 from rlhf_core.rewards.network import initial
@@ -45,12 +45,14 @@ def trained(
     strategy: EvolutionStrategy,
     environment: Environment,
     reward: Reward = TRUE,
-    spread: Spread | None = None,
+    executor: Executor | None = None,
     generations: int = 4,
 ) -> Optimised:
     steps = generations * strategy.rollout_steps(environment)
     start = strategy.initial(environment.spaces(), 0)
-    return strategy.optimise(start, environment, reward, steps, steps, 5, spread=spread)
+    return strategy.optimise(
+        start, environment, reward, steps, steps, 5, OptimisationContext(executor=executor)
+    )
 
 
 def same(one: Optimised, other: Optimised) -> None:
@@ -101,7 +103,7 @@ def test_seeds_and_the_centre_go_out_and_fitness_comes_back() -> None:
         return done
 
     strategy = made("openai_es", population=32, hidden=[64, 64], processes=2)
-    found = trained(strategy, POLE, spread=weighed, generations=3)
+    found = trained(strategy, POLE, executor=weighed, generations=3)
     parameters = found.state.parameters["mean"].nbytes
     assert parameters > 30_000
     assert len(sizes) >= 2 * found.metrics["policy/generations"] >= 6
@@ -112,14 +114,21 @@ def test_seeds_and_the_centre_go_out_and_fitness_comes_back() -> None:
 
 def test_an_interrupted_search_goes_on_to_the_same_bits() -> None:
     strategy = made("pgpe", population=6, processes=2)
-    whole = trained(strategy, POLE, spread=in_turn, generations=6)
+    whole = trained(strategy, POLE, executor=in_turn, generations=6)
     steps = 6 * strategy.rollout_steps(POLE)
     start = strategy.initial(POLE.spaces(), 0)
     for patience in (1, int(whole.metrics["policy/generations"])):
         notebook = Notebook(patience)
         with pytest.raises(KeyboardInterrupt):
-            strategy.optimise(start, POLE, TRUE, steps, steps, 5, checkpoints=notebook)
-        same(whole, strategy.optimise(start, POLE, TRUE, steps, steps, 5, checkpoints=notebook))
+            strategy.optimise(
+                start, POLE, TRUE, steps, steps, 5, OptimisationContext(checkpoints=notebook)
+            )
+        same(
+            whole,
+            strategy.optimise(
+                start, POLE, TRUE, steps, steps, 5, OptimisationContext(checkpoints=notebook)
+            ),
+        )
 
 
 def test_questions_are_asked_about_members_of_the_last_generation(
@@ -134,7 +143,7 @@ def test_questions_are_asked_about_members_of_the_last_generation(
         fitness[:] = [value for part in scores for value in part.fitness]
         return done
 
-    found = trained(made("ars", population=12, deviation=1.0), POLE, spread=noted)
+    found = trained(made("ars", population=12, deviation=1.0), POLE, executor=noted)
     returns = [float(paid.values.sum()) for paid in found.rewards.rewards]
     assert 1 < len(returns) < 12
     assert found.rollouts.steps <= 100 < REPLAYED_STEPS

@@ -1,4 +1,4 @@
-"""Shares of a generation on the engine that a flow was started with."""
+"""Parts of a generation on the engine that a flow was started with."""
 
 import json
 from typing import Any
@@ -25,16 +25,16 @@ if __name__ == "__main__":
     from prefect.task_runners import ProcessPoolTaskRunner
     from flows.train import train
     from rlhf_core.configuration import from_mapping
-    from rlhf_core.evolution import share
+    from rlhf_core.evolution import distributed
 
-    share.processes = None  # Its own processes are not used.
-    spread = train.with_options(task_runner=ProcessPoolTaskRunner(max_workers=2))
-    print(json.dumps(spread(from_mapping({SEARCH!r}))))
+    distributed.processes = None  # Its own processes are not used.
+    parallel = train.with_options(task_runner=ProcessPoolTaskRunner(max_workers=2))
+    print(json.dumps(parallel(from_mapping({SEARCH!r}))))
 """
 
 
 def test_a_flow_with_a_runner_of_processes_finds_what_one_process_finds(rlhf: Command) -> None:
-    path = rlhf.folder / "spread.py"
+    path = rlhf.folder / "parallel.py"
     path.write_text(SCRIPT)
     done = rlhf.python(str(path))
     assert done.returncode == 0, done.stderr
