@@ -41,7 +41,7 @@ def play(job: tuple[str, str, int, tuple[str, ...]]) -> dict[str, Any]:
     from flows.command import presets
     from rlhf_core.configuration import load
     from rlhf_core.errors import UnusedFieldWarning
-    from rlhf_core.loop import run
+    from rlhf_core.in_process import run
 
     preset, strategy, seed, overrides = job
     warnings.simplefilter("ignore", UnusedFieldWarning)

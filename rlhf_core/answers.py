@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import IntEnum
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -58,6 +58,7 @@ class Entries(NamedTuple):
 
     questions: list[str]
     answers: list[str]
+    workers: Int[np.ndarray, " R"]
 
 
 Row = TypeVar("Row", bound=Value)
@@ -104,11 +105,11 @@ class Judgements(Value, ABC):
         """Judgements in which the worker passed."""
 
     @abstractmethod
-    def joined(self, later: Self) -> Self:
-        """These judgements, then others."""
+    def joined(self, later: Any) -> "Judgements":
+        """These judgements, then others of the same type."""
 
     @abstractmethod
-    def moved(self, clips: int, queries: int) -> Self:
+    def moved(self, clips: int, queries: int) -> "Judgements":
         """The same judgements with positions of clips and queries moved on by these numbers."""
 
     @abstractmethod
@@ -175,7 +176,8 @@ class Comparisons(Judgements):
         """The pair, and the choice by its name."""
         assert queries is not None, "comparisons answer queries"
         pairs = [joined_text(pair) for pair in queries.items[self.query]]
-        return Entries(pairs, [Choice(choice).name.lower() for choice in self.choice])
+        choices = [Choice(choice).name.lower() for choice in self.choice]
+        return Entries(pairs, choices, self.worker)
 
     def _check(self) -> None:
         for name in ("worker", "choice", "seconds", "cost"):
@@ -285,7 +287,8 @@ class Rankings(Judgements):
         """The group in ascending order, and the named places, best first."""
         groups = [joined_text(sorted(items)) for items in self.items.tolist()]
         rows = zip(self.items.tolist(), self.places.tolist(), strict=True)
-        return Entries(groups, [joined_text(items[:places]) for items, places in rows])
+        best = [joined_text(items[:places]) for items, places in rows]
+        return Entries(groups, best, self.worker)
 
     def _check(self) -> None:
         for name in ("places", "worker", "seconds", "cost"):
@@ -343,7 +346,7 @@ class Ratings(Judgements):
         """The clip, with its moment after an `@`, and the value."""
         rows = zip(self.segment.tolist(), self.step.tolist(), strict=True)
         clips = [str(clip) if step == WHOLE else f"{clip}@{step}" for clip, step in rows]
-        return Entries(clips, [str(value) for value in self.value.tolist()])
+        return Entries(clips, [str(value) for value in self.value.tolist()], self.worker)
 
     def _check(self) -> None:
         for name in ("step", "value", "worker", "seconds", "cost"):

@@ -51,7 +51,8 @@ class Demonstrations(Judgements):
     def entries(self, queries: Queries | None) -> Entries:
         """The number of the episode, and its steps."""
         numbers = [str(number) for number in range(len(self))]
-        return Entries(numbers, [f"{length} steps" for length in self.lengths.tolist()])
+        steps = [f"{length} steps" for length in self.lengths.tolist()]
+        return Entries(numbers, steps, np.zeros(len(self), dtype=np.int64))
 
     def columns(self) -> Columns:
         """The episodes as a table."""

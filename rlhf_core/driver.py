@@ -4,14 +4,16 @@
 (`rlhf_core.in_process`), references to stored values in a flow.
 """
 
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from rlhf_core.types import Metrics
 
 H = TypeVar("H")
 
 
-class Start(NamedTuple, Generic[H]):
+@dataclass(frozen=True)
+class Start(Generic[H]):
     """What a run takes over from another one: retraining, transfer. None starts anew."""
 
     policy: H | None = None
@@ -20,7 +22,8 @@ class Start(NamedTuple, Generic[H]):
     """Labels and the reward fitted to them; they are not charged to the new budget."""
 
 
-class Prepared(NamedTuple, Generic[H]):
+@dataclass(frozen=True)
+class Prepared(Generic[H]):
     """What a run begins with."""
 
     policy: H
@@ -29,7 +32,8 @@ class Prepared(NamedTuple, Generic[H]):
     metrics: Metrics
 
 
-class Collected(NamedTuple, Generic[H]):
+@dataclass(frozen=True)
+class Collected(Generic[H]):
     """The first rollouts."""
 
     policy: H
@@ -39,7 +43,16 @@ class Collected(NamedTuple, Generic[H]):
     metrics: Metrics
 
 
-class Answered(NamedTuple, Generic[H]):
+@dataclass(frozen=True)
+class Asked(Generic[H]):
+    """What is asked in a round."""
+
+    request: H
+    metrics: Metrics
+
+
+@dataclass(frozen=True)
+class Answered(Generic[H]):
     """What annotators answered."""
 
     annotator: H
@@ -47,21 +60,24 @@ class Answered(NamedTuple, Generic[H]):
     metrics: Metrics
 
 
-class Fitted(NamedTuple, Generic[H]):
+@dataclass(frozen=True)
+class Fitted(Generic[H]):
     """The reward after new answers."""
 
     feedback: H
     metrics: Metrics
 
 
-class Restored(NamedTuple, Generic[H]):
+@dataclass(frozen=True)
+class Restored(Generic[H]):
     """An earlier policy."""
 
     policy: H
     metrics: Metrics
 
 
-class Improved(NamedTuple, Generic[H]):
+@dataclass(frozen=True)
+class Improved(Generic[H]):
     """The policy after a round's environment steps."""
 
     policy: H
@@ -72,13 +88,15 @@ class Improved(NamedTuple, Generic[H]):
     metrics: Metrics
 
 
-class Evaluated(NamedTuple, Generic[H]):
+@dataclass(frozen=True)
+class Evaluated(Generic[H]):
     """How good the policy is, and how true the reward is."""
 
     evaluation: H
     metrics: Metrics
 
 
+@runtime_checkable
 class Stages(Protocol[H]):
     """How each stage is carried out. The same arguments give the same result at any time."""
 
@@ -90,8 +108,8 @@ class Stages(Protocol[H]):
         """Play the first policy."""
         ...
 
-    def ask(self, round: int, feedback: H, rollouts: H, alarmed: bool) -> H:
-        """Choose what to ask about the rollouts; returns the request."""
+    def ask(self, round: int, feedback: H, rollouts: H, alarmed: bool) -> Asked[H]:
+        """Choose what to ask about the rollouts."""
         ...
 
     def answer(

@@ -8,7 +8,7 @@ strategy.
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -61,7 +61,7 @@ class FeedbackState(Value):
         """Price of all judgements and demonstrations of this run."""
         return 0.0 if self.evidence is None else self.evidence.cost - self.earlier_cost
 
-    def taken_over(self) -> Self:
+    def taken_over(self) -> "FeedbackState":
         """The same for another run: nothing of it is charged to that run's budget."""
         spent = 0.0 if self.evidence is None else self.evidence.cost
         return replace(self, asked_by_form={}, trace=np.empty((0, 2)), earlier_cost=spent)

@@ -7,6 +7,7 @@ from typing import Any
 from rlhf_core import loop, stages
 from rlhf_core.driver import (
     Answered,
+    Asked,
     Collected,
     Evaluated,
     Fitted,
@@ -58,10 +59,11 @@ class InProcess:
         with self._exclusive():
             return Collected(*stages.collect(self._experiment, policy), {})
 
-    def ask(self, round: int, feedback: Any, rollouts: Any, alarmed: bool) -> Any:
+    def ask(self, round: int, feedback: Any, rollouts: Any, alarmed: bool) -> Asked[Any]:
         """Choose what to ask."""
         with self._exclusive():
-            return stages.ask(self._experiment, round, feedback, rollouts, alarmed)
+            request = stages.ask(self._experiment, round, feedback, rollouts, alarmed)
+            return Asked(request, {})
 
     def answer(
         self, round: int, annotator: Any, request: Any, rollouts: Any, rewards: Any, alarmed: bool

@@ -7,7 +7,7 @@ Positions point into one set of segments, that of `Evidence`.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -30,15 +30,15 @@ class LabelSet(Value, ABC):
         return len(self.weight)
 
     @abstractmethod
-    def about(self, chosen: Bool[np.ndarray, " S"]) -> Self:
+    def about(self, chosen: Bool[np.ndarray, " S"]) -> "LabelSet":
         """The labels that are about at least one of the chosen segments."""
 
     @abstractmethod
-    def shuffled(self, rng: np.random.Generator) -> Self:
+    def shuffled(self, rng: np.random.Generator) -> "LabelSet":
         """The same labels assigned to the wrong clips: a null control."""
 
     @abstractmethod
-    def reversed(self) -> Self:
+    def reversed(self) -> "LabelSet":
         """Labels that state the opposite: a null control."""
 
     @abstractmethod

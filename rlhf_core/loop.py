@@ -17,8 +17,8 @@ again with the progress of the last round.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Generic, NamedTuple
+from dataclasses import dataclass, field
+from typing import Generic
 
 from rlhf_core.driver import H, Improved, Stages, Start
 from rlhf_core.experiment import Experiment
@@ -142,13 +142,14 @@ def advance(experiment: Experiment, stages: Stages[H], progress: Progress[H]) ->
     )
 
 
-class _Learned(NamedTuple, Generic[H]):
+@dataclass(frozen=True)
+class _Learned(Generic[H]):
     """What the questions of a round have come to."""
 
     annotator: H
     feedback: H
     answers: tuple[tuple[int, H], ...] = ()
-    metrics: Metrics = {}
+    metrics: Metrics = field(default_factory=dict)
 
 
 def _learn(
@@ -156,10 +157,12 @@ def _learn(
 ) -> _Learned[H]:
     """Ask, wait for the answers, fit."""
     round, rollouts, rewards = progress.round, progress.rollouts, progress.rewards
-    request = stages.ask(round, before.feedback, rollouts, alarmed)
-    answered = stages.answer(round, before.annotator, request, rollouts, rewards, alarmed)
-    fitted = stages.fit(round, before.feedback, request, answered.answers, alarmed)
-    metrics = merge_metrics(merge_metrics(before.metrics, answered.metrics), fitted.metrics)
+    asked = stages.ask(round, before.feedback, rollouts, alarmed)
+    answered = stages.answer(round, before.annotator, asked.request, rollouts, rewards, alarmed)
+    fitted = stages.fit(round, before.feedback, asked.request, answered.answers, alarmed)
+    metrics = before.metrics
+    for more in (asked.metrics, answered.metrics, fitted.metrics):
+        metrics = merge_metrics(metrics, more)
     return _Learned(
         answered.annotator,
         fitted.feedback,

@@ -27,6 +27,10 @@ Ref = str
 ValueType = TypeVar("ValueType", bound=Value)
 
 
+SCHEMA = 1
+"""Version of the format, in the header of a store and of each file."""
+
+
 class Store:
     """Objects and memos under a root: a local folder, or any fsspec URL (`s3://...`)."""
 
@@ -36,6 +40,57 @@ class Store:
             self._files, self._base = fsspec.core.url_to_fs(self.root)
         except (ImportError, ValueError) as error:
             raise StoreError(f"store {self.root} cannot be opened: {error}") from error
+
+    def create(self) -> "Store":
+        """Write the store's header, unless it is there; returns the store.
+
+        Raises:
+            StoreError: the store cannot be written, or was written by another version.
+        """
+        header = self._header()
+        if header is None and self._exists(f"{self._base}/objects"):
+            header = {"schema": 0}
+        if header is None:
+            self._write(self._header_path, json.dumps({"schema": SCHEMA}).encode())
+        else:
+            self._check_schema(header)
+        return self
+
+    def opened(self) -> "Store":
+        """The store, once it is known to be there.
+
+        Raises:
+            StoreError: there is no store, or it was written by another version.
+        """
+        header = self._header()
+        if header is None:
+            raise StoreError(
+                f"store {self.root} is not on this machine; mount it there, or set RLHF_STORE to "
+                "an address that every worker reaches"
+            )
+        self._check_schema(header)
+        return self
+
+    @property
+    def _header_path(self) -> str:
+        return f"{self._base}/store.json"
+
+    def _header(self) -> dict[str, Any] | None:
+        if not self._exists(self._header_path):
+            return None
+        try:
+            header: dict[str, Any] = json.loads(self._read(self._header_path))
+        except ValueError as error:
+            raise StoreError(f"{self._header_path} is damaged: {error}") from error
+        return header
+
+    def _check_schema(self, header: Mapping[str, Any]) -> None:
+        schema = header.get("schema")
+        if schema != SCHEMA:
+            raise StoreError(
+                f"store {self.root} has schema {schema}, and this version reads schema {SCHEMA}; "
+                "choose another folder with --home or RLHF_STORE, or use the version that wrote it"
+            )
 
     def put(self, value: Value) -> Ref:
         """Store a value and return its digest; storing it twice keeps one copy."""
@@ -59,39 +114,45 @@ class Store:
         return unpack(content, expected)
 
     def remember(self, key: str, outcome: Mapping[str, Any]) -> None:
-        """Write down what a finished stage gave (JSON)."""
+        """Write a memo (JSON): what a finished stage gave."""
         self._write(f"{self._base}/memo/{key}.json", json.dumps(outcome, sort_keys=True).encode())
 
     def recall(self, key: str) -> dict[str, Any] | None:
-        """What `remember` wrote under the key, or None."""
+        """The memo under the key; None where there is none, or a damaged one."""
         path = f"{self._base}/memo/{key}.json"
         if not self._exists(path):
             return None
         try:
-            outcome: dict[str, Any] = json.loads(self._read(path))
-        except ValueError as error:
-            raise StoreError(f"{path} is damaged; delete it and resume the run") from error
-        return outcome
+            outcome = json.loads(self._read(path))
+        except ValueError:
+            return None
+        return outcome if isinstance(outcome, dict) else None
 
-    def keep(self, key: str, value: Value) -> None:
-        """Keep the newest state of something unfinished; it replaces the one before."""
-        self._write(self._kept_path(key), pack(value))
+    def save_checkpoint(self, key: str, value: Value) -> None:
+        """Write the newest state of something unfinished; it replaces the one before."""
+        self._write(self._checkpoint_path(key), pack(value))
 
-    def kept(self, key: str) -> Value | None:
-        """What `keep` wrote last under the key, or None."""
-        path = self._kept_path(key)
-        return unpack(self._read(path), Value) if self._exists(path) else None
+    def load_checkpoint(self, key: str) -> Value | None:
+        """The newest checkpoint under the key; None where there is none, or a damaged one."""
+        path = self._checkpoint_path(key)
+        if not self._exists(path):
+            return None
+        content = self._read(path)
+        try:
+            return unpack(content, Value)
+        except StoreError:
+            return None
 
-    def forget(self, key: str) -> None:
-        """Delete what `keep` wrote, when it is finished."""
-        path = self._kept_path(key)
+    def delete_checkpoint(self, key: str) -> None:
+        """Delete the checkpoint of something that is finished."""
+        path = self._checkpoint_path(key)
         if self._exists(path):
             try:
                 self._files.rm_file(path)
             except OSError as error:
                 raise StoreError(f"store {self.root} cannot be written: {error}") from error
 
-    def _kept_path(self, key: str) -> str:
+    def _checkpoint_path(self, key: str) -> str:
         return f"{self._base}/unfinished/{key}.safetensors"
 
     def _object_path(self, ref: Ref) -> str:
@@ -135,7 +196,8 @@ def pack(value: Value) -> bytes:
     from safetensors.numpy import save
 
     arrays: dict[str, np.ndarray] = {}
-    header = json.dumps(_encode(value, arrays), sort_keys=True)
+    # One entry alone: safetensors writes several in any order.
+    header = json.dumps({"schema": SCHEMA, **_encode(value, arrays)}, sort_keys=True)
     return save(arrays, metadata={"value": header})
 
 
@@ -146,8 +208,14 @@ def unpack(content: bytes, expected: type[ValueType]) -> ValueType:
 
     try:
         length = int.from_bytes(content[:8], "little")
-        header = json.loads(content[8 : 8 + length])["__metadata__"]["value"]
-        value = _decode(json.loads(header), load(content))
+        header = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["value"])
+        schema = header.pop("schema", 0)
+        if schema != SCHEMA:
+            raise StoreError(
+                f"expected a stored {expected.__name__} of schema {SCHEMA}, actual: schema "
+                f"{schema}, of another version of rlhf-flows"
+            )
+        value = _decode(header, load(content))
     except (
         SafetensorError, ShapeError, AttributeError, KeyError, TypeError, ValueError
     ) as error:  # fmt: skip

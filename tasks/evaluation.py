@@ -5,12 +5,12 @@ from rlhf_core.feedback_strategy import FeedbackState
 from rlhf_core.policies import PolicyState
 from rlhf_core.store import Ref
 from rlhf_core.types import Metrics, RolloutRewards, Rollouts
-from tasks.stage import Work, stage
+from tasks.stage import StageContext, stage
 
 
 @stage
 def evaluate(
-    work: Work,
+    context: StageContext,
     policy: Ref,
     feedback: Ref,
     rollouts: Ref,
@@ -19,15 +19,18 @@ def evaluate(
     first_rewards: Ref,
 ) -> tuple[dict[str, Ref], Metrics]:
     """Play evaluation episodes; compare learned and true reward on the newest rollouts and on the
-    first.
+    first ones.
     """
-    experiment = work.run.experiment
-    state = work.load(policy, PolicyState)
-    learned = work.load(feedback, FeedbackState)
-    seen = [
-        *(work.load(rollouts, Rollouts), work.load(rewards, RolloutRewards)),
-        *(work.load(first, Rollouts), work.load(first_rewards, RolloutRewards)),
-    ]
-    evaluation, measured = work.time(stages.evaluate, experiment, work.round, state)
-    _, compared = work.time(stages.compare_rewards, experiment, work.round, learned, *seen)
-    return work.save({**measured, **compared}, evaluation=evaluation)
+    experiment, round = context.run.experiment, context.round
+    state = context.load(policy, PolicyState)
+    evaluation, measured = context.time(stages.evaluate, experiment, round, state)
+    _, compared = context.time(
+        stages.compare_rewards,
+        experiment,
+        round,
+        context.load(feedback, FeedbackState),
+        context.load(rollouts, Rollouts),
+        context.load(rewards, RolloutRewards),
+        (context.load(first, Rollouts), context.load(first_rewards, RolloutRewards)),
+    )
+    return context.save({**measured, **compared}, evaluation=evaluation)

@@ -6,39 +6,34 @@ from rlhf_core.feedback_strategy import FeedbackState
 from rlhf_core.questions import Request
 from rlhf_core.store import Ref
 from rlhf_core.types import Metrics, RolloutRewards, Rollouts
-from tasks.stage import Work, stage
-
-
-@stage
-def prepare(work: Work) -> tuple[dict[str, Ref], Metrics]:
-    """Draw the workers, train the expert: whoever is going to answer."""
-    return work.save({}, annotator=work.time(stages.prepare, work.run.experiment))
+from tasks.stage import StageContext, stage
 
 
 @stage
 def ask(
-    work: Work, feedback: Ref, rollouts: Ref, alarmed: bool = False
+    context: StageContext, feedback: Ref, rollouts: Ref, alarmed: bool
 ) -> tuple[dict[str, Ref], Metrics]:
     """Choose what to ask about the policy's own rollouts."""
-    state = work.load(feedback, FeedbackState)
-    seen = work.load(rollouts, Rollouts)
-    request = work.time(stages.ask, work.run.experiment, work.round, state, seen, alarmed)
-    return work.save({}, request=request)
+    state = context.load(feedback, FeedbackState)
+    played = context.load(rollouts, Rollouts)
+    experiment = context.run.experiment
+    request = context.time(stages.ask, experiment, context.round, state, played, alarmed)
+    return context.save({}, request=request)
 
 
 @stage
 def answer(
-    work: Work, annotator: Ref, request: Ref, rollouts: Ref, rewards: Ref, alarmed: bool = False
+    context: StageContext, annotator: Ref, request: Ref, rollouts: Ref, rewards: Ref, alarmed: bool
 ) -> tuple[dict[str, Ref], Metrics]:
     """Let the annotators answer. Every label is stored before anything is done with it."""
-    state, answers, metrics = work.time(
+    state, answers, metrics = context.time(
         stages.answer,
-        work.run.experiment,
-        work.round,
-        work.load(annotator, AnnotatorState),
-        work.load(request, Request),
-        work.load(rollouts, Rollouts),
-        work.load(rewards, RolloutRewards),
+        context.run.experiment,
+        context.round,
+        context.load(annotator, AnnotatorState),
+        context.load(request, Request),
+        context.load(rollouts, Rollouts),
+        context.load(rewards, RolloutRewards),
         alarmed,
     )
-    return work.save(metrics, annotator=state, answers=answers)
+    return context.save(metrics, annotator=state, answers=answers)

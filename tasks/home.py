@@ -41,9 +41,14 @@ class Home:
         return place
 
     @property
+    def store_address(self) -> str:
+        """Of the artifact store: `RLHF_STORE` (a folder or an fsspec URL), else in the home."""
+        return os.environ.get("RLHF_STORE") or str(self.folder("store"))
+
+    @property
     def store(self) -> Store:
-        """The artifact store: `RLHF_STORE` (a folder or an fsspec URL), else in the home."""
-        return Store(os.environ.get("RLHF_STORE") or str(self.folder("store")))
+        """The artifact store, made if need be."""
+        return Store(self.store_address).create()
 
     @contextmanager
     def locked(self, name: str) -> Iterator[None]:

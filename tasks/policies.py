@@ -7,30 +7,27 @@ from rlhf_core.store import Ref
 from rlhf_core.types import Metrics
 from tasks import progress
 from tasks.executor import flow_executor
-from tasks.stage import Work, stage
+from tasks.stage import StageContext, stage
 
 
 @stage
-def optimise(work: Work, policy: Ref, feedback: Ref) -> tuple[dict[str, Ref], Metrics]:
-    """Go on from the policy for this round's share of environment steps."""
-    before = work.load(policy, PolicyState)
-    state = work.load(feedback, FeedbackState)
-    after = work.time(
+def optimise(context: StageContext, policy: Ref, feedback: Ref) -> tuple[dict[str, Ref], Metrics]:
+    """Improve the policy for this round's share of environment steps."""
+    run_id = context.run.run_id
+    after, learned = context.time(
         stages.optimise,
-        work.run.experiment,
-        work.round,
-        before,
-        state,
+        context.run.experiment,
+        context.round,
+        context.load(policy, PolicyState),
+        context.load(feedback, FeedbackState),
         OptimisationContext(
-            report=lambda steps: progress.tell(progress.Steps(steps)),
-            checkpoints=work.checkpoints,
+            report=lambda steps: progress.tell(progress.Steps(run_id, steps)),
+            checkpoints=context.checkpoints,
             executor=flow_executor(),
         ),
     )
-    metrics = {**after.metrics, "policy/steps": float(after.state.steps)}
-    learned = work.run.experiment.feedback.observed(state, after.reward)
-    return work.save(
-        metrics,
+    return context.save(
+        {**after.metrics, "policy/steps": float(after.state.steps)},
         policy=after.state,
         rollouts=after.rollouts,
         rewards=after.rewards,
@@ -39,8 +36,8 @@ def optimise(work: Work, policy: Ref, feedback: Ref) -> tuple[dict[str, Ref], Me
 
 
 @stage
-def roll_back(work: Work, policy: Ref, trusted: Ref) -> tuple[dict[str, Ref], Metrics]:
-    """Go back to the policy before the last round; what it has cost since stays counted."""
-    now, before = work.load(policy, PolicyState), work.load(trusted, PolicyState)
-    back = work.time(stages.roll_back, now, before)
-    return work.save({"policy/steps": float(back.steps)}, policy=back)
+def roll_back(context: StageContext, policy: Ref, trusted: Ref) -> tuple[dict[str, Ref], Metrics]:
+    """Return to the policy before the last round; the steps spent since stay counted."""
+    now, before = context.load(policy, PolicyState), context.load(trusted, PolicyState)
+    back = context.time(stages.roll_back, now, before)
+    return context.save({"policy/steps": float(back.steps)}, policy=back)

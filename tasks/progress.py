@@ -1,7 +1,8 @@
-"""What a run tells whoever watches it in this process."""
+"""What a run reports to whoever watches it in this process."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 
@@ -17,6 +18,7 @@ class Opened:
 class Stage:
     """A stage begins."""
 
+    run_id: str
     name: str
     round: int
 
@@ -25,6 +27,7 @@ class Stage:
 class Steps:
     """Environment steps were taken."""
 
+    run_id: str
     count: int
 
 
@@ -32,29 +35,32 @@ class Steps:
 class RoundDone:
     """A round is over; totals since the start of the run."""
 
+    run_id: str
     round: int
     steps: int
     labels: int
-    true_return: float
+    true_return: float | None
+    """Interquartile mean; None where the environment has no true reward."""
 
 
 Event = Opened | Stage | Steps | RoundDone
 Listener = Callable[[Event], None]
 
-_listeners: list[Listener] = []
+_listeners: ContextVar[tuple[Listener, ...]] = ContextVar("listeners", default=())
+"""Of this thread's context, so that runs in two threads report each to its own listeners."""
 
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Be told of everything inside the block."""
-    _listeners.append(listener)
+    """Report everything inside the block to a listener."""
+    token = _listeners.set((*_listeners.get(), listener))
     try:
         yield
     finally:
-        _listeners.remove(listener)
+        _listeners.reset(token)
 
 
 def tell(event: Event) -> None:
-    """Tell every listener."""
-    for listener in _listeners:
+    """Report an event to every listener."""
+    for listener in _listeners.get():
         listener(event)

@@ -1,9 +1,9 @@
-"""Writing down a round, and at the end the whole run."""
+"""Logging a round, and at the end the whole run."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
@@ -15,153 +15,148 @@ from rlhf_core.evaluation import plots, video
 from rlhf_core.experiment import Experiment
 from rlhf_core.feedback_strategy import FeedbackState
 from rlhf_core.guard import Verdict
+from rlhf_core.loop import Progress
 from rlhf_core.policies import PolicyState
+from rlhf_core.round_metrics import ROUND_COUNTS
 from rlhf_core.store import Ref, pack
 from rlhf_core.threads import limited
 from rlhf_core.types import Metrics, RolloutRewards, Rollouts
-from tasks import progress, tables
-from tasks.home import Home
-from tasks.stage import Outcome, Run, Work, merged
+from tasks import progress as events
+from tasks import tables
+from tasks.runs.run import Run
+from tasks.stage import StageContext
 from tasks.tracking import registry
-from tasks.tracking import store as tracking
+from tasks.tracking.logging import log_files, log_labels, log_metrics
+from tasks.tracking.records import set_tags
 
-TOTALS = {
-    "feedback/queries": "feedback/queries_total",
-    "feedback/labels": "feedback/labels_total",
-    "feedback/judgements": "feedback/judgements_total",
-    "feedback/cost": "feedback/cost_total",
-    "feedback/seconds": "feedback/seconds_total",
-}
-"""What is counted a round, and the running total that it is logged as."""
+GUARD_TAG = "rlhf.guard"
+ENDED_TAG = "rlhf.asking_ended"
+
+
+class Published(NamedTuple):
+    """What the last task of a run found out."""
+
+    asking_ended: str | None
+    """Why fewer labels were asked for than the budget allows; None where they were not."""
+    work_seconds: float
+    """Seconds inside the core."""
 
 
 @task(
     name="track", task_run_name="track {round}", cache_policy=NO_CACHE, retries=3,
     retry_delay_seconds=2,
 )  # fmt: skip
-def track(
-    run: Run,
-    round: int,
-    outcomes: Sequence[Outcome],
-    before: Sequence[Metrics],
-    verdict: Verdict,
-) -> Metrics:
-    """Log a round's metrics at its environment step; returns them with the running totals."""
-    metrics = {**merged(outcomes), **verdict.metrics}
-    for counted, total in TOTALS.items():
-        metrics[total] = metrics.pop(counted) + (before[-1][total] if before else 0.0)
+def track(run: Run, round: int, metrics: Metrics, reaction: str, at_ms: int) -> None:
+    """Log a round's metrics at its environment step.
+
+    Args:
+        run: the run.
+        round: from 0.
+        metrics: of the round, running totals included.
+        reaction: what the guard does when it is alarmed.
+        at_ms: when the round ended.
+    """
+    logged = {name: value for name, value in metrics.items() if name not in ROUND_COUNTS}
     step = int(metrics["policy/steps"])
-    home = Home(run.home)
-    tracking.log_metrics(home, run.run_id, metrics, step, outcomes[-1].finished_ms)
-    if verdict is not Verdict.FINE:
+    log_metrics(run.tracker, run.run_id, logged, step, at_ms)
+    if metrics["guard/alarm"]:
         accuracy = metrics["reward/fresh_accuracy"]
-        said = f"round {round + 1}: {verdict}, accuracy on fresh clips fell to {accuracy:.2f}"
-        tracking.note_alarm(home, run.run_id, round, said)
+        alarm = f"round {round + 1}: {Verdict(reaction)}, accuracy on fresh clips fell to "
+        tag = f"{GUARD_TAG}.{round + 1:04d}"
+        set_tags(run.tracker, run.run_id, {tag: f"{alarm}{accuracy:.2f}"})
     labels = int(metrics["feedback/labels_total"])
-    progress.tell(progress.RoundDone(round, step, labels, metrics["eval/true_return_iqm"]))
-    return metrics
+    true_return = metrics.get("eval/true_return_iqm")
+    events.tell(events.RoundDone(run.run_id, round, step, labels, true_return))
 
 
 @task(name="publish", cache_policy=NO_CACHE)
-def publish(
-    run: Run,
-    history: Sequence[Metrics],
-    opening: Sequence[Outcome],
-    answers: Sequence[tuple[int, Ref]],
-    last: Mapping[str, Ref],
-) -> str | None:
+def publish(run: Run, last: Progress[Ref], opened_ms: int) -> Published:
     """Log plots, film, labels, reward and policy of a finished run. Repeating it adds nothing.
 
     Args:
         run: the run.
-        history: the metrics of each round.
-        opening: what `collect` and `prepare` gave.
-        answers: round and reference of each batch of answers.
-        last: references of the last round's feedback, policy, rollouts and rewards, and of the
-            first rollouts and rewards.
-
-    Returns:
-        Why fewer labels were asked for than the budget allows; None where they were not.
+        last: where it stands after its last round.
+        opened_ms: when its first stage was done.
     """
-    home, work = Home(run.home), Work(run, len(history), f"{run.run_id}/publish")
-    progress.tell(progress.Stage("publish", len(history) - 1))
-    feedback = work.load(last["feedback"], FeedbackState)
-    policy = work.load(last["policy"], PolicyState)
+    history = last.history
+    context = StageContext(run, len(history), f"{run.run_id}/publish")
+    events.tell(events.Stage(run.run_id, "publish", len(history) - 1))
+    feedback = context.load(last.feedback, FeedbackState)
+    policy = context.load(last.policy, PolicyState)
     with limited(run.experiment.threads):
-        files = work.time(_pictures, work, history, feedback, policy, last)
-    if feedback.evidence is not None or feedback.demonstrations is not None:
-        nothing: dict[str, Any] = dict.fromkeys(feedback.LEARNED)
-        told = replace(feedback, **nothing)
-        digest = work.store.put(told)
-        tracking.log_labels(home, run.run_id, digest, tables.profile(feedback))
-        files["labels/evidence.safetensors"] = pack(told)
-        files |= tables.labels(feedback)
+        files = context.time(_pictures, context, last, feedback, policy)
     if feedback.evidence is not None:
-        files["labels/judgements.csv"] = tables.judgements(
-            [(round, work.load(ref, Answers)) for round, ref in answers], feedback.evidence
-        )
+        nothing: dict[str, Any] = dict.fromkeys(feedback.LEARNED)
+        unfitted = replace(feedback, **nothing)
+        digest = context.store.put(unfitted)
+        log_labels(run.tracker, run.run_id, digest, tables.profile(feedback))
+        files["labels/evidence.safetensors"] = pack(unfitted)
+        files |= tables.labels(feedback)
+        batches = [(round, context.load(ref, Answers)) for round, ref in last.answers]
+        files["labels/judgements.csv"] = tables.judgements(batches, feedback.evidence)
     if feedback.demonstrations is not None:
-        # As `Agent.record` writes them, so that another run can be shown the same.
+        # As `Agent.record` writes them, so that another run can learn from the same.
         shown = Rollouts(tuple(feedback.demonstrations.trajectories()))
         files["labels/demonstrations.safetensors"] = pack(shown)
     files |= _reward_files(run.experiment, feedback)
-    tracking.log_files(home, run.run_id, files)
-    registry.register(home, run.run_id, run.experiment, policy, history[-1])
-    spent = {name: value for name, value in merged(opening).items() if name.startswith("time/")}
-    seconds = {"time/report": work.seconds, **spent}
+    log_files(run.tracker, run.run_id, files)
+    registry.register(run.tracker, run.run_id, run.experiment, policy, history[-1])
+    spent = {name: value for name, value in last.opening.items() if name.startswith("time/")}
+    seconds = {"time/report": context.seconds, **spent}
     step = int(history[-1]["policy/steps"])
-    tracking.log_metrics(home, run.run_id, seconds, step, opening[0].finished_ms)
+    log_metrics(run.tracker, run.run_id, seconds, step, opened_ms)
     create_markdown_artifact(
         _summary(run, history), key="summary", description="Outcome of the run"
     )
-    ended = run.experiment.asking_ended(feedback, len(history))
+    ended = run.experiment.plan.ended(feedback, len(history))
     if ended is not None:
-        tracking.note_end_of_asking(home, run.run_id, ended)
-    return ended
+        set_tags(run.tracker, run.run_id, {ENDED_TAG: ended})
+    return Published(ended, context.seconds)
 
 
 def _summary(run: Run, history: Sequence[Metrics]) -> str:
     """What Prefect's page shows of the run."""
     rows = [
-        f"| {int(m['policy/steps'])} | {int(m['feedback/labels_total'])} "
-        f"| {m['eval/true_return_iqm']:.1f} |"
+        f"| {int(m['policy/steps'])} | {int(m['feedback/labels_total'])} | {_true_return(m)} |"
         for m in history
     ]
     head = "| environment steps | labels | true return (IQM) |\n|---|---|---|"
     return f"MLflow run `{run.run_id}`\n\n{head}\n" + "\n".join(rows)
 
 
+def _true_return(metrics: Metrics) -> str:
+    iqm = metrics.get("eval/true_return_iqm")
+    return "unknown" if iqm is None else f"{iqm:.1f}"
+
+
 def _pictures(
-    work: Work,
-    history: Sequence[Metrics],
-    feedback: FeedbackState,
-    policy: PolicyState,
-    last: Mapping[str, Ref],
+    context: StageContext, last: Progress[Ref], feedback: FeedbackState, policy: PolicyState
 ) -> dict[str, bytes]:
-    experiment = work.run.experiment
-    files = {
-        "plots/learning_curve.png": plots.learning_curve(
-            [int(m["policy/steps"]) for m in history],
-            [m["eval/true_return_iqm"] for m in history],
-            [int(m["feedback/labels_total"]) for m in history],
-            experiment.name,
+    experiment, history, files = context.run.experiment, last.history, dict[str, bytes]()
+    steps = [int(m["policy/steps"]) for m in history]
+    if experiment.environment.true_reward:
+        returns = [m["eval/true_return_iqm"] for m in history]
+        labels = [int(m["feedback/labels_total"]) for m in history]
+        curve = plots.learning_curve(steps, returns, labels, experiment.name)
+        files["plots/learning_curve.png"] = curve
+        comparison, _ = stages.compare_rewards(
+            experiment,
+            len(history) - 1,
+            feedback,
+            context.load(last.rollouts, Rollouts),
+            context.load(last.rewards, RolloutRewards),
+            (context.load(last.first[0], Rollouts), context.load(last.first[1], RolloutRewards)),
         )
-    }
-    rollouts = [work.load(last[name], Rollouts) for name in ("rollouts", "first")]
-    rewards = [work.load(last[name], RolloutRewards) for name in ("rewards", "first_rewards")]
-    comparison, _ = stages.compare_rewards(
-        experiment, len(history) - 1, feedback, rollouts[0], rewards[0], rollouts[1], rewards[1]
-    )
-    if comparison is not None:
-        files["plots/reward_diagnostic.png"] = plots.reward_against_truth(
-            comparison.learned, comparison.true, "reward on the newest rollouts"
+        if comparison is not None:
+            files["plots/reward_diagnostic.png"] = plots.reward_against_truth(
+                comparison.learned, comparison.true, "reward on the newest rollouts"
+            )
+        files["plots/proxy_and_true.png"] = plots.proxy_and_true(
+            steps,
+            [m.get("proxy/gain", 0.0) for m in history],
+            returns,
+            [m["guard/alarm"] > 0 for m in history],
         )
-    files["plots/proxy_and_true.png"] = plots.proxy_and_true(
-        [int(m["policy/steps"]) for m in history],
-        [m.get("proxy/gain", 0.0) for m in history],
-        [m["eval/true_return_iqm"] for m in history],
-        [m["guard/alarm"] > 0 for m in history],
-    )
     if any("reward/heldout_accuracy" in m for m in history):
         files["plots/reward_quality.png"] = plots.reward_quality(history)
     rng = seeding.generator(experiment.seed, 0, "film")

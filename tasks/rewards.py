@@ -6,21 +6,21 @@ from rlhf_core.feedback_strategy import FeedbackState
 from rlhf_core.questions import Request
 from rlhf_core.store import Ref
 from rlhf_core.types import Metrics
-from tasks.stage import Work, stage
+from tasks.stage import StageContext, stage
 
 
 @stage
 def fit(
-    work: Work, feedback: Ref, request: Ref, answers: Ref, alarmed: bool = False
+    context: StageContext, feedback: Ref, request: Ref, answers: Ref, alarmed: bool
 ) -> tuple[dict[str, Ref], Metrics]:
     """Take the answers in and fit the reward anew."""
-    fitted, metrics = work.time(
+    fitted, metrics = context.time(
         stages.fit,
-        work.run.experiment,
-        work.round,
-        work.load(feedback, FeedbackState),
-        work.load(request, Request),
-        work.load(answers, Answers),
+        context.run.experiment,
+        context.round,
+        context.load(feedback, FeedbackState),
+        context.load(request, Request),
+        context.load(answers, Answers),
         alarmed,
     )
-    return work.save(metrics, feedback=fitted)
+    return context.save(metrics, feedback=fitted)

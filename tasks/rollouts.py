@@ -1,24 +1,34 @@
-"""The first rollouts; later ones come from the optimiser."""
-
-from dataclasses import replace
+"""What a run begins with, and the first rollouts; later ones come from the optimiser."""
 
 from rlhf_core import stages
+from rlhf_core.feedback_strategy import FeedbackState
+from rlhf_core.policies import PolicyState
 from rlhf_core.store import Ref
 from rlhf_core.types import Metrics
-from tasks.stage import Work, stage
+from tasks.stage import StageContext, stage
 
 
 @stage
-def collect(work: Work) -> tuple[dict[str, Ref], Metrics]:
-    """Make the untrained policy and play it."""
-    experiment = work.run.experiment
-    policy = work.time(stages.start, experiment)
-    rollouts, rewards = work.time(stages.collect, experiment, policy)
-    policy = replace(policy, steps=rollouts.steps)
-    return work.save(
-        {"policy/steps": float(policy.steps)},
-        policy=policy,
-        rollouts=rollouts,
-        rewards=rewards,
-        feedback=experiment.feedback.initial(),
-    )
+def prepare(
+    context: StageContext, policy: Ref | None = None, feedback: Ref | None = None
+) -> tuple[dict[str, Ref], Metrics]:
+    """Make the policy, or take over that of another run; prepare whoever is going to answer."""
+    experiment = context.run.experiment
+    learned = experiment.feedback.initial()
+    if feedback is not None:
+        learned = context.load(feedback, FeedbackState).taken_over()
+    if policy is None:
+        start = context.time(stages.initial_policy, experiment)
+    else:
+        start = context.load(policy, PolicyState)
+    annotator = context.time(stages.initial_annotator, experiment)
+    return context.save({}, policy=start, annotator=annotator, feedback=learned)
+
+
+@stage
+def collect(context: StageContext, policy: Ref) -> tuple[dict[str, Ref], Metrics]:
+    """Play the first policy."""
+    before = context.load(policy, PolicyState)
+    after, rollouts, rewards = context.time(stages.collect, context.run.experiment, before)
+    metrics = {"policy/steps": float(after.steps)}
+    return context.save(metrics, policy=after, rollouts=rollouts, rewards=rewards)

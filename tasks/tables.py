@@ -1,107 +1,82 @@
 """Labels and judgements as tables that a spreadsheet reads."""
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rlhf_core.answers import EMPTY, Answers, Choice, Comparisons, Rankings, Ratings
+import numpy as np
+import pandas as pd
+
+from rlhf_core.answers import Answers
 from rlhf_core.feedback_strategy import FeedbackState
-from rlhf_core.labels import Evidence, Workers
+from rlhf_core.labels import Evidence, Preferences
 
 
 def labels(feedback: FeedbackState) -> dict[str, bytes]:
-    """One file a form of label, and one about the workers. Segments are positions in the evidence.
+    """One file a form of feedback, and one about the workers. Segments are positions in the
+    evidence.
 
-    Labels of pairs are what the fit was told, those of a control changed by it; rankings, ratings
-    and demonstrations are as they were given.
+    Labels are what the fit was given, those of a null control changed by it.
     """
-    evidence, preferences = feedback.evidence, feedback.preferences
-    files: dict[str, bytes] = {}
-    if preferences is not None and len(preferences):
-        columns = (*preferences.pair.T, preferences.target, preferences.weight)
-        head = ["left_segment", "right_segment", "probability_right", "weight"]
-        files["labels/labels.csv"] = _table(head, zip(*(c.tolist() for c in columns), strict=True))
-    if evidence is not None and len(evidence.rankings):
-        files["labels/rankings.csv"] = _table(
-            ["places", "worker", "segments_best_first"],
-            (
-                (places, worker, _joined(items))
-                for places, worker, items in _rows(evidence.rankings, "places", "worker", "items")
-            ),
-        )
-    if evidence is not None and len(evidence.ratings):
-        names = ("segment", "step", "value", "worker")
-        files["labels/ratings.csv"] = _table(names, _rows(evidence.ratings, *names))
+    files = {
+        f"labels/{form}.csv": _table(made.columns())
+        for form, made in feedback.labels.items()
+        if len(made)
+    }
     shown = feedback.demonstrations
     if shown is not None:
-        head = ["episode", "steps", "terminated", "seconds", "cost"]
-        columns = (shown.lengths, shown.terminated, shown.seconds, shown.cost)
-        rows = zip(range(len(shown)), *(column.tolist() for column in columns), strict=True)
-        files["labels/demonstrations.csv"] = _table(head, rows)
+        files["labels/demonstrations.csv"] = _table(shown.columns())
     workers = feedback.workers
     if workers is not None and len(workers) > 1:
-        names = ("worker", "judgements", "competence", "agreement")
-        files["labels/workers.csv"] = _table(names, _rows(workers, *names))
+        files["labels/workers.csv"] = _table(workers.columns())
     return files
 
 
 def judgements(batches: Sequence[tuple[int, Answers]], evidence: Evidence) -> bytes:
-    """One line a judgement with its round, as it was given, and its price: the ledger.
+    """One line a judgement with its round, the answer and its price: the ledger.
 
     Args:
         batches: round, from 0, and answers of each batch that was asked.
         evidence: all answers joined, whose numbers of segments are those of the labels.
     """
-
-    def rounds(form: str) -> list[int]:
-        return [index + 1 for index, given in batches for _ in range(len(getattr(given, form)))]
-
-    rows: list[tuple[object, ...]] = []
-    paid = ("worker", "seconds", "cost")
-    given = _rows(evidence.comparisons, "query", "choice", *paid)
-    for index, (query, choice, *rest) in zip(rounds("comparisons"), given, strict=True):
-        pair = _joined(evidence.queries.items[query])
-        rows.append((index, "comparison", pair, Choice(choice).name.lower(), *rest))
-    given = _rows(evidence.rankings, "items", "places", *paid)
-    for index, (items, places, *rest) in zip(rounds("rankings"), given, strict=True):
-        group = _joined(sorted(items))
-        rows.append((index, "ranking", group, _joined(items[:places]), *rest))
-    given = _rows(evidence.ratings, "segment", "step", "value", *paid)
-    for index, (segment, step, value, *rest) in zip(rounds("ratings"), given, strict=True):
-        form, question = ("rating", segment) if step < 0 else ("signal", f"{segment}@{step}")
-        rows.append((index, form, question, value, *rest))
-    head = ["round", "form", "question", "answer", *paid]
-    return _table(head, sorted(rows, key=lambda row: int(str(row[0]))))
+    tables = []
+    for form, joined in sorted(evidence.judgements.items()):
+        entries = joined.entries(evidence.queries.get(form))
+        rounds = [
+            round + 1
+            for round, answers in batches
+            for _ in range(len(answers.judgements.get(form, ())))
+        ]
+        tables.append(
+            pd.DataFrame(
+                {
+                    "round": rounds,
+                    "form": form,
+                    "question": entries.questions,
+                    "answer": entries.answers,
+                    "worker": entries.workers,
+                    "seconds": joined.seconds,
+                    "cost": joined.cost,
+                }
+            )
+        )
+    return _csv(pd.concat(tables).sort_values("round", kind="stable"))
 
 
 def profile(feedback: FeedbackState) -> dict[str, int]:
-    """What the labels are, in numbers."""
-    evidence, preferences = feedback.evidence, feedback.preferences
-    found = {}
-    if preferences is not None and len(preferences):
-        found["comparisons"] = len(preferences)
-        found["ties"] = int((preferences.target == 0.5).sum())
-    if evidence is not None:
-        found |= {"rankings": len(evidence.rankings), "ratings": len(evidence.ratings)}
+    """How many labels there are, by form."""
+    counts = {form: len(made) for form, made in feedback.labels.items()}
+    for made in feedback.labels.values():
+        if isinstance(made, Preferences):
+            counts["ties"] = int((made.target == 0.5).sum())
     if feedback.demonstrations is not None:
-        found["demonstrations"] = len(feedback.demonstrations)
-    return found
+        counts["demonstrations"] = len(feedback.demonstrations)
+    return counts
 
 
-def _rows(
-    given: Comparisons | Rankings | Ratings | Workers, *names: str
-) -> Iterable[tuple[Any, ...]]:
-    return zip(*(getattr(given, name).tolist() for name in names), strict=True)
+def _table(columns: Mapping[str, Any]) -> bytes:
+    return _csv(pd.DataFrame({name: np.asarray(column) for name, column in columns.items()}))
 
 
-def _joined(segments: Iterable[int]) -> str:
-    return " ".join(str(segment) for segment in segments if segment != EMPTY)
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(head)
-    table.writerows(rows)
-    return text.getvalue().encode()
+def _csv(table: pd.DataFrame) -> bytes:
+    text: str = table.to_csv(index=False, lineterminator="\n")
+    return text.encode()

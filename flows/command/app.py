@@ -112,11 +112,12 @@ def resume(
     """Go on with an interrupted run; finished stages are not repeated."""
     with _plain_errors():
         from tasks.home import Home
-        from tasks.tracking import store as tracking
+        from tasks.runs.lifecycle import resumable
+        from tasks.tracking.store import prepare
 
         place = Home(home)
-        tracking.prepare(place)
-        experiment = tracking.resumable(place, run_id)
+        prepare(place)
+        experiment = resumable(place, run_id)
     _play(experiment, home, run_id, as_json)
 
 
@@ -139,9 +140,14 @@ def _play(experiment: "Experiment", home: Path | None, run_id: str | None, as_js
     if as_json:
         typer.echo(json.dumps(result, allow_nan=False))
         return
+    folder = f" --home {home}" if home else ""
+    if "waiting" in result:
+        typer.echo(f"waiting: {result['waiting']}")
+        typer.echo(f"to go on: rlhf resume {result['run_id']}{folder}")
+        return
     Console().print(display.summary(result, experiment.name))
     typer.echo(f"run {result['run_id']}, kept in {place.path}")
-    typer.echo(f"look at it: rlhf ui{f' --home {home}' if home else ''}")
+    typer.echo(f"look at it: rlhf ui{folder}")
 
 
 @app.command()

@@ -58,13 +58,13 @@ def watching(experiment: Experiment, console: Console) -> Iterator[None]:
 
         def show(event: progress.Event) -> None:
             match event:
-                case progress.Stage(name, round):
+                case progress.Stage(_, name, round):
                     shown = f"{round + 1}/{experiment.budget.rounds} {name}"
                     bar.update(task, description=f"{shown:<14}")
-                case progress.Steps(count):
+                case progress.Steps(_, count):
                     bar.advance(task, count)
-                case progress.RoundDone(_, steps, labels, true_return):
-                    shown = f"{true_return:.1f}"
+                case progress.RoundDone(_, _, steps, labels, true_return):
+                    shown = "-" if true_return is None else f"{true_return:.1f}"
                     bar.update(task, completed=steps, labels=labels, true_return=shown)
 
         with progress.listening(show):
@@ -77,7 +77,7 @@ def summary(result: Mapping[str, Any], title: str) -> Table:
     table = Table(title=title, show_header=False, title_justify="left")
     for name, meaning in SUMMARY.items():
         value = result[name]
-        if name in IF_ANY and not value:
+        if value is None or (name in IF_ANY and not value):
             continue
         whole = isinstance(value, int)
         digits = 2 if name == "cost" else 1

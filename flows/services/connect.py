@@ -5,7 +5,7 @@ import os
 from flows.services import prefect_server
 from rlhf_core.errors import ServiceError
 from tasks.home import Home
-from tasks.tracking import store as tracking
+from tasks.tracking.store import prepare
 
 ANSWER_SECONDS = 5.0
 
@@ -17,7 +17,7 @@ def connect(home: Home) -> None:
     embedded ones are used.
     """
     os.environ["RLHF_HOME"] = str(home.path)
-    home.store.remember("written", {})  # An unwritable store is refused before anything runs.
+    home.store.remember("written", {})  # An unwritable or foreign store is refused at once.
     given = os.environ.get("PREFECT_API_URL")
     if given == os.environ.get("RLHF_EMBEDDED_PREFECT"):
         given = None  # Set by an earlier call in this process, not by the user.
@@ -30,7 +30,7 @@ def connect(home: Home) -> None:
         os.environ["RLHF_EMBEDDED_PREFECT"] = url
     # Exceptions reach the user once, from the command; Prefect keeps its logs for its page.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    tracking.prepare(home)
+    prepare(home)
     # The slow imports happen while the server starts.
     import torch  # noqa: F401
 

@@ -12,7 +12,7 @@ from flows.services import prefect_server
 from flows.services.connect import ANSWER_SECONDS, check_prefect
 from rlhf_core.errors import ServiceError
 from tasks.home import Home
-from tasks.tracking import store as tracking
+from tasks.tracking.store import prepare, tracker_of
 
 START_SECONDS = 120.0
 
@@ -33,7 +33,7 @@ def show_pages(home: Home, port: int, announce: Callable[[str, str], None]) -> N
     if given:
         check_prefect(given)
     prefect = given or prefect_server.request(home)
-    tracking.prepare(home)
+    prepare(home)
     mlflow = os.environ.get("MLFLOW_TRACKING_URI", "")
     process = None
     try:
@@ -91,7 +91,7 @@ def free_port() -> int:
 
 
 def _start_mlflow(home: Home, port: int) -> "subprocess.Popen[bytes]":
-    store = tracking.address(home)
+    store = tracker_of(home).uri
     arguments = ["--backend-store-uri", store, "--host", "127.0.0.1", "--port", str(port)]
     artifacts = (home.folder("mlflow") / "artifacts").as_uri()
     with (home.folder("mlflow") / "server.log").open("ab") as log:

@@ -284,7 +284,7 @@ class _Asked:
         return replace(self, crew=crew, seconds=self.seconds + seconds)
 
     @cached_property
-    def _quality(self) -> Float[np.ndarray, " S+Q"]:
+    def _quality(self) -> Float[np.ndarray, " clips"]:
         """Standardised true returns of the request's segments and then of its reference."""
         return standard(self.truth)
 

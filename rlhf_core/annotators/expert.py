@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Int
 from pydantic import NonNegativeFloat, PositiveInt
 
 from rlhf_core.annotators import Annotator, AnnotatorState
@@ -109,7 +108,7 @@ class Expert(Annotator):
         answers = Answers(judgements, clips)
         return AnnotatorState(state.judgements + answers.count, arrays), answers
 
-    def _preferred(self, asked: Sequence[Int[np.ndarray, "N K"]], first: int) -> Rankings:
+    def _preferred(self, asked: Sequence[np.ndarray], first: int) -> Rankings:
         """The expert's clips, from position `first` on, each before all clips of one query."""
         width = max(items.shape[1] for items in asked)
         others = np.concatenate(

@@ -254,7 +254,7 @@ class _Teacher:
         )
 
     @cached_property
-    def _utilities(self) -> Float[np.ndarray, " S+Q"]:
+    def _utilities(self) -> Float[np.ndarray, " clips"]:
         """What the teacher compares, of the request's segments and then of its reference."""
         segments = self._scores(self.request.segments, self.truth.segments)
         return np.concatenate([segments, self._reference_scores])
@@ -264,7 +264,7 @@ class _Teacher:
         return self._scores(self.request.reference, self.truth.reference)
 
     @cached_property
-    def _returns(self) -> Float[np.ndarray, " S+Q"]:
+    def _returns(self) -> Float[np.ndarray, " clips"]:
         """Undiscounted true returns, of the request's segments and then of its reference."""
         truth = self.truth
         return np.concatenate([truth.segments.sum(axis=1), truth.reference.sum(axis=1)])

@@ -111,7 +111,7 @@ def draw_crew(
     )
 
 
-def standard(truth: Truth) -> Float[np.ndarray, " S+Q"]:
+def standard(truth: Truth) -> Float[np.ndarray, " clips"]:
     """Returns of the segments and then of the reference segments, in standard deviations of those
     of the reference segments.
     """

@@ -7,7 +7,7 @@ One form a file. A form that needs a data type of its own for its answers derive
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rlhf_core.rewards.terms import Term
 
 
+@runtime_checkable
 class Respondent(Protocol):
     """A simulated annotator, as a form of feedback asks it.
 
@@ -32,21 +33,21 @@ class Respondent(Protocol):
     Positions point into the segments of the request and run on into those of its reference sample.
     """
 
-    def compare(self, pairs: Int[np.ndarray, "N 2"]) -> tuple[Self, Comparisons]:
+    def compare(self, pairs: Int[np.ndarray, "N 2"]) -> tuple["Respondent", Comparisons]:
         """Which of two clips is better? Queries are numbered from 0."""
         ...
 
-    def rank(self, items: Int[np.ndarray, "N K"], places: int) -> tuple[Self, Rankings]:
+    def rank(self, items: Int[np.ndarray, "N K"], places: int) -> tuple["Respondent", Rankings]:
         """Which are the best `places` of K clips, in order?"""
         ...
 
     def rate(
         self, clips: Int[np.ndarray, " N"], steps: Int[np.ndarray, " N"]
-    ) -> tuple[Self, Ratings]:
+    ) -> tuple["Respondent", Ratings]:
         """How good is a clip, or (by `steps`) what happened just before a moment of it?"""
         ...
 
-    def demonstrate(self, episodes: int) -> tuple[Self, Demonstrations]:
+    def demonstrate(self, episodes: int) -> tuple["Respondent", Demonstrations]:
         """Whole episodes that show how it is done."""
         ...
 

@@ -214,9 +214,10 @@ class RewardLearning(FeedbackStrategy):
         forms, terms, smoothing = self.forms(), [], self.reward_model.label_smoothing
         for kind, made in sorted(labels.items()):
             form = form_of(kind, forms)
-            term = form.term(made, evidence.segments, self.likelihoods, smoothing)
-            if term is not None and len(made):
-                terms.append(term)
+            if len(made):
+                term = form.term(made, evidence.segments, self.likelihoods, smoothing)
+                if term is not None:
+                    terms.append(term)
         return terms
 
 

@@ -16,9 +16,9 @@ PRIOR_ANSWERS, PRIOR_WRONG = 10.0, 1.0
 
 def mistake_rate(
     mistake: Float[Tensor, ""],
-    losses: Sequence[Float[Tensor, "M N"]],
-    mistaken: Sequence[Float[Tensor, "M N"]],
-    weights: Sequence[Float[Tensor, "M N"]],
+    losses: Sequence[Tensor],
+    mistaken: Sequence[Tensor],
+    weights: Sequence[Tensor],
 ) -> Float[Tensor, ""]:
     """One step of expectation-maximisation for the share of wrong answers.
 
@@ -27,9 +27,9 @@ def mistake_rate(
 
     Args:
         mistake: e, the share so far.
-        losses: -log P(answer | model), of each term.
-        mistaken: -log P(answer | mistaken), of each term.
-        weights: how much each answer counts; those that a member was not trained on.
+        losses: -log P(answer | model) of each term, (M, N).
+        mistaken: -log P(answer | mistaken) of each term, (M, N).
+        weights: how much each answer counts, (M, N); those that a member was not trained on.
     """
     wrong, count = torch.tensor(PRIOR_WRONG), torch.tensor(PRIOR_ANSWERS)
     for loss, other, weight in zip(losses, mistaken, weights, strict=True):

@@ -146,8 +146,8 @@ def rating_term(labels: RatingLabels, segments: Segments, settings: Likelihoods,
     """
     ratings = labels.ratings
     question = question_numbers(np.stack([ratings.segment, ratings.step], axis=1))
-    value = torch.from_numpy(_per_worker(ratings).astype(np.float32))
-    level = torch.from_numpy(_levels(ratings.value))
+    value = torch.from_numpy(standardised_ratings(ratings).astype(np.float32))
+    level = torch.from_numpy(rating_levels(ratings.value))
     # One level alone has no threshold.
     ordinal = settings.ratings == "ordinal" and int(level.max()) > 0
 
@@ -218,7 +218,7 @@ def _credit(
     return credit.astype(np.float32)
 
 
-def _per_worker(ratings: Ratings) -> Float[np.ndarray, " R"]:
+def standardised_ratings(ratings: Ratings) -> Float[np.ndarray, " R"]:
     """Values with mean 0 and standard deviation 1 for each worker: everybody has a scale of theirs.
 
     A worker's mean and deviation are drawn towards those of all by as much as five ratings of
@@ -240,7 +240,7 @@ def question_numbers(names: np.ndarray) -> Int[Tensor, " R"]:
     return torch.from_numpy(first.argsort().argsort()[which.ravel()])
 
 
-def _levels(values: np.ndarray) -> Int[np.ndarray, " R"]:
+def rating_levels(values: np.ndarray) -> Int[np.ndarray, " R"]:
     """Ordered levels from 0: the distinct values, or quantiles where there are too many."""
     distinct = np.unique(values)
     if len(distinct) > MOST_LEVELS:

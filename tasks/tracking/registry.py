@@ -13,8 +13,7 @@ from rlhf_core.experiment import Experiment
 from rlhf_core.policies import PolicyState
 from rlhf_core.store import pack
 from rlhf_core.types import Metrics
-from tasks.home import Home
-from tasks.tracking import store as tracking
+from tasks.tracking.store import Tracker
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -27,7 +26,11 @@ REQUIREMENTS = (
 
 
 def register(
-    home: Home, run_id: str, experiment: Experiment, policy: PolicyState, metrics: Metrics
+    tracker: Tracker,
+    run_id: str,
+    experiment: Experiment,
+    policy: PolicyState,
+    metrics: Metrics,
 ) -> None:
     """Log the policy as a model of the run and register a version of it, once.
 
@@ -38,7 +41,7 @@ def register(
     from mlflow.entities import LoggedModelOutput, Metric
     from mlflow.exceptions import MlflowException
 
-    client = tracking.client(home)
+    client = tracker.client()
     run = client.get_run(run_id)
     if client.search_model_versions(f"run_id = '{run_id}'"):
         return  # Done before this process was killed and resumed.
@@ -69,7 +72,7 @@ def register(
             warnings.filterwarnings("ignore", ".*type hint", UserWarning)
             pyfunc.save_model(
                 path=place,
-                python_model=str(Path(__file__).with_name("policy_model.py")),
+                python_model=str(Path(__file__).with_name("served_policy.py")),
                 artifacts={"weights": str(weights), "config": str(config)},
                 code_paths=[str(Path(rlhf_core.__file__).parent)],
                 pip_requirements=[f"{name}=={_public_version(name)}" for name in REQUIREMENTS],
@@ -87,6 +90,7 @@ def register(
             for name, value in final.items()
         ],
     )
+    iqm = {name: metrics[name] for name in ("eval/true_return_iqm",) if name in metrics}
     try:
         client.create_registered_model(experiment.name)
     except MlflowException as error:
@@ -99,7 +103,7 @@ def register(
         tags={
             "strategy": experiment.feedback.kind,
             "seed": str(experiment.seed),
-            "true_return_iqm": f"{metrics['eval/true_return_iqm']:.1f}",
+            **{name.removeprefix("eval/"): f"{value:.1f}" for name, value in iqm.items()},
         },
         model_id=model.model_id,
     )

@@ -1,11 +1,11 @@
 """Small values that several tests start from."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
-from rlhf_core.evidence import no_rankings, no_ratings
 
 from rlhf_core.answers import (
     EMPTY,
@@ -17,15 +17,17 @@ from rlhf_core.answers import (
     Ratings,
 )
 from rlhf_core.configuration import from_mapping
+from rlhf_core.demonstrations import Demonstrations
 from rlhf_core.environments.factory import Environment
 from rlhf_core.environments.spaces import Spaces
 from rlhf_core.errors import UnsupportedSpaceError
 from rlhf_core.experiment import Experiment
-from rlhf_core.labels import Evidence, Preferences
+from rlhf_core.feedback_forms import form_of
+from rlhf_core.labels import Evidence, LabelSet, Preferences, RankingLabels, RatingLabels
 from rlhf_core.policies import Optimiser
 from rlhf_core.questions import Queries, Request
-from rlhf_core.reward_learning.evidence import no_comparisons
-from rlhf_core.rewards.model import Labels
+from rlhf_core.rewards.model import Likelihoods
+from rlhf_core.rewards.terms import Term
 from rlhf_core.rollouts import finished_returns
 from rlhf_core.segments import true_rewards
 from rlhf_core.types import RolloutRewards, Rollouts, Segments, Trajectory, TrueRewards, Truth
@@ -79,8 +81,35 @@ def segments(shown: Sequence[Sequence[float]] | np.ndarray, mask: Any = None) ->
 
 def request(shown: Sequence[Sequence[float]] | np.ndarray, pair: Any, mask: Any = None) -> Request:
     """A request for comparisons of such segments."""
-    clips = segments(shown, mask)
-    return Request(clips, Queries(np.asarray(pair, dtype=np.int64).reshape(-1, 2)), clips)
+    return asking(segments(shown, mask), comparison=pair)
+
+
+def asking(
+    clips: Segments, reference: Segments | None = None, audit: Any = None, **items: Any
+) -> Request:
+    """A request about clips: items by form, such as `comparison=[[0, 1]]` or `signal=[(0, 3)]`.
+
+    A ranking names all places but the last, unless it comes as `Queries`; a demonstration is asked
+    for by its number of episodes.
+    """
+    queries = {}
+    for kind, asked in items.items():
+        step = None
+        if isinstance(asked, Queries):
+            queries[kind] = replace(asked, form=f'{{"kind": "{kind}"}}')
+            continue
+        if kind == "demonstration":
+            rows = np.empty((asked, 0), dtype=np.int64)
+        elif kind in ("rating", "signal"):
+            rows = np.asarray([a[0] if kind == "signal" else a for a in asked], dtype=np.int64)
+            rows = rows.reshape(-1, 1)
+            step = np.array([a[1] for a in asked], dtype=np.int64) if kind == "signal" else None
+        else:
+            rows = np.asarray(asked, dtype=np.int64)
+            rows = rows.reshape(-1, 2) if kind == "comparison" else rows
+        worth = rows.shape[1] - 1 if kind == "ranking" else 1
+        queries[kind] = Queries(rows, step, worth, f'{{"kind": "{kind}"}}')
+    return Request(clips, clips if reference is None else reference, queries, audit)
 
 
 def annotations(
@@ -142,18 +171,48 @@ def labels(
     preferences: Preferences | None = None,
     ranked: Rankings | None = None,
     rated: Ratings | None = None,
-) -> Labels:
-    """What a fit is told, every ranking and rating at weight 1."""
-    none = Preferences(np.empty((0, 2), dtype=np.int64), np.empty(0), np.empty(0))
-    ranked = no_rankings() if ranked is None else ranked
-    rated = no_ratings() if rated is None else rated
-    return Labels(
-        none if preferences is None else preferences,
-        ranked,
-        np.ones(len(ranked)),
-        rated,
-        np.ones(len(rated)),
-    )
+) -> dict[str, LabelSet]:
+    """What a fit is given, every ranking and rating at weight 1."""
+    made: dict[str, LabelSet] = {}
+    if preferences is not None:
+        made["comparison"] = preferences
+    if ranked is not None:
+        made["ranking"] = RankingLabels(ranked, np.ones(len(ranked)))
+    if rated is not None:
+        made["rating"] = RatingLabels(rated, np.ones(len(rated)))
+    return made
+
+
+def terms(
+    made: Mapping[str, LabelSet],
+    clips: Segments,
+    likelihoods: Likelihoods = Likelihoods(),  # noqa: B008 - immutable
+    smoothing: float = 0.0,
+) -> list[Term]:
+    """The terms of a fit of these labels."""
+    found = []
+    for kind, label_set in sorted(made.items()):
+        term = form_of(kind, ()).term(label_set, clips, likelihoods, smoothing)
+        assert term is not None
+        found.append(term)
+    return found
+
+
+def answers(
+    comparisons: Comparisons | None = None,
+    rankings: Rankings | None = None,
+    ratings: Ratings | None = None,
+    segments: Segments | None = None,
+    demonstrations: Demonstrations | None = None,
+) -> Answers:
+    """Answers in the forms that are given."""
+    forms = {
+        "comparison": comparisons,
+        "demonstration": demonstrations,
+        "ranking": rankings,
+        "rating": ratings,
+    }
+    return Answers({kind: form for kind, form in forms.items() if form is not None}, segments)
 
 
 def evidence(
@@ -163,14 +222,9 @@ def evidence(
     ranked: Rankings | None = None,
     rated: Ratings | None = None,
 ) -> Evidence:
-    """Evidence about clips, empty in the forms that are not given."""
-    return Evidence(
-        clips,
-        Queries(np.asarray(pairs, dtype=np.int64).reshape(-1, 2)),
-        no_comparisons() if compared is None else compared,
-        no_rankings() if ranked is None else ranked,
-        no_ratings() if rated is None else rated,
-    )
+    """Evidence about clips in the forms that are given."""
+    queries = {"comparison": Queries(np.asarray(pairs, dtype=np.int64).reshape(-1, 2))}
+    return Evidence(clips, queries, answers(compared, ranked, rated).judgements)
 
 
 def truth(asked: Request, rollouts: Rollouts, rewards: RolloutRewards, horizon: int = 10) -> Truth:
@@ -184,7 +238,7 @@ def truth(asked: Request, rollouts: Rollouts, rewards: RolloutRewards, horizon: 
 
 def judged(answers: Answers) -> int:
     """How many judgements came back, in all forms."""
-    return sum(len(form) for form in answers.forms)
+    return answers.count
 
 
 def tiny(environment: str = f"{HERE}:Corridor-v0", **changes: Any) -> Experiment:

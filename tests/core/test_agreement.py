@@ -4,27 +4,27 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rlhf_core.evaluation.agreement import Agreement, agreement
-from rlhf_core.evidence import answers
 
 from rlhf_core.answers import EMPTY, EXPERT, WHOLE, Choice
-from rlhf_core.questions import Queries, Request, no_queries
+from rlhf_core.stages import agreement
 from rlhf_core.types import Truth
-from tests.core.examples import annotations, rankings, ratings, segments
+from tests.core.examples import annotations, answers, asking, rankings, ratings, segments
 
 # Four clips of two steps with returns 1, 2, 3 and 3.
-PAID = np.array([[1.0, 0], [0, 2], [1, 2], [3, 0]])
+TRUE = np.array([[1.0, 0], [0, 2], [1, 2], [3, 0]])
 CLIPS = segments(np.zeros((4, 2)))
-TRUTH = Truth(PAID, PAID, np.empty(0))
+TRUTH = Truth(TRUE, TRUE, np.empty(0))
 L, R, EQUAL, SKIP = Choice.LEFT, Choice.RIGHT, Choice.EQUAL, Choice.SKIP
 
 
-def agreed(pairs: Any = (), **given: Any) -> tuple[float, float]:
-    items = np.asarray(pairs, dtype=np.int64).reshape(-1, 2)
-    asked = Request(CLIPS, Queries(items) if len(items) else no_queries(), CLIPS)
-    found = agreement(asked, answers(**given), TRUTH)
-    assert isinstance(found, Agreement)
-    return found.right, found.judged
+def agreed(pairs: Any = (), **judgements: Any) -> tuple[float, float]:
+    """Answers in the true order, and those that order clips at all."""
+    metrics = agreement(asking(CLIPS, comparison=pairs), answers(**judgements), TRUTH)
+    if not metrics:
+        return 0, 0
+    correct, ordered = (metrics[f"feedback/agreement_{n}"] for n in ("correct", "ordered"))
+    assert metrics["feedback/agreement"] == correct / ordered
+    return correct, ordered
 
 
 @pytest.mark.parametrize(

@@ -8,24 +8,35 @@ from pydantic import TypeAdapter
 
 from rlhf_core.aggregation import AGGREGATION, Aggregator
 from rlhf_core.annotators import ANNOTATORS, Annotator, AnnotatorState
-from rlhf_core.answers import EMPTY, EXPERT, WHOLE, Answers, Choice
+from rlhf_core.answers import EMPTY, EXPERT, Answers, Choice, Comparisons, Rankings, Ratings
 from rlhf_core.environments import Environment
 from rlhf_core.errors import UnusedFieldWarning
 from rlhf_core.feedback import FEEDBACK
+from rlhf_core.feedback_forms import FORMS
 from rlhf_core.feedback_strategy import FeedbackState, FeedbackStrategy
 from rlhf_core.optimisers import OPTIMISERS
 from rlhf_core.optimisers.ppo import PPO
 from rlhf_core.plugin import Family, Plugin
 from rlhf_core.policies import Optimiser
 from rlhf_core.queries import QUERIES, QuerySelector
-from rlhf_core.questions import Queries, Request, no_queries
+from rlhf_core.questions import Queries, Request, no_questions
 from rlhf_core.rewards import EnvironmentReward
 from rlhf_core.store import pack, unpack
 from rlhf_core.types import Segments, Truth
-from tests.core.examples import HERE, LINE, annotations, judged, played, segments, task_for, truth
+from tests.core.examples import (
+    HERE,
+    LINE,
+    annotations,
+    asking,
+    judged,
+    played,
+    segments,
+    task_for,
+    truth,
+)
 from tests.core.test_store import same
 
-FAMILIES: list[Family[Any]] = [FEEDBACK, QUERIES, ANNOTATORS, AGGREGATION, OPTIMISERS]
+FAMILIES: list[Family[Any]] = [FEEDBACK, FORMS, QUERIES, ANNOTATORS, AGGREGATION, OPTIMISERS]
 PLUGINS = [
     pytest.param(family, kind, id=f"{family.package.rpartition('.')[2]}-{kind}")
     for family in FAMILIES
@@ -156,13 +167,12 @@ def asked_of_everything() -> tuple[Request, Truth]:
         mask=np.ones((26, 3), dtype=bool),
         origin=np.zeros((26, 2), dtype=np.int64),
     )
-    request = Request(
+    request = asking(
         clips,
-        Queries(np.arange(8).reshape(-1, 2)),
-        clips,
-        Queries(np.arange(8, 20).reshape(-1, 4)),
-        3,
-        np.array([[20, WHOLE], [21, WHOLE], [22, 1], [23, 2]]),
+        comparison=np.arange(8).reshape(-1, 2),
+        ranking=np.arange(8, 20).reshape(-1, 4),
+        rating=[20, 21],
+        signal=[(22, 1), (23, 2)],
     )
     paid = -np.square(seen[:, 1:, 0]).astype(np.float64)
     return request, Truth(paid, paid, paid.sum(axis=1))
@@ -187,30 +197,40 @@ def test_an_annotator_answers_every_form_at_once_and_the_same_again(annotator: A
     assert state.judgements == judged(first) + judged(second) - experts(first) - experts(second)
     brought = 0 if first.segments is None else len(first.segments)
     limit = len(request.segments) + brought
-    for form in first.forms:
+    for form in first.judgements.values():
         assert (form.seconds >= 0).all()
         assert (form.cost >= 0).all()
-        assert (form.worker >= EXPERT).all()
-    assert set(first.comparisons.query.tolist()) <= set(range(4))
-    assert (first.rankings.items < limit).all()
-    assert (first.rankings.places >= 1).all()
-    assert (first.rankings.places < (first.rankings.items != EMPTY).sum(axis=1)).all()
-    assert set(first.ratings.segment.tolist()) <= set(range(limit))
-    assert np.isfinite(first.ratings.value).all()
-    # Each question is answered in one form or another, and nothing costs more than it may.
-    assert first.labels >= request.questions
+        if isinstance(form, Comparisons):
+            assert (form.worker >= EXPERT).all()
+            assert set(form.query.tolist()) <= set(range(4))
+        elif isinstance(form, Rankings):
+            assert (form.worker >= EXPERT).all()
+            assert (form.items < limit).all()
+            assert (form.places >= 1).all()
+            assert (form.places < (form.items != EMPTY).sum(axis=1)).all()
+        else:
+            assert isinstance(form, Ratings)
+            assert (form.worker >= EXPERT).all()
+            assert set(form.segment.tolist()) <= set(range(limit))
+            assert np.isfinite(form.value).all()
+    # Each query is answered in one form or another, and nothing costs more than it may.
+    assert first.labels >= request.count
     assert first.cost <= request.labels * annotator.label_price() + 1e-9
 
 
 def experts(given: Answers) -> int:
     """Judgements of the expert among these."""
-    return sum(int((form.worker == EXPERT).sum()) for form in given.forms)
+    return sum(
+        int((entries.workers == EXPERT).sum())
+        for kind, form in given.judgements.items()
+        if (entries := form.entries(asked_of_everything()[0].queries.get(kind)))
+    )
 
 
 @pytest.mark.parametrize("annotator", annotators())
 def test_an_annotator_who_is_asked_nothing_says_nothing(annotator: Annotator) -> None:
     request, known = asked_of_everything()
-    nothing = Request(request.segments, no_queries(), request.reference)
+    nothing = no_questions(request.reference)
     state = annotator.prepare(DRIFT, QUICK, 0, draws(1))
     after, given = annotator.answer(state, nothing, known, draws())
     assert (judged(given), given.labels, given.cost) == (0, 0, 0)
@@ -292,7 +312,10 @@ def test_a_single_worker_is_an_aggregate_too(aggregator: Aggregator) -> None:
 def strategies() -> list[Any]:
     """Each strategy with its defaults, and in every form that it can ask for."""
     forms: dict[str, list[dict[str, Any]]] = {
-        "preference": [{"form": "ranking"}, {"form": "best_of", "group_size": 3}],
+        "preference": [
+            {"form": "ranking"},
+            {"form": {"kind": "best_of", "group_size": 3}},
+        ],
         "direct_reward": [{"rated": "signal"}],
         "mixed": [
             {"split_by": "information"},
@@ -315,10 +338,9 @@ def test_a_strategy_asks_is_told_and_has_a_reward(strategy: FeedbackStrategy, la
     teacher = ANNOTATORS.get("synthetic")(expert_steps=256)
 
     def play() -> FeedbackState:
-        state, memory = (
-            strategy.initial(),
-            teacher.prepare(DRIFT, QUICK, strategy.demonstrations_wanted(), draws()),
-        )
+        imitation = strategy.imitation()
+        wanted = 0 if imitation is None else imitation.demonstrations
+        state, memory = strategy.initial(), teacher.prepare(DRIFT, QUICK, wanted, draws())
         for round in range(2):
             asked = strategy.ask(state, rollouts, labels, LINE, draws(round))
             assert asked.labels <= labels

@@ -15,9 +15,9 @@ from rlhf_core.crowd.assignment import consensus, dismissals, failing, spread_ev
 from rlhf_core.crowd.workers import Role, nth
 from rlhf_core.environments.factory import Environment
 from rlhf_core.optimisers.ppo import PPO
-from rlhf_core.questions import Queries, Request
+from rlhf_core.questions import Queries
 from rlhf_core.types import Truth
-from tests.core.examples import segments
+from tests.core.examples import asking, segments
 
 RELIABLE: dict[str, Any] = {"competence_spread": 0, "rationality": None, "seconds_spread": 0}
 """All workers alike, and an honest answer is right."""
@@ -35,7 +35,8 @@ def answer(
     paid = paid[:, None] if paid.ndim == 1 else paid
     clips = segments(np.zeros_like(paid))
     pair = np.asarray(asked.pop("pair", np.arange(len(paid)).reshape(-1, 2)), dtype=np.int64)
-    request = Request(clips, Queries(pair.reshape(-1, 2)), clips, **asked)
+    forms = {"comparison": pair.reshape(-1, 2), **asked}
+    request = asking(clips, **{form: items for form, items in forms.items() if len(items)})
     truth = Truth(segments=paid, reference=paid, episodes=np.zeros(0))
     rng = np.random.default_rng(seed)
     return crowd.answer(state or prepare(crowd), request, truth, rng)
@@ -60,20 +61,20 @@ def near(share: float, expected: float, count: int) -> bool:
 
 def test_shares_of_spammers_are_counts_of_workers() -> None:
     crowd = Crowd(workers=40, random=0.1, always_left=0.25, adversarial=0.05)
-    memory = prepare(crowd).memory
+    memory = prepare(crowd).arrays
     assert np.bincount(memory["role"]).tolist() == [24, 4, 10, 2]
     assert (memory["competence"][memory["role"] == Role.ADVERSARIAL] < 0.5).all()
     assert (memory["competence"][memory["role"] == Role.RANDOM] == 0.5).all()
-    everybody = prepare(Crowd(workers=3, random=0.5, adversarial=0.5)).memory["role"]
+    everybody = prepare(Crowd(workers=3, random=0.5, adversarial=0.5)).arrays["role"]
     assert Role.WORKER not in everybody.tolist()
 
 
 def test_competence_has_the_mean_and_spread_that_it_says() -> None:
     crowd = Crowd(workers=20000, competence=0.8, competence_spread=0.1)
-    drawn = prepare(crowd).memory["competence"]
+    drawn = prepare(crowd).arrays["competence"]
     assert drawn.mean() == pytest.approx(0.8, abs=0.004)
     assert drawn.std() == pytest.approx(0.1, abs=0.004)
-    same = prepare(crowd.model_copy(update={"competence_spread": 0})).memory["competence"]
+    same = prepare(crowd.model_copy(update={"competence_spread": 0})).arrays["competence"]
     assert (same == 0.8).all()
 
 
@@ -118,7 +119,7 @@ def test_each_kind_of_worker_is_right_as_often_as_it_says(
     fields: dict[str, Any], expected: float
 ) -> None:
     crowd = Crowd(**{**RELIABLE, **fields})
-    given = answer(crowd, clear(2000))[1].comparisons
+    given = answer(crowd, clear(2000))[1].judgements["comparison"]
     assert near(right(given).mean(), expected, len(given))
 
 
@@ -126,13 +127,13 @@ def test_close_pairs_are_hard_whatever_the_scale_of_rewards() -> None:
     # Standard deviation of the returns 0, 1, 0, 1, ... is 1/2, so d = 2 for each pair.
     for scale in (1.0, 1e-3):
         crowd = Crowd(competence=0.9, competence_spread=0, rationality=0.7)
-        given = answer(crowd, scale * clear(4000))[1].comparisons
+        given = answer(crowd, scale * clear(4000))[1].judgements["comparison"]
         honest = 1 / (1 + np.exp(-0.7 * 2))
         assert near(right(given).mean(), 0.9 * honest + 0.1 * (1 - honest), len(given))
 
 
 def test_a_tie_is_a_coin_and_gold_says_equal() -> None:
-    given = answer(Crowd(gold=0.5, **RELIABLE), np.ones(4000))[1].comparisons
+    given = answer(Crowd(gold=0.5, **RELIABLE), np.ones(4000))[1].judgements["comparison"]
     expert = given.worker == EXPERT
     assert (given.choice[expert] == Choice.EQUAL).all()
     assert near(right(given)[~expert].mean(), 0.5, int((~expert).sum()))
@@ -144,14 +145,14 @@ def test_tired_workers_near_chance_and_recover_in_part() -> None:
         workers=1, redundancy=1, competence=0.9, fatigue_judgements=1000, recovery=0.75, **RELIABLE
     )
     state, said = answer(crowd, clear(4000))
-    first = right(said.comparisons)
+    first = right(said.judgements["comparison"])
     for begin in (0, 1000, 3000):
         eta = 0.5 + 0.4 * np.exp2(-np.arange(begin, begin + 1000) / 1000).mean()
         assert near(first[begin : begin + 1000].mean(), eta, 1000)
-    assert state.memory["tired"].tolist() == [4000]
+    assert state.arrays["tired"].tolist() == [4000]
     _, again = answer(crowd, clear(1000), state)
     eta = 0.5 + 0.4 * np.exp2(-np.arange(1000, 2000) / 1000).mean()
-    assert near(right(again.comparisons).mean(), eta, 1000)
+    assert near(right(again.judgements["comparison"]).mean(), eta, 1000)
 
 
 # Who is asked, and what it costs
@@ -159,16 +160,16 @@ def test_tired_workers_near_chance_and_recover_in_part() -> None:
 
 def test_each_pair_is_judged_by_so_many_different_workers() -> None:
     state, said = answer(Crowd(redundancy=4), clear(50))
-    given = said.comparisons
+    given = said.judgements["comparison"]
     assert np.bincount(given.query).tolist() == [4] * 50
     assert len({*zip(given.query.tolist(), given.worker.tolist(), strict=True)}) == 200
     assert state.judgements == 200
-    assert state.memory["judged"].tolist() == np.bincount(given.worker, minlength=20).tolist()
+    assert state.arrays["judged"].tolist() == np.bincount(given.worker, minlength=20).tolist()
 
 
 def test_gold_questions_are_a_share_answered_rightly_and_put_first() -> None:
     crowd = Crowd(workers=5, gold=0.2, redundancy=3, random=1)
-    given = answer(crowd, clear(52))[1].comparisons
+    given = answer(crowd, clear(52))[1].judgements["comparison"]
     expert = given.worker == EXPERT
     gold = given.query[expert]
     assert len(np.unique(gold)) == 10
@@ -182,50 +183,55 @@ def test_gold_questions_are_a_share_answered_rightly_and_put_first() -> None:
 
 def test_the_ledger_adds_up() -> None:
     crowd = Crowd(gold=0.1, redundancy=3, price=0.25, expert_price=2)
-    groups = Queries(np.arange(80).reshape(-1, 4))
-    clips = np.stack([np.arange(30), np.full(30, WHOLE)], axis=1)
-    said = answer(crowd, clear(40), rankings=groups, places=2, ratings=clips)[1]
+    groups = Queries(np.arange(80).reshape(-1, 4), worth=2)
+    said = answer(crowd, clear(40), ranking=groups, rating=range(30))[1]
     # 40 pairs, 4 of them gold; 20 groups of 2 named places, 2 gold; 30 clips, 3 gold.
-    assert said.comparisons.cost.sum() == pytest.approx(40 * 3 * 0.25 + 4 * 2)
-    assert said.rankings.cost.sum() == pytest.approx(2 * (20 * 3 * 0.25 + 2 * 2))
-    assert said.ratings.cost.sum() == pytest.approx(30 * 3 * 0.25 + 3 * 2)
+    assert said.judgements["comparison"].cost.sum() == pytest.approx(40 * 3 * 0.25 + 4 * 2)
+    assert said.judgements["ranking"].cost.sum() == pytest.approx(2 * (20 * 3 * 0.25 + 2 * 2))
+    assert said.judgements["rating"].cost.sum() == pytest.approx(30 * 3 * 0.25 + 3 * 2)
     assert crowd.label_price() == pytest.approx(0.95)
     assert said.cost <= crowd.label_price() * said.labels + 1e-9
 
 
 def test_time_is_log_normal_and_a_round_lasts_as_long_as_its_busiest_worker() -> None:
     state, said = answer(Crowd(seconds=8, seconds_spread=0.4), clear(4000))
-    given = said.comparisons
+    given = said.judgements["comparison"]
     assert np.median(given.seconds) == pytest.approx(8, rel=0.03)
     assert np.log(given.seconds).std() == pytest.approx(0.4, rel=0.03)
     busiest = np.bincount(given.worker, given.seconds).max()
-    np.testing.assert_allclose(state.memory["round_seconds"], [busiest])
+    np.testing.assert_allclose(state.arrays["round_seconds"], [busiest])
     later, _ = answer(Crowd(seconds=8, seconds_spread=0.4), clear(10), state)
-    assert len(later.memory["round_seconds"]) == 2
+    assert len(later.arrays["round_seconds"]) == 2
 
 
 def test_waves_and_gold_come_one_after_the_other() -> None:
     # One worker does everything alone, after the two gold questions that both answer at once.
     crowd = Crowd(workers=1, redundancy=1, gold=0.1, adaptive=True, seconds=1, **RELIABLE)
     state, said = answer(crowd, clear(20))
-    assert len(said.comparisons) == 22
-    np.testing.assert_allclose(state.memory["round_seconds"], [20])
+    assert len(said.judgements["comparison"]) == 22
+    np.testing.assert_allclose(state.arrays["round_seconds"], [20])
 
 
 def test_the_same_seed_gives_the_same_answers() -> None:
     crowd = Crowd(adaptive=True, gold=0.1, adversarial=0.2)
     first, again, other = (answer(crowd, clear(100), seed=seed)[1] for seed in (1, 1, 2))
-    np.testing.assert_array_equal(first.comparisons.choice, again.comparisons.choice)
-    np.testing.assert_array_equal(first.comparisons.seconds, again.comparisons.seconds)
-    assert first.comparisons.seconds.sum() != other.comparisons.seconds.sum()
+    np.testing.assert_array_equal(
+        first.judgements["comparison"].choice, again.judgements["comparison"].choice
+    )
+    np.testing.assert_array_equal(
+        first.judgements["comparison"].seconds, again.judgements["comparison"].seconds
+    )
+    assert (
+        first.judgements["comparison"].seconds.sum() != other.judgements["comparison"].seconds.sum()
+    )
 
 
 def test_no_question_no_answer() -> None:
     for adaptive in (False, True):
         state, said = answer(Crowd(adaptive=adaptive, gold=0.5), clear(2), pair=np.empty((0, 2)))
-        assert [len(form) for form in said.forms] == [0, 0, 0]
+        assert said.count == 0
         assert state.judgements == 0
-        assert state.memory["round_seconds"].tolist() == [0]
+        assert state.arrays["round_seconds"].tolist() == [0]
 
 
 # Adaptive assignment
@@ -238,7 +244,7 @@ def test_adaptive_assignment_asks_less_and_errs_no_more() -> None:
     counts, wrong = [], []
     for adaptive in (False, True):
         crowd = Crowd(redundancy=9, gold=0.05, adaptive=adaptive, confidence=0.97, **spam)
-        given = answer(crowd, returns)[1].comparisons
+        given = answer(crowd, returns)[1].judgements["comparison"]
         workers = given.worker != EXPERT
         assert np.bincount(given.query[workers]).max() <= 9
         asked = zip(given.query[workers].tolist(), given.worker[workers].tolist(), strict=True)
@@ -254,27 +260,27 @@ def test_adaptive_assignment_asks_less_and_errs_no_more() -> None:
 def test_who_fails_gold_is_not_asked_again() -> None:
     crowd = Crowd(workers=10, adversarial=0.4, gold=0.3, redundancy=5, adaptive=True, **RELIABLE)
     state, said = answer(crowd, clear(100))
-    memory = state.memory
+    memory = state.arrays
     bad = np.flatnonzero(memory["role"] == Role.ADVERSARIAL)
     assert np.flatnonzero(memory["dismissed"]).tolist() == bad.tolist()
     assert memory["gold_seen"].tolist() == [15] * 10
-    given = said.comparisons
+    given = said.judgements["comparison"]
     gold = np.isin(given.query, given.query[given.worker == EXPERT])
     assert not np.isin(given.worker[~gold], bad).any()
-    groups, clips = Queries(np.arange(30).reshape(-1, 3)), np.array([[0, WHOLE], [1, WHOLE]])
-    _, later = answer(crowd, clear(100), state, rankings=groups, ratings=clips)
-    for form in later.forms:
+    groups = np.arange(30).reshape(-1, 3)
+    _, later = answer(crowd, clear(100), state, best_of=groups, rating=[0, 1])
+    for form in later.judgements.values():
         assert not np.isin(form.worker, bad).any()
     patient = crowd.model_copy(update={"adaptive": False})
-    assert not answer(patient, clear(100))[0].memory["dismissed"].any()
+    assert not answer(patient, clear(100))[0].arrays["dismissed"].any()
 
 
 def test_somebody_always_stays() -> None:
     crowd = Crowd(workers=4, adversarial=1, gold=1, redundancy=2, adaptive=True, **RELIABLE)
     state, _ = answer(crowd, clear(100))
-    assert state.memory["dismissed"].sum() == 3
+    assert state.arrays["dismissed"].sum() == 3
     _, said = answer(crowd, clear(10), state)
-    assert set(said.comparisons.query.tolist()) == set(range(10))
+    assert set(said.judgements["comparison"].query.tolist()) == set(range(10))
 
 
 def test_the_chance_of_failing_is_a_beta_distribution() -> None:
@@ -315,8 +321,10 @@ def test_trials_go_to_those_with_the_fewest() -> None:
 
 def test_a_ranking_of_two_is_a_comparison() -> None:
     crowd = Crowd(competence=0.85, competence_spread=0, rationality=0.6, position_bias=0.1)
-    groups = Queries(np.arange(6000).reshape(-1, 2))
-    said = answer(crowd, clear(3000), pair=np.empty((0, 2)), rankings=groups)[1].rankings
+    groups = np.arange(6000).reshape(-1, 2)
+    said = answer(crowd, clear(3000), pair=np.empty((0, 2)), ranking=groups)[1].judgements[
+        "ranking"
+    ]
     honest = 1 / (1 + np.exp(-0.6 * 2))
     chance = 0.9 * (0.85 * honest + 0.15 * (1 - honest))
     assert near((said.items[:, 0] % 2 == 1).mean(), chance, len(said))
@@ -325,8 +333,8 @@ def test_a_ranking_of_two_is_a_comparison() -> None:
 def test_orders_are_those_of_plackett_and_luce() -> None:
     crowd = Crowd(competence=0.999999, competence_spread=0, rationality=1)
     returns = np.tile([0.0, 1.0, 2.0], 3000)
-    groups = Queries(np.arange(9000).reshape(-1, 3))
-    said = answer(crowd, returns, pair=np.empty((0, 2)), rankings=groups, places=2)[1].rankings
+    groups = np.arange(9000).reshape(-1, 3)
+    said = answer(crowd, returns, pair=np.empty((0, 2)), ranking=groups)[1].judgements["ranking"]
     strength = np.exp(np.array([0.0, 1.0, 2.0]) / returns.std())
     order = said.items % 3
     for first, second in ((2, 1), (2, 0), (1, 2), (0, 1)):
@@ -348,10 +356,10 @@ def test_orders_are_those_of_plackett_and_luce() -> None:
     ],
 )
 def test_spammers_rank_as_they_compare(fields: dict[str, Any], best: list[float]) -> None:
-    groups = Queries(np.arange(3000).reshape(-1, 3)[:, [1, 0, 2]])
+    groups = np.arange(3000).reshape(-1, 3)[:, [1, 0, 2]]
     crowd = Crowd(**{**RELIABLE, **fields}, gold=0.1)
     returns = np.tile([0.0, 1.0, 2.0], 1000)
-    said = answer(crowd, returns, pair=np.empty((0, 2)), rankings=groups, places=2)[1].rankings
+    said = answer(crowd, returns, pair=np.empty((0, 2)), ranking=groups)[1].judgements["ranking"]
     expert = said.worker == EXPERT
     assert (said.items[expert] % 3 == [2, 1, 0]).all()
     shares = np.bincount(said.items[~expert, 0] % 3, minlength=3) / (~expert).sum()
@@ -362,13 +370,14 @@ def test_spammers_rank_as_they_compare(fields: dict[str, Any], best: list[float]
 
 
 def rate(crowd: Crowd, paid: Any, asked: Any) -> Answers:
-    return answer(crowd, paid, pair=np.empty((0, 2)), ratings=np.asarray(asked))[1]
+    forms = {"signal": asked} if np.ndim(asked) == 2 else {"rating": asked}
+    return answer(crowd, paid, pair=np.empty((0, 2)), **forms)[1]
 
 
 def test_ratings_are_levels_that_follow_the_return() -> None:
     paid = np.random.default_rng(0).normal(size=500)
-    clips = np.stack([np.arange(500), np.full(500, WHOLE)], axis=1)
-    said = rate(Crowd(gold=1.0, rating_levels=5), paid, clips).ratings
+    clips = range(500)
+    said = rate(Crowd(gold=1.0, rating_levels=5), paid, clips).judgements["rating"]
     assert set(np.unique(said.value)) <= {0, 0.25, 0.5, 0.75, 1}
     expert = said.worker == EXPERT
     rated, value = paid[said.segment[expert]], said.value[expert]
@@ -384,7 +393,7 @@ def test_a_rating_after_a_step_speaks_of_what_was_just_done() -> None:
     # In step 0 clip 0 is ahead; in step 1, and as a whole, clip 1 is.
     paid = np.array([[5.0, 0.0], [0.0, 9.0]])
     asked = [[0, 0], [1, 0], [0, 1], [1, 1], [0, WHOLE], [1, WHOLE]]
-    said = rate(Crowd(gold=1.0, rating_levels=101), paid, asked).ratings
+    said = rate(Crowd(gold=1.0, rating_levels=101), paid, asked).judgements["signal"]
     expert = said.worker == EXPERT
     given = {
         (s, t): v
@@ -407,15 +416,15 @@ def test_a_rating_after_a_step_speaks_of_what_was_just_done() -> None:
 def test_spammers_rate_as_they_compare(fields: dict[str, Any], low: float, high: float) -> None:
     # Two kinds of clip, one standard deviation below and above the mean.
     crowd = Crowd(**{**RELIABLE, **fields}, rating_noise=0, rating_spread=0, rating_levels=2)
-    clips = np.stack([np.arange(2000), np.full(2000, WHOLE)], axis=1)
-    said = rate(crowd, clear(1000), clips).ratings
+    clips = range(2000)
+    said = rate(crowd, clear(1000), clips).judgements["rating"]
     for kind, mean in enumerate((low, high)):
         assert near(float(said.value[said.segment % 2 == kind].mean()), mean, 3000)
 
 
 def test_workers_have_scales_of_their_own() -> None:
     crowd = Crowd(workers=6, redundancy=6, rating_noise=0, rating_spread=0.5, competence_spread=0)
-    clips = np.stack([np.arange(400), np.full(400, WHOLE)], axis=1)
-    said = rate(crowd, np.random.default_rng(0).normal(size=400), clips).ratings
+    clips = range(400)
+    said = rate(crowd, np.random.default_rng(0).normal(size=400), clips).judgements["rating"]
     means = [said.value[said.worker == worker].mean() for worker in range(6)]
     assert np.ptp(means) > 0.1

@@ -13,7 +13,8 @@ from rlhf_core.configuration import from_mapping
 from rlhf_core.errors import UnusedFieldWarning
 from rlhf_core.experiment import Experiment
 from rlhf_core.feedback import FEEDBACK
-from rlhf_core.loop import Progress, run
+from rlhf_core.in_process import run
+from rlhf_core.loop import Progress
 from rlhf_core.optimisers import OPTIMISERS
 from rlhf_core.queries import QUERIES
 from rlhf_core.reward_learning.no_questions import NoQuestions

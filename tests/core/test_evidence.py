@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rlhf_core.evidence import answers, no_rankings, no_ratings
 
 from rlhf_core.answers import (
     EMPTY,
@@ -19,65 +18,69 @@ from rlhf_core.answers import (
 )
 from rlhf_core.errors import ShapeError
 from rlhf_core.labels import Preferences, Workers
-from rlhf_core.questions import Queries, Request, no_queries
+from rlhf_core.questions import Queries, no_queries, no_questions
 from rlhf_core.reward_learning.evidence import no_comparisons
-from tests.core.examples import annotations, rankings, ratings, segments
+from tests.core.examples import annotations, answers, asking, rankings, ratings, segments
 
 CLIPS = segments([[1], [2], [3], [4]])
-
-
-def ask(**changes: Any) -> Request:
-    return Request(**{"segments": CLIPS, "queries": no_queries(), "reference": CLIPS, **changes})
 
 
 @pytest.mark.parametrize(
     "asked",
     [
-        {"queries": Queries(np.array([[0, 4]]))},
-        {"queries": Queries(np.array([[-1, 0]]))},
-        {"rankings": Queries(np.array([[0, 1, 4]]))},
-        {"rankings": Queries(np.array([[0, EMPTY, 1]]))},
-        {"ratings": np.array([[4, WHOLE]])},
-        {"ratings": np.array([[-1, WHOLE]])},
+        {"comparison": [[0, 4]]},
+        {"comparison": [[-1, 0]]},
+        {"ranking": [[0, 1, 4]]},
+        {"ranking": [[0, EMPTY, 1]]},
+        {"rating": [4]},
+        {"signal": [(-1, 0)]},
     ],
     ids=str,
 )
-def test_questions_point_into_their_segments(asked: dict[str, Any]) -> None:
+def test_queries_point_into_their_segments(asked: dict[str, Any]) -> None:
     with pytest.raises(ShapeError, match="Request: expected positions among 4 segments"):
-        ask(**asked)
-
-
-@pytest.mark.parametrize(("size", "places", "most"), [(2, 2, 1), (4, 4, 3), (3, 0, 2), (4, -1, 3)])
-def test_places_that_are_asked_for_are_places_of_the_group(
-    size: int, places: int, most: int
-) -> None:
-    with pytest.raises(ShapeError, match=rf"places from 1 to {most}, actual: {places}"):
-        ask(rankings=Queries(np.arange(size)[None]), places=places)
+        asking(CLIPS, **asked)
 
 
 @pytest.mark.usefixtures("unchecked")
-def test_a_comparison_is_of_two() -> None:
-    with pytest.raises(ShapeError, match=r"Request: expected pairs \(N, 2\), actual: \(1, 3\)"):
-        ask(queries=Queries(np.array([[0, 1, 2]])))
-
-
-@pytest.mark.usefixtures("unchecked")
-def test_queries_have_two_axes() -> None:
+def test_queries_have_two_axes_one_step_each_and_a_worth() -> None:
     with pytest.raises(ShapeError, match=r"Queries: expected items of shape \(N, K\), actual: \(3"):
         Queries(np.zeros(3, dtype=np.int64))
+    with pytest.raises(ShapeError, match=r"Queries: expected step of shape \(3,\)"):
+        Queries(np.zeros((3, 1), dtype=np.int64), np.zeros(2, dtype=np.int64))
+    with pytest.raises(
+        ShapeError, match="Queries: expected a worth of at least 1 label, actual: 0"
+    ):
+        Queries(np.zeros((3, 1), dtype=np.int64), worth=0)
 
 
 def test_a_request_may_ask_nothing() -> None:
-    assert (ask().labels, ask().questions) == (0, 0)
+    nothing = no_questions(CLIPS)
+    assert (nothing.labels, nothing.count) == (0, 0)
 
 
-def test_a_ranking_counts_by_its_named_places_and_the_rest_by_the_question() -> None:
-    pairs, groups = Queries(np.array([[0, 1], [2, 3]])), Queries(np.array([[0, 1, 2, 3]]))
-    rated = np.array([[0, WHOLE], [1, 0], [1, 0]])
-    whole = ask(queries=pairs, rankings=groups, places=3, ratings=rated)
-    assert (whole.labels, whole.questions) == (2 + 3 + 3, 2 + 1 + 3)
-    best = ask(queries=pairs, rankings=groups, places=1, ratings=rated)
-    assert (best.labels, best.questions) == (2 + 1 + 3, 2 + 1 + 3)
+def test_a_ranking_counts_by_its_named_places_and_the_rest_by_the_query() -> None:
+    forms = {"comparison": [[0, 1], [2, 3]], "rating": [0], "signal": [(1, 0), (1, 0)]}
+    whole = asking(CLIPS, ranking=[[0, 1, 2, 3]], **forms)
+    assert (whole.labels, whole.count) == (2 + 3 + 3, 2 + 1 + 3)
+    best = asking(CLIPS, best_of=[[0, 1, 2, 3]], **forms)
+    assert (best.labels, best.count) == (2 + 1 + 3, 2 + 1 + 3)
+
+
+def test_the_identifier_of_a_query_is_that_of_its_content() -> None:
+    asked = asking(CLIPS, comparison=[[0, 1], [1, 0], [0, 2]])
+    first, turned, other = asked.ids("comparison")
+    assert len({first, turned, other}) == 3
+    assert all(len(identifier) == 32 for identifier in (first, turned, other))
+    # The same clips at other positions, in a request with others, are the same query.
+    moved = segments([[9], [1], [2]])
+    assert asking(moved, comparison=[[1, 2]]).ids("comparison") == [first]
+    # A clip that shows something else, another form or another moment is another query.
+    assert asking(segments([[1], [2.5]]), comparison=[[0, 1]]).ids("comparison") != [first]
+    assert asking(CLIPS, ranking=[[0, 1]]).ids("ranking") != [first]
+    moments = asking(CLIPS, signal=[(0, 0), (0, 0), (1, 0)]).ids("signal")
+    assert moments[1] == f"{moments[0]}-1"
+    assert len(set(moments)) == 3
 
 
 def test_an_unknown_choice_is_refused() -> None:
@@ -162,7 +165,7 @@ def test_a_moment_that_several_rated_is_one_label_and_another_moment_another() -
 def test_no_answer_at_all_is_no_label_and_costs_nothing() -> None:
     nothing = answers()
     assert (nothing.labels, nothing.cost) == (0, 0)
-    assert [len(form) for form in nothing.forms] == [0, 0, 0]
+    assert (nothing.count, nothing.skipped, nothing.seconds) == (0, 0, 0)
 
 
 def test_the_cost_is_that_of_all_forms() -> None:
@@ -218,7 +221,7 @@ def test_ties_are_told_of_every_place() -> None:
 
 
 def test_empty_forms_are_empty() -> None:
-    assert [len(f()) for f in (no_queries, no_comparisons, no_rankings, no_ratings)] == [0] * 4
+    assert len(no_queries()) == len(no_comparisons()) == 0
     assert no_queries(3).items.shape == (0, 3)
 
 

@@ -257,7 +257,7 @@ def test_steps_are_shared_out_in_whole_rollouts() -> None:
 def test_labels_are_shared_out_by_their_schedule(schedule: str, shares: list[int]) -> None:
     budget = {"env_steps": 100, "initial_steps": 16, "rounds": 3, "labels": 10}
     experiment = tiny(budget={**budget, "label_schedule": schedule})
-    assert [experiment.labels_of(i) for i in range(3)] == shares
+    assert [experiment.plan.of_round(i) for i in range(3)] == shares
 
 
 @given(
@@ -294,7 +294,7 @@ def test_the_shares_of_the_rounds_add_up_to_the_budget(
     assert max(shares) - min(shares) <= rollout
     assert sum(shares) == experiment.total_steps
     assert 0 <= env_steps - first_steps - sum(shares) < rollout
-    asked = [experiment.labels_of(i) for i in range(rounds)]
+    asked = [experiment.plan.of_round(i) for i in range(rounds)]
     assert sum(asked) == labels
     assert min(asked) >= 0
 
@@ -311,16 +311,16 @@ def budgeted(**changes: Any) -> Experiment:
 def spent(asked: int, cost: float = 0.0, trace: Any = ()) -> FeedbackState:
     """So many labels asked for, at that price together."""
     known = evidence(segments([[1]]), rated=ratings([0], [1.0]))
-    object.__setattr__(known.ratings, "cost", np.array([cost]))
+    object.__setattr__(known.judgements["rating"], "cost", np.array([cost]))
     moved = np.array(trace, dtype=np.float64).reshape(-1, 2)
-    return FeedbackState(evidence=known, asked=asked, trace=moved)
+    return FeedbackState(evidence=known, asked_by_form={"comparison": asked}, trace=moved)
 
 
 def test_labels_that_were_not_asked_are_due_later() -> None:
     experiment = budgeted()
-    assert [experiment.labels_due(i, spent(8 * i)) for i in range(5)] == [8] * 5
-    assert [experiment.labels_due(i, spent(0)) for i in range(5)] == [8, 16, 24, 32, 40]
-    assert experiment.labels_due(4, spent(40)) == 0
+    assert [experiment.plan.due(i, spent(8 * i), False) for i in range(5)] == [8] * 5
+    assert [experiment.plan.due(i, spent(0), False) for i in range(5)] == [8, 16, 24, 32, 40]
+    assert experiment.plan.due(4, spent(40), False) == 0
 
 
 @pytest.mark.parametrize(
@@ -343,16 +343,16 @@ def test_labels_are_asked_for_that_can_be_paid(
 ) -> None:
     experiment = budgeted(budget={"money": money}, annotator={"kind": "synthetic", "cost": price})
     # In the last round all of the money may be spent.
-    assert experiment.labels_due(4, spent(32, paid)) == due
+    assert experiment.plan.due(4, spent(32, paid), False) == due
 
 
 def test_money_is_spread_over_the_rounds_as_labels_are() -> None:
     # A fifth of the labels and of the money in each of five rounds: 8 labels, 2.00.
     experiment = budgeted(budget={"money": 10.0}, annotator={"kind": "synthetic", "cost": 0.5})
-    assert experiment.labels_due(0, spent(0)) == 4
-    assert experiment.labels_due(1, spent(4, 2.0)) == 4
+    assert experiment.plan.due(0, spent(0), False) == 4
+    assert experiment.plan.due(1, spent(4, 2.0), False) == 4
     # What one round leaves the next may spend.
-    assert experiment.labels_due(1, spent(3, 1.5)) == 5
+    assert experiment.plan.due(1, spent(3, 1.5), False) == 5
 
 
 @given(
@@ -365,7 +365,7 @@ def test_money_is_never_overspent(money: float, price: float) -> None:
     )
     asked, paid = 0, 0.0
     for round in range(5):
-        due = experiment.labels_due(round, spent(asked, paid))
+        due = experiment.plan.due(round, spent(asked, paid), False)
         asked, paid = asked + due, paid + due * price
     assert paid <= money + 1e-6
     assert asked == min(1000, round_down(money / price))
@@ -384,7 +384,7 @@ def test_a_crowd_is_paid_for_all_its_judgements() -> None:
     }  # fmt: skip
     experiment = budgeted(annotator=crowd, budget={"money": 1.0})
     assert experiment.annotator.label_price() == pytest.approx(0.2)
-    assert experiment.labels_due(4, spent(32)) == 5
+    assert experiment.plan.due(4, spent(32), False) == 5
 
 
 def test_money_for_not_one_label_is_refused() -> None:
@@ -422,8 +422,8 @@ PRICED = {"annotator": {"kind": "synthetic", "cost": 0.25}}
 def test_nothing_is_asked_once_labels_change_nothing(trace: Any, stable: bool) -> None:
     patient, untiring = budgeted(budget={"until_stable": {}}), budgeted()
     state = spent(8, trace=trace)
-    assert patient.labels_due(2, state) == (0 if stable else 16)
-    assert untiring.labels_due(2, state) == 16
+    assert patient.plan.due(2, state, False) == (0 if stable else 16)
+    assert untiring.plan.due(2, state, False) == 16
 
 
 @pytest.mark.parametrize(
@@ -454,7 +454,7 @@ def test_nothing_is_asked_once_labels_change_nothing(trace: Any, stable: bool) -
 def test_it_is_said_why_labels_were_left(
     changes: dict[str, Any], state: FeedbackState, rounds: int, said: str | None
 ) -> None:
-    told = budgeted(**changes).asking_ended(state, rounds)
+    told = budgeted(**changes).plan.ended(state, rounds)
     if said is None:
         assert told is None
     else:
@@ -464,26 +464,26 @@ def test_it_is_said_why_labels_were_left(
 def test_a_reserve_is_kept_for_an_alarm_or_the_last_round() -> None:
     experiment = budgeted(guard={"reaction": "ask_more", "reserve": 0.25})
     # 30 of 40 labels are spread over five rounds; the last gets the ten that were kept too.
-    assert [experiment.labels_of(i) for i in range(5)] == [6, 6, 6, 6, 16]
-    assert experiment.labels_due(1, spent(12), alarmed=True) == 10
-    assert experiment.labels_due(3, spent(30), alarmed=True) == 4  # six are spent
-    assert experiment.labels_due(3, spent(34), alarmed=True) == 0
+    assert [experiment.plan.of_round(i) for i in range(5)] == [6, 6, 6, 6, 16]
+    assert experiment.plan.due(1, spent(12), True) == 10
+    assert experiment.plan.due(3, spent(30), True) == 4  # six are spent
+    assert experiment.plan.due(3, spent(34), True) == 0
     # Later rounds ask as planned, whatever came out of the reserve.
-    assert [experiment.labels_due(i, spent(10 + 6 * i)) for i in range(1, 5)] == [6, 6, 6, 6]
-    assert experiment.labels_due(4, spent(40), alarmed=True) == 0
+    assert [experiment.plan.due(i, spent(10 + 6 * i), False) for i in range(1, 5)] == [6, 6, 6, 6]
+    assert experiment.plan.due(4, spent(40), True) == 0
 
 
 @pytest.mark.parametrize("reaction", ["report", "roll_back", "stop"])
 def test_who_asks_no_more_keeps_no_reserve(reaction: str) -> None:
     experiment = budgeted(guard={"reaction": reaction, "reserve": 0.25})
-    assert [experiment.labels_of(i) for i in range(5)] == [8] * 5
+    assert [experiment.plan.of_round(i) for i in range(5)] == [8] * 5
 
 
 def test_an_alarm_spends_no_money_that_is_not_there() -> None:
     experiment = budgeted(
         guard={"reaction": "ask_more"}, annotator={"cost": 0.5}, budget={"money": 5}
     )
-    assert experiment.labels_due(1, spent(6, 3.0), alarmed=True) == 4
+    assert experiment.plan.due(1, spent(6, 3.0), True) == 4
 
 
 def test_a_reaction_that_nobody_knows_is_refused() -> None:

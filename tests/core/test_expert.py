@@ -8,7 +8,7 @@ import pytest
 from rlhf_core.annotators import Annotator, AnnotatorState
 from rlhf_core.annotators.expert import Expert
 from rlhf_core.annotators.synthetic import Synthetic
-from rlhf_core.answers import EMPTY, WHOLE, Answers
+from rlhf_core.answers import EMPTY, Answers, Rankings
 from rlhf_core.environments.factory import Environment
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.optimisers.ars import ARS
@@ -16,23 +16,24 @@ from rlhf_core.optimisers.dqn import DQN
 from rlhf_core.optimisers.ppo import PPO
 from rlhf_core.optimisers.sac import SAC
 from rlhf_core.policies import Optimiser
-from rlhf_core.questions import Queries, Request, no_queries
+from rlhf_core.questions import Request, no_queries, no_questions
 from rlhf_core.store import pack
 from rlhf_core.teachers.demonstrator import expert_optimiser
 from rlhf_core.types import Rollouts, Truth, Value
-from tests.core.examples import HERE, played, segments, trajectory
+from tests.core.examples import HERE, asking, played, segments, trajectory
 
 CORRIDOR = Environment(id=f"{HERE}:Corridor-v0", count=4)
 QUICK = PPO(steps=64, batch_size=64, hidden=(16,), learning_rate=5e-3)
 CLIPS = segments(np.zeros((5, 3)))
-ASKED = Request(
-    CLIPS,
-    Queries(np.array([[0, 1], [2, 3]])),
-    CLIPS,
-    rankings=Queries(np.array([[1, 2, 4]])),
-    places=2,
-    ratings=np.array([[4, WHOLE]]),
-)
+ASKED = asking(CLIPS, comparison=[[0, 1], [2, 3]], ranking=[[1, 2, 4]], rating=[4])
+
+
+def preferred(said: Answers) -> Rankings:
+    """The expert's own clips, each put before those of one query."""
+    (judgements,) = said.judgements.values()
+    assert isinstance(judgements, Rankings)
+    assert set(said.judgements) == {"best_of"}
+    return judgements
 
 
 def file(folder: Path, value: Value) -> str:
@@ -58,14 +59,13 @@ def test_a_demonstration_is_put_before_all_that_a_question_is_about(tmp_path: Pa
     state, said = show(read(file(tmp_path, played(9, 7)[0])))
     # Two pairs, a group of three, a rating: demonstrations 5, 6, 7, 8 stand after the five clips.
     nobody = EMPTY
-    assert said.rankings.items.tolist() == [
+    assert preferred(said).items.tolist() == [
         [5, 0, 1, nobody],
         [6, 2, 3, nobody],
         [7, 1, 2, 4],
         [8, 4, nobody, nobody],
     ]
-    assert said.rankings.places.tolist() == [1, 1, 1, 1]
-    assert [len(form) for form in said.forms] == [0, 4, 0]
+    assert preferred(said).places.tolist() == [1, 1, 1, 1]
     assert said.segments is not None
     assert len(said.segments) == 4
     assert said.segments.steps == CLIPS.steps
@@ -75,7 +75,7 @@ def test_a_demonstration_is_put_before_all_that_a_question_is_about(tmp_path: Pa
 def test_a_demonstration_has_its_price_and_its_time(tmp_path: Path) -> None:
     _, said = show(read(file(tmp_path, played(9)[0])))
     assert said.cost == 8
-    assert said.rankings.seconds.tolist() == [5, 5, 5, 5]
+    assert preferred(said).seconds.tolist() == [5, 5, 5, 5]
 
 
 def test_clips_are_cut_from_the_recording(tmp_path: Path) -> None:
@@ -109,8 +109,8 @@ def test_the_same_seed_shows_the_same_and_another_one_something_else(tmp_path: P
 
 def test_no_question_no_demonstration(tmp_path: Path) -> None:
     before = read(file(tmp_path, played(9)[0]))
-    state, said = show(before, Request(CLIPS, no_queries(), CLIPS))
-    assert [len(form) for form in said.forms] == [0, 0, 0]
+    state, said = show(before, no_questions(CLIPS))
+    assert said.judgements == {}
     assert said.segments is None
     assert state.judgements == before.judgements == 0
 
@@ -125,7 +125,7 @@ def test_an_expert_is_trained_on_the_true_reward() -> None:
     right = said.segments.observations[:, :-1, 0] > 0
     np.testing.assert_array_equal(said.segments.actions, right)
     # Three copies are played for one episode of 8 steps each.
-    assert state.memory["demonstrations/lengths"].tolist() == [8, 8, 8]
+    assert state.arrays["demonstrations/lengths"].tolist() == [8, 8, 8]
 
 
 def test_the_optimiser_of_an_expert_is_its_own_or_the_runs_ppo_or_small_ppo() -> None:
@@ -145,8 +145,8 @@ def test_an_explicit_optimiser_of_the_expert_wins_over_the_runs(run: Optimiser) 
     )
     assert pack(first) == pack(other)
     teacher = Synthetic(expert_steps=256, expert_optimiser=QUICK)
-    shown = teacher.prepare(CORRIDOR, run, 20, np.random.default_rng(0)).memory
-    for name, value in first.memory.items():
+    shown = teacher.prepare(CORRIDOR, run, 20, np.random.default_rng(0)).arrays
+    for name, value in first.arrays.items():
         np.testing.assert_array_equal(shown[name], value)
 
 

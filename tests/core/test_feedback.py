@@ -8,12 +8,10 @@ from gymnasium import spaces
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from rlhf_core.evidence import answers
-from rlhf_core.reward_learning.forms import Form
 
 from rlhf_core.annotators.crowd import Crowd
 from rlhf_core.annotators.synthetic import Synthetic
-from rlhf_core.answers import EMPTY, WHOLE, Answers, Choice
+from rlhf_core.answers import EMPTY, Answers, Choice, Comparisons
 from rlhf_core.environments.factory import Environment
 from rlhf_core.environments.spaces import Spaces
 from rlhf_core.errors import ConfigurationError
@@ -25,15 +23,18 @@ from rlhf_core.feedback.random_network import RandomNetwork
 from rlhf_core.feedback.shuffled_labels import ShuffledLabels
 from rlhf_core.feedback.sign_flipped import SignFlipped
 from rlhf_core.feedback.true_reward import TrueReward
+from rlhf_core.feedback_forms import FORMS, form_of
+from rlhf_core.feedback_forms.best_of import BestOf
+from rlhf_core.feedback_forms.ranking import Ranking
 from rlhf_core.feedback_strategy import FeedbackState, FeedbackStrategy
-from rlhf_core.labels import Preferences
+from rlhf_core.labels import Preferences, RankingLabels, RatingLabels
 from rlhf_core.optimisers.ppo import PPO
 from rlhf_core.questions import Request
 from rlhf_core.reward_learning.no_questions import reference_count
-from rlhf_core.reward_learning.strategy import RewardLearning
+from rlhf_core.reward_learning.strategy import Labels, RewardLearning
 from rlhf_core.rewards import EnvironmentReward
 from rlhf_core.types import Metrics
-from tests.core.examples import LINE, annotations, labels, played, rankings, ratings, truth
+from tests.core.examples import LINE, annotations, answers, labels, played, rankings, ratings, truth
 
 SETTINGS: dict[str, Any] = {
     "segment_steps": 3,
@@ -72,6 +73,18 @@ def answered(request: Request, teacher: Any = None, seed: int = 0) -> Answers:
     return teacher.answer(state, request, truth(request, ROLLOUTS, REWARDS), rng)[1]  # type: ignore[no-any-return]
 
 
+def pairs(request: Request) -> np.ndarray:
+    """The pairs that are to be compared."""
+    return np.asarray(request.queries["comparison"].items)
+
+
+def compared(state: FeedbackState) -> Preferences:
+    """Labels of pairs that the last fit was given."""
+    made = state.labels["comparison"]
+    assert isinstance(made, Preferences)
+    return made
+
+
 def told(
     strategy: FeedbackStrategy,
     state: FeedbackState,
@@ -94,33 +107,43 @@ def tell(
     "honest", [PREFERENCE, DirectReward(), Mixed()], ids=lambda strategy: strategy.kind
 )
 def test_labels_are_told_as_they_are(honest: RewardLearning) -> None:
-    assert honest.told(SAID, np.random.default_rng(0)) is SAID
+    assert honest.fitted_labels(SAID, np.random.default_rng(0)) is SAID
+
+
+def parts(made: Labels) -> tuple[Preferences, RankingLabels, RatingLabels]:
+    preferences, ranked, rated = (made[kind] for kind in ("comparison", "ranking", "rating"))
+    assert isinstance(preferences, Preferences)
+    assert isinstance(ranked, RankingLabels)
+    assert isinstance(rated, RatingLabels)
+    return preferences, ranked, rated
 
 
 def test_flipped_labels_say_the_opposite() -> None:
-    said = FLIPPED.told(SAID, np.random.default_rng(0))
-    np.testing.assert_array_equal(said.preferences.target, [1, 0.75, 0.5, 0])
-    np.testing.assert_array_equal(said.preferences.pair, SAID.preferences.pair)
-    np.testing.assert_array_equal(said.ratings.value, [-0.5, 1, -3])
+    preferences, ranked, rated = parts(FLIPPED.fitted_labels(SAID, np.random.default_rng(0)))
+    np.testing.assert_array_equal(preferences.target, [1, 0.75, 0.5, 0])
+    np.testing.assert_array_equal(preferences.pair, parts(SAID)[0].pair)
+    np.testing.assert_array_equal(rated.ratings.value, [-0.5, 1, -3])
     # 0 was best and 1 second of four: every pair that this states, the other way round.
     pairs = [[1, 0], [2, 0], [3, 0], [2, 1], [3, 1], [5, 4]]
-    assert sorted(said.rankings.items.tolist()) == sorted(pairs)
-    assert said.rankings.places.tolist() == [1] * 6
-    assert len(said.ranking_weight) == 6
+    assert sorted(ranked.rankings.items.tolist()) == sorted(pairs)
+    assert ranked.rankings.places.tolist() == [1] * 6
+    assert len(ranked.weight) == 6
 
 
 def test_shuffled_labels_are_the_same_answers_to_other_questions() -> None:
-    said = SHUFFLED.told(SAID, np.random.default_rng(0))
-    assert sorted(said.preferences.target) == sorted(SAID.preferences.target)
-    assert not np.array_equal(said.preferences.target, SAID.preferences.target)
-    np.testing.assert_array_equal(said.preferences.pair, SAID.preferences.pair)
-    assert sorted(said.ratings.value) == sorted(SAID.ratings.value)
-    np.testing.assert_array_equal(said.ratings.segment, SAID.ratings.segment)
+    before, _, rated_before = parts(SAID)
+    preferences, ranked, rated = parts(SHUFFLED.fitted_labels(SAID, np.random.default_rng(0)))
+    assert sorted(preferences.target) == sorted(before.target)
+    assert not np.array_equal(preferences.target, before.target)
+    np.testing.assert_array_equal(preferences.pair, before.pair)
+    assert sorted(rated.ratings.value) == sorted(rated_before.ratings.value)
+    np.testing.assert_array_equal(rated.ratings.segment, rated_before.ratings.segment)
     # Every group keeps its clips and its empty places.
-    assert sorted(said.rankings.items[0]) == [0, 1, 2, 3]
-    assert said.rankings.items[1, 2:].tolist() == [EMPTY, EMPTY]
+    assert sorted(ranked.rankings.items[0]) == [0, 1, 2, 3]
+    assert ranked.rankings.items[1, 2:].tolist() == [EMPTY, EMPTY]
     firsts = [
-        SHUFFLED.told(SAID, np.random.default_rng(seed)).rankings.items[0, 0] for seed in range(400)
+        parts(SHUFFLED.fitted_labels(SAID, np.random.default_rng(seed)))[1].rankings.items[0, 0]
+        for seed in range(400)
     ]
     assert np.abs(np.bincount(firsts) - 100).max() < 40
 
@@ -128,10 +151,10 @@ def test_shuffled_labels_are_the_same_answers_to_other_questions() -> None:
 @pytest.mark.parametrize("strategy", COMPARING, ids=lambda s: s.kind)
 def test_a_request_asks_for_as_many_pairs_as_there_are_labels(strategy: RewardLearning) -> None:
     request = ask(strategy, labels=5)
-    assert len(request.queries) == request.labels == 5
+    assert len(pairs(request)) == request.labels == 5
     assert request.segments.steps == 3
     # Only segments that are asked about travel to the annotator, each once.
-    assert sorted(np.unique(request.queries.items)) == list(range(len(request.segments)))
+    assert sorted(np.unique(pairs(request))) == list(range(len(request.segments)))
     assert len(request.reference) == reference_count(3)
 
 
@@ -143,10 +166,10 @@ def test_segments_hold_no_reward() -> None:
 def test_without_labels_nothing_is_asked_and_the_reward_still_has_a_scale() -> None:
     strategy = COMPARING[0]
     request = ask(strategy, labels=0)
-    assert len(request.queries) == 0
+    assert request.queries == {}
     state = tell(strategy, strategy.initial(), request)
     assert state.evidence is None
-    assert state.preferences is None
+    assert state.labels == {}
     assert state.asked == 0
     assert state.ensemble is not None
     assert state.ensemble.scale != 1
@@ -157,13 +180,13 @@ def test_every_answer_is_kept_and_speaks_of_its_own_segments() -> None:
     first, second = ask(strategy, labels=3, seed=0), ask(strategy, labels=2, seed=1)
     state = tell(strategy, tell(strategy, strategy.initial(), first), second)
     assert state.evidence is not None
-    assert state.preferences is not None
     assert state.asked == 5
     assert len(state.evidence.segments) == len(first.segments) + len(second.segments)
-    assert len(state.preferences) == 5
+    preferences = compared(state)
+    assert len(preferences) == 5
     for pair, request, query in [(0, first, 0), (2, first, 2), (3, second, 0), (4, second, 1)]:
-        kept = state.evidence.segments.observations[state.preferences.pair[pair]]
-        asked = request.segments.observations[request.queries.items[query]]
+        kept = state.evidence.segments.observations[preferences.pair[pair]]
+        asked = request.segments.observations[pairs(request)[query]]
         np.testing.assert_array_equal(kept, asked)
 
 
@@ -172,8 +195,7 @@ def test_a_skipped_query_teaches_nothing() -> None:
     request = ask(strategy, labels=3)
     said = answers(annotations([0, 1, 2], [Choice.SKIP, Choice.LEFT, Choice.SKIP]))
     state, _ = strategy.tell(strategy.initial(), request, said, LINE, rng)
-    assert state.preferences is not None
-    np.testing.assert_array_equal(state.preferences.pair, request.queries.items[1:2])
+    np.testing.assert_array_equal(compared(state).pair, pairs(request)[1:2])
 
 
 def test_answers_that_are_all_skipped_leave_the_reward_unfitted() -> None:
@@ -208,7 +230,7 @@ def test_a_reference_is_about_4096_steps_however_long_a_segment(steps: int) -> N
 @pytest.mark.parametrize("control", [TrueReward(), Constant(), RandomNetwork()])
 def test_a_silent_control_asks_nobody(control: FeedbackStrategy) -> None:
     request = ask(control, labels=100)
-    assert len(request.queries) == 0
+    assert request.queries == {}
     assert len(request.reference) > 0
 
 
@@ -246,7 +268,7 @@ def test_the_random_network_is_told_nothing_of_the_answers() -> None:
     control = RandomNetwork()
     request, rng = ask(control), np.random.default_rng(0)
     state, metrics = control.tell(control.initial(), request, answers(), LINE, rng)
-    assert state.preferences is None
+    assert state.labels == {}
     assert metrics == {}
 
 
@@ -277,36 +299,37 @@ def test_spaces_with_categories_are_rewarded_too() -> None:
 @pytest.mark.parametrize("group", [2, 3, 5])
 @pytest.mark.parametrize("wanted", [1, 4, 9])
 def test_a_ranking_costs_a_label_less_than_it_has_clips(group: int, wanted: int) -> None:
-    request = ask(strategy(form="ranking", group_size=group), wanted)
+    request = ask(strategy(form={"kind": "ranking", "group_size": group}), wanted)
     if wanted < group - 1:
-        assert request.questions == 0
+        assert request.count == 0
         return
-    assert request.rankings is not None
-    assert request.rankings.items.shape == (wanted // (group - 1), group)
-    assert request.places == group - 1
+    assert set(request.queries) == {"ranking"}
+    groups = request.queries["ranking"]
+    assert groups.items.shape == (wanted // (group - 1), group)
+    assert groups.worth == group - 1
     # What is left over is not counted as asked, and so is asked in a later round.
     assert request.labels == wanted - wanted % (group - 1)
-    assert len(request.queries) == 0
 
 
 def test_the_best_of_a_group_costs_one_label() -> None:
-    request = ask(strategy(form="best_of", group_size=4), 5)
-    assert request.rankings is not None
-    assert request.rankings.items.shape == (5, 4)
-    assert (request.places, request.labels) == (1, 5)
+    request = ask(strategy(form={"kind": "best_of", "group_size": 4}), 5)
+    groups = request.queries["best_of"]
+    assert groups.items.shape == (5, 4)
+    assert (groups.worth, request.labels) == (1, 5)
 
 
 @pytest.mark.parametrize("rated", ["rating", "signal"])
 def test_a_rating_is_asked_of_a_clip_or_of_a_moment_in_it(rated: str) -> None:
     given = strategy(DirectReward, rated=rated, likelihoods={"delay_steps": [1, 2]})
     request = ask(given, 20)
-    assert request.ratings is not None
-    clip, step = request.ratings.T
+    queries = request.queries[rated]
+    clip, step = queries.items[:, 0], queries.step
     assert len(clip) == request.labels == 20
     assert sorted(clip) == list(range(20))
     if rated == "rating":
-        assert set(step.tolist()) == {WHOLE}
+        assert step is None
     else:
+        assert step is not None
         # Late enough that something was reacted to, and not after the clip's end; the shorter
         # episode of two steps leaves its last one.
         length = request.segments.mask[clip].sum(axis=1)
@@ -314,8 +337,8 @@ def test_a_rating_is_asked_of_a_clip_or_of_a_moment_in_it(rated: str) -> None:
         assert set(step[length == 3].tolist()) == {1, 2}
 
 
-FORMS = [form.value for form in Form]
-SHARES = st.dictionaries(st.sampled_from(FORMS), st.floats(0, 100), min_size=1).filter(
+FORM = {kind: form_of(kind, ()) for kind in FORMS.kinds() if form_of(kind, ()).size()}
+SHARES = st.dictionaries(st.sampled_from(sorted(FORM)), st.floats(0, 100), min_size=1).filter(
     lambda shares: sum(shares.values()) > 1e-6 and not {"ranking", "best_of"} <= shares.keys()
 )
 
@@ -326,11 +349,11 @@ def test_fixed_shares_are_whole_questions_near_the_exact_shares(
 ) -> None:
     mixed = Mixed.model_validate({"shares": shares})
     counts = mixed.split(wanted, {}, lambda form: 1.0)
-    assert 0 <= wanted - sum(counts.values()) < max(form.worth(4) for form in counts)
+    assert 0 <= wanted - sum(counts.values()) < max(FORM[form].worth() for form in counts)
     total = sum(shares.values())
     for form, count in counts.items():
-        assert count % form.worth(4) == 0
-        assert abs(count - wanted * shares[form] / total) < form.worth(4) + 1e-6
+        assert count % FORM[form].worth() == 0
+        assert abs(count - wanted * shares[form] / total) < FORM[form].worth() + 1e-6
     assert set(counts) == {form for form, share in shares.items() if share > 0}
 
 
@@ -339,7 +362,7 @@ def test_over_many_rounds_every_form_comes_to_its_share(
     shares: dict[str, float], wanted: int, rounds: int
 ) -> None:
     mixed = Mixed.model_validate({"shares": shares})
-    asked = dict.fromkeys(Form, 0)
+    asked = dict.fromkeys(FORM, 0)
     due = 0
     for _ in range(rounds):
         due += wanted
@@ -350,16 +373,16 @@ def test_over_many_rounds_every_form_comes_to_its_share(
     total = sum(asked.values())
     assert total == wanted * rounds - due
     for form in mixed.forms():
-        exact = total * shares[form] / sum(shares.values())
-        assert abs(asked[form] - exact) <= 2 * 3 + 1e-6
+        exact = total * shares[form.kind] / sum(shares.values())
+        assert abs(asked[form.kind] - exact) <= 2 * 4 + 1e-6
 
 
 @given(st.lists(st.floats(0, 10), min_size=3, max_size=3), st.integers(0, 500))
 def test_labels_go_where_they_tell_most(worth: list[float], wanted: int) -> None:
     shares = {"comparison": 1, "rating": 1, "signal": 1}
     mixed = Mixed.model_validate({"split_by": "information", "shares": shares})
-    known = dict(zip(mixed.forms(), worth, strict=True))
-    counts = mixed.split(wanted, {}, lambda form: known[form])
+    known = dict(zip([form.kind for form in mixed.forms()], worth, strict=True))
+    counts = mixed.split(wanted, {}, lambda form: known[form.kind])
     assert sum(counts.values()) == wanted
     order = sorted(known, key=lambda form: known[form])
     assert counts[order[0]] <= counts[order[1]] + 1
@@ -371,17 +394,17 @@ def test_information_is_weighed_by_its_price() -> None:
     dear = {"split_by": "information", "shares": shares, "prices": {"rating": 3}}
     mixed = Mixed.model_validate(dear)
     # A tenth each, and the rest of 80 by information per price: 3 to 1, 1 to 3, even.
-    known = {Form.COMPARISON: 0.1, Form.RATING: 0.9}
+    known = {"comparison": 0.1, "rating": 0.9}
     assert mixed.split(100, {}, lambda form: 1.0) == {"comparison": 70, "rating": 30}
-    assert mixed.split(100, {}, lambda form: known[form]) == {"comparison": 30, "rating": 70}
+    assert mixed.split(100, {}, lambda form: known[form.kind]) == {"comparison": 30, "rating": 70}
     assert mixed.split(100, {}, lambda form: 0.0) == {"comparison": 50, "rating": 50}
 
 
 @pytest.mark.parametrize("worth", [(1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (1.0, 1.0, 0.0)])
 def test_every_form_gets_a_tenth_so_that_its_worth_is_seen(worth: tuple[float, ...]) -> None:
     mixed = Mixed(split_by="information")
-    known = dict(zip(mixed.forms(), worth, strict=True))
-    counts = mixed.split(3000, {}, lambda form: known[form])
+    known = dict(zip([form.kind for form in mixed.forms()], worth, strict=True))
+    counts = mixed.split(3000, {}, lambda form: known[form.kind])
     assert min(counts.values()) >= 3000 * LEAST_SHARE
 
 
@@ -392,7 +415,8 @@ def test_every_form_gets_a_tenth_so_that_its_worth_is_seen(worth: tuple[float, .
         ({"shares": {}}, "at least 1"),
         ({"shares": {"ranking": 1, "best_of": 1}}, "expected ranking or best_of, actual: both"),
         ({"shares": {"rating": -1}}, "greater than or equal to 0"),
-        ({"shares": {"ratings": 1}}, "'comparison', 'ranking'"),
+        ({"shares": {"ratings": 1}}, "unknown form 'ratings'; did you mean 'rating'"),
+        ({"shares": {"demonstration": 1}}, "unknown form 'demonstration'; valid: best_of"),
         ({"prices": {"rating": 0}}, "greater than 0"),
     ],
 )
@@ -404,20 +428,18 @@ def test_shares_that_cannot_be_split_are_refused(fields: dict[str, Any], message
 def test_a_mixed_request_holds_every_form_and_no_clip_twice() -> None:
     mixed = strategy(Mixed, shares={"comparison": 2, "ranking": 3, "rating": 1, "signal": 1})
     request = ask(mixed, 14)
-    assert request.rankings is not None
-    assert request.ratings is not None
-    assert (len(request.queries), len(request.rankings), len(request.ratings)) == (4, 2, 4)
+    counts = {kind: len(queries) for kind, queries in request.queries.items()}
+    assert counts == {"comparison": 4, "ranking": 2, "rating": 2, "signal": 2}
     assert request.labels == 4 + 2 * 3 + 4
-    asked = [request.queries.items, request.rankings.items, request.ratings[:, :1]]
-    shown = np.concatenate([items.ravel() for items in asked])
+    shown = np.concatenate([queries.items.ravel() for queries in request.queries.values()])
     assert sorted(shown) == list(range(len(request.segments)))
 
 
 @pytest.mark.parametrize("form", ["comparison", "ranking"])
 def test_a_reward_that_was_never_fitted_is_not_asked_what_to_ask(form: str) -> None:
     # A random ensemble has favourites too, and all their clips are alike.
-    reading = strategy(form=form, group_size=3, queries={"kind": "disagreement"})
-    drawn = strategy(form=form, group_size=3, queries={"kind": "uniform"})
+    reading = strategy(form=form, queries={"kind": "disagreement"})
+    drawn = strategy(form=form, queries={"kind": "uniform"})
 
     def first(given: RewardLearning, state: FeedbackState | None = None) -> np.ndarray:
         return ask(given, 4, seed=1, state=state).segments.origin
@@ -461,12 +483,19 @@ def test_audit_questions_are_a_share_and_known_by_their_clips() -> None:
     request = ask(strategy(audit=0.25, queries={"kind": "disagreement"}), 8)
     assert request.audit is not None
     assert len(request.audit) == len(request.segments)
-    audited = request.audit[request.queries.items]
+    audited = request.audit[pairs(request)]
     assert (audited[:, 0] == audited[:, 1]).all()
     assert audited[:, 0].sum() == 2
     assert ask(strategy(audit=0.0), 8).audit is not None
     assert not np.any(ask(strategy(audit=0.0), 8).audit)
     assert np.all(ask(strategy(audit=1.0), 8).audit)
+
+
+def choices(said: Answers) -> Comparisons:
+    """The judgements of pairs."""
+    judgements = said.judgements["comparison"]
+    assert isinstance(judgements, Comparisons)
+    return judgements
 
 
 def linear(given: RewardLearning, weight: float) -> FeedbackState:
@@ -491,7 +520,7 @@ def test_fresh_accuracy_is_that_of_the_reward_before_it_sees_the_labels(
     request = ask(given, 6, seed=4)
     _, metrics = told(given, linear(given, weight), request)
     assert metrics["reward/fresh_accuracy"] == accuracy
-    strict = (answered(request).comparisons.choice != Choice.EQUAL).sum()
+    strict = (choices(answered(request)).choice != Choice.EQUAL).sum()
     assert metrics["reward/fresh_pairs"] == strict
 
 
@@ -501,11 +530,11 @@ def test_fresh_accuracy_is_that_of_the_audit_where_there_is_one() -> None:
     request = ask(given, 8, seed=4)
     assert request.audit is not None
     said = answered(request)
-    right = said.comparisons.choice.copy()
-    audited = request.audit[request.queries.items[:, 0]]
+    right = choices(said).choice.copy()
+    audited = request.audit[pairs(request)[:, 0]]
     # Of what was chosen the annotator says the opposite, of the audit the truth.
     turned = np.where(audited, right, 1 - right)
-    given_back = answers(annotations(said.comparisons.query, turned.tolist()))
+    given_back = answers(annotations(choices(said).query, turned.tolist()))
     _, metrics = told(given, linear(given, 1.0), request, given_back)
     assert metrics["reward/fresh_accuracy"] == 1
     assert metrics["reward/fresh_pairs"] == audited.sum() == 4
@@ -575,13 +604,13 @@ def test_every_metric_of_a_crowd_is_a_number(crowd: dict[str, int], form: str) -
 SHORT = Preference(segment_steps=10)
 REFUSED: list[tuple[RewardLearning, list[int], list[int], int, str]] = [
     (Preference(), [0, 0], [100, 100], 200, r"budget.labels: expected at least 1 for .*compariso"),
-    (Preference(form=Form.RANKING), [1, 1], [999, 999], 200, "expected at least 3 .*ranking"),
+    (Preference(form=Ranking()), [1, 1], [999, 999], 200, "expected at least 3 .*ranking"),
     (Preference(), [9], [100], 49, "feedback.segment_steps: expected at most 49"),
     # A hundred steps are two episodes with 41 clips of ten steps each.
     (SHORT, [5, 42], [20, 100], 50, "at most 41 in round 2, .*comparison.*82 clips.*actual: 42"),
     (SHORT, [6, 41], [20, 100], 50, "at most 5 in round 1, .*comparison.*11 clips.*actual: 6"),
-    (Preference(form=Form.RANKING, segment_steps=10), [61], [100], 50, "at most 60 in round 1"),
-    (Preference(form=Form.BEST_OF, segment_steps=10), [21], [100], 50, "at most 20 in round 1"),
+    (Preference(form=Ranking(), segment_steps=10), [61], [100], 50, "at most 60 in round 1"),
+    (Preference(form=BestOf(), segment_steps=10), [21], [100], 50, "at most 20 in round 1"),
     (DirectReward(segment_steps=10), [83], [100], 50, "at most 82 in round 1"),
 ]
 

@@ -9,13 +9,16 @@ import pytest
 from gymnasium import spaces
 from scipy.special import log_expit
 
+from rlhf_core.answers import Rankings, Ratings, select
 from rlhf_core.environments.spaces import Spaces
-from rlhf_core.labels import Preferences
+from rlhf_core.labels import Preferences, RankingLabels, RatingLabels
+from rlhf_core.reward_learning.strategy import Labels
 from rlhf_core.rewards import fitting
-from rlhf_core.rewards.model import Labels, Likelihoods, RewardModel
+from rlhf_core.rewards.accuracy import ordered_correctly
+from rlhf_core.rewards.model import Likelihoods, RewardModel
 from rlhf_core.rewards.network import RewardEnsemble, initial, transitions
 from rlhf_core.types import Metrics, Segments
-from tests.core.examples import LINE, labels, rankings, ratings, segments
+from tests.core.examples import LINE, labels, rankings, ratings, segments, terms
 
 STEPS = 5
 SMALL = RewardModel(
@@ -60,7 +63,20 @@ def learn(
 ) -> tuple[RewardEnsemble, Metrics]:
     settings = Likelihoods(**likelihoods)
     rng = np.random.default_rng(seed)
-    return fitting.fit(ensemble, clips, told, settings, unlabelled or clips, rng)
+    made = terms(told, clips, settings, ensemble.model.label_smoothing)
+    return fitting.fit(ensemble, clips, made, unlabelled or clips, rng)
+
+
+def ranked(made: Labels) -> Rankings:
+    labelled = made["ranking"]
+    assert isinstance(labelled, RankingLabels)
+    return labelled.rankings
+
+
+def rated(made: Labels) -> Ratings:
+    labelled = made["rating"]
+    assert isinstance(labelled, RatingLabels)
+    return labelled.ratings
 
 
 def fit(
@@ -291,21 +307,22 @@ def test_every_form_recovers_a_linear_reward(form: str, clips: int, least: float
 def test_forms_are_fitted_together() -> None:
     # A fifth of the labels of each form alone would not do.
     shown, returns = wide_world(300)
-    comparisons, orders, rated = (
+    comparisons, orders, marks = (
         told(form, shown, returns)[0] for form in ("comparison", "ranking", "rating")
     )
-    some = np.arange(60)
-    compared = replace(
-        comparisons.preferences,
-        **{f: getattr(comparisons.preferences, f)[some] for f in ("pair", "target", "weight")},
-    )
-    ranked = rankings(orders.rankings.items[30:70])
-    marked = ratings(np.arange(300, 360), rated.ratings.value[300:360])
-    together = labels(compared, ranked, marked)
+    compared = select(comparisons["comparison"], np.arange(60))
+    assert isinstance(compared, Preferences)
+    groups = rankings(ranked(orders).items[30:70])
+    marked = ratings(np.arange(300, 360), rated(marks).value[300:360])
+    together = labels(compared, groups, marked)
     ensemble, metrics = learn(wide_ensemble(shown), shown, together)
     assert accuracy(ensemble) > 0.88
     assert metrics["reward/heldout_accuracy"] > 0.8
-    assert set(ensemble.state.heads) == {"log_scale", "offset", "log_noise"}
+    assert set(ensemble.state.heads) == {
+        "rating.log_scale",
+        "rating.offset",
+        "rating.log_noise",
+    }
 
 
 def test_a_rating_of_a_moment_teaches_what_was_done_then() -> None:
@@ -326,15 +343,15 @@ def changed(form: str, said: Labels, mine: np.ndarray) -> Labels:
     """The same labels with other contents in a fold, so mildly that no fit becomes worse."""
     if form == "ranking":
         # Fewer named places say less.
-        places = np.where(mine, 1, said.rankings.places)
-        return said._replace(rankings=replace(said.rankings, places=places))
+        places = np.where(mine, 1, ranked(said).places)
+        return labels(ranked=replace(ranked(said), places=places))
     # Scales and levels are those of all ratings, so two values of the fold change places.
-    value = said.ratings.value.copy()
+    value = rated(said).value.copy()
     spot = np.flatnonzero(mine)
     order = spot[np.argsort(value[spot])]
     middle = len(order) // 2
     value[order[middle]], value[order[middle - 1]] = value[order[middle - 1]], value[order[middle]]
-    return said._replace(ratings=replace(said.ratings, value=value))
+    return labels(rated=replace(rated(said), value=value))
 
 
 @pytest.mark.parametrize("form", ["ranking", "rating", "level"])
@@ -342,7 +359,8 @@ def changed(form: str, said: Labels, mine: np.ndarray) -> Labels:
 def test_no_form_is_trained_on_in_the_fold_of_the_member(form: str, fold: int) -> None:
     clips, returns = world(60)
     said, likelihoods = told(form, clips, returns)
-    count = max(len(said.rankings), len(said.ratings))
+    (made,) = said.values()
+    count = len(made)
     mine = np.arange(count) % 3 == fold
     start = initial(SLOW, LINE, clips, np.random.default_rng(0))
     first, metrics = learn(start, clips, said, **likelihoods)
@@ -382,8 +400,8 @@ def test_every_option_changes_the_fit_and_gives_it_again(options: dict[str, Any]
     # All three forms at once, the groups of clips 4 i to 4 i + 3.
     said = labels(
         labelled(returns),
-        told("ranking", clips, returns)[0].rankings,
-        told("rating", clips, returns)[0].ratings,
+        ranked(told("ranking", clips, returns)[0]),
+        rated(told("rating", clips, returns)[0]),
     )
     (first, metrics), (again, same) = (
         learn(start, clips, said, unlabelled=unlabelled) for _ in range(2)
@@ -467,12 +485,12 @@ def test_heads_go_on_from_where_the_last_fit_left_them() -> None:
     first, _ = learn(start, clips, said, **likelihoods)
     frozen = replace(first, model=SMALL.model_copy(update={"learning_rate": 1e-12}))
     second, _ = learn(frozen, clips, said, **likelihoods)
-    assert first.state.heads["cut_gaps"].shape == (3, 2)
+    assert first.state.heads["rating.cut_gaps"].shape == (3, 2)
     for name, array in first.state.heads.items():
         np.testing.assert_allclose(second.state.heads[name], array, atol=1e-6)
     # Another number of levels needs other thresholds.
     two, _ = learn(first, clips, labels(rated=ratings([0, 1, 2], [0, 1, 1])), **likelihoods)
-    assert two.state.heads["cut_gaps"].shape == (3, 0)
+    assert two.state.heads["rating.cut_gaps"].shape == (3, 0)
 
 
 def test_pairs_in_the_right_order_are_counted() -> None:
@@ -485,33 +503,34 @@ def test_pairs_in_the_right_order_are_counted() -> None:
     pairs = Preferences(
         np.array([[0, 1], [1, 0], [2, 3], [4, 5]]), np.array([1, 1, 0.5, 0.0]), np.ones(4)
     )
-    ranked = rankings([[5, 4, 0], [1, 3, 2]])
+    groups = rankings([[5, 4, 0], [1, 3, 2]])
     marked = ratings([0, 1, 2], [1, 3, 2])
-    count = fitting.ordered_right
-    assert count(ensemble, clips, labels(pairs), Likelihoods()) == (1, 3)
+
+    def count(made: Labels) -> tuple[float, float]:
+        return ordered_correctly(ensemble, clips, terms(made, clips))
+
+    assert count(labels(pairs)) == (1, 3)
     # A ranking counts once, by its orders: three of three and one of three.
-    assert count(ensemble, clips, labels(ranked=ranked), Likelihoods()) == pytest.approx((4 / 3, 2))
+    assert count(labels(ranked=groups)) == pytest.approx((4 / 3, 2))
     # Clip 1 is above 2, wrongly, and above 0; clip 2 is above 0: half a trial for each of the two.
-    assert count(ensemble, clips, labels(rated=marked), Likelihoods()) == (0.75, 1)
-    whole = count(ensemble, clips, labels(pairs, ranked, marked), Likelihoods())
-    assert whole == pytest.approx((1 + 4 / 3 + 0.75, 3 + 2 + 1))
-    assert count(ensemble, clips, labels(), Likelihoods()) == (0, 0)
-    # Who weighs nothing is not asked.
-    unheard = labels(ranked=ranked)._replace(ranking_weight=np.array([1.0, 0.0]))
-    assert count(ensemble, clips, unheard, Likelihoods()) == (1, 1)
+    assert count(labels(rated=marked)) == (0.75, 1)
+    assert count(labels(pairs, groups, marked)) == pytest.approx((1 + 4 / 3 + 0.75, 3 + 2 + 1))
+    assert count(labels()) == (0, 0)
+    # What weighs nothing is not counted.
+    assert count({"ranking": RankingLabels(groups, np.array([1.0, 0.0]))}) == (1, 1)
 
 
 def test_calibration_error_on_paper() -> None:
     import torch
 
-    from rlhf_core.rewards.fitting import _calibration_error
+    from rlhf_core.rewards.accuracy import calibration_error
 
     # Of four orders with confidence 0.9 three are right: |0.75 - 0.9|; two more with 0.5, one
     # right: no gap. Weighted 4 to 2.
     right = torch.tensor([1.0, 1, 1, 0, 1, 0])
     sure = torch.tensor([0.9, 0.9, 0.9, 0.9, 0.5, 0.5])
-    assert _calibration_error(right, sure, torch.ones(6)) == pytest.approx(4 * 0.15 / 6)
-    assert _calibration_error(right, sure, torch.tensor([1.0] * 4 + [0, 0])) == pytest.approx(0.15)
+    assert calibration_error(right, sure, torch.ones(6)) == pytest.approx(4 * 0.15 / 6)
+    assert calibration_error(right, sure, torch.tensor([1.0] * 4 + [0, 0])) == pytest.approx(0.15)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2])

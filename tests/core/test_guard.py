@@ -13,7 +13,8 @@ from scipy.stats import norm
 from rlhf_core import stages
 from rlhf_core.experiment import Experiment
 from rlhf_core.guard import LEAST_PAIRS, Guard, Verdict
-from rlhf_core.loop import Progress, advance, begin, run
+from rlhf_core.in_process import InProcess, run
+from rlhf_core.loop import Progress, advance, begin
 from rlhf_core.policies import PolicyState
 from rlhf_core.types import Metrics
 from tests.core.examples import tiny
@@ -312,14 +313,17 @@ def test_a_policy_that_games_its_reward_is_found_out_by_the_real_numbers() -> No
     turned = experiment.model_copy(
         update={"annotator": experiment.annotator.model_copy(update={"mistake": 1.0})}
     )
-    honest = begin(experiment)
+    honest = begin(InProcess(experiment))
     for _ in range(2):
-        honest = advance(experiment, honest)
+        honest = advance(experiment, InProcess(experiment), honest)
     assert honest.history[1]["reward/fresh_accuracy"] > 0.6
     assert honest.history[1]["guard/alarm"] == 0
     gained = {**honest.history[1], "proxy/gain": 1.0}
     honest = replace(honest, history=(honest.history[0], gained))
-    calm, alarmed = advance(experiment, honest), advance(turned, honest)
+    calm, alarmed = (
+        advance(experiment, InProcess(experiment), honest),
+        advance(turned, InProcess(turned), honest),
+    )
     assert calm.metrics["guard/alarm"] == 0
     assert alarmed.metrics["reward/fresh_accuracy"] < 0.4
     assert alarmed.metrics["guard/alarm"] == 1

@@ -11,11 +11,11 @@ from gymnasium import spaces
 from rlhf_core.environments.spaces import Spaces, channel_axis, flat, flattened, is_image
 from rlhf_core.labels import Preferences
 from rlhf_core.rewards.fitting import fit
-from rlhf_core.rewards.model import Input, Likelihoods, RewardModel
+from rlhf_core.rewards.model import Input, RewardModel
 from rlhf_core.rewards.network import RewardEnsemble, initial, picture_of, transitions
 from rlhf_core.stable_baselines.on_policy import Network, make_policy
 from rlhf_core.types import Segments
-from tests.core.examples import labels
+from tests.core.examples import labels, terms
 
 SIZE = (6, 5)
 FIRST = Spaces(spaces.Box(0, 255, (2, *SIZE), dtype=np.uint8), spaces.Discrete(2))
@@ -160,7 +160,7 @@ def test_a_reward_that_hangs_on_one_pixel_is_learned(shown: Spaces) -> None:
     )  # fmt: skip
     start = initial(model, shown, cut, np.random.default_rng(0))
     said = labels(Preferences(pair, target, np.ones(300)))
-    learned, metrics = fit(start, cut, said, Likelihoods(), cut, np.random.default_rng(0))
+    learned, metrics = fit(start, cut, terms(said, cut), cut, np.random.default_rng(0))
     fresh, truth = world(300, 1)
     predicted = learned.segment_returns(fresh)[0]
     strict = truth[1::2] != truth[::2]

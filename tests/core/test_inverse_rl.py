@@ -18,9 +18,9 @@ from rlhf_core.environments.spaces import Spaces
 from rlhf_core.errors import ConfigurationError, ShapeError
 from rlhf_core.experiment import EvaluationSettings, Experiment
 from rlhf_core.feedback.inverse_rl import InverseRL, InverseState
+from rlhf_core.in_process import run
 from rlhf_core.inverse_rl.adversarial import AdversarialReward, initial
 from rlhf_core.inverse_rl.model import Discriminator
-from rlhf_core.loop import run
 from rlhf_core.optimisers import OPTIMISERS
 from rlhf_core.optimisers.ppo import PPO
 from rlhf_core.rewards.constant import ConstantReward
@@ -266,9 +266,9 @@ def test_every_method_runs_in_the_loop_and_again_to_the_same_bits(method: Any) -
     assert first.history[0]["feedback/labels"] == 2
     assert first.policy.steps == 4800
     assert all(np.isfinite(value) for metrics in first.history for value in metrics.values())
-    ended = tiny.asking_ended(first.feedback, 2)
+    ended = tiny.plan.ended(first.feedback, 2)
     assert ended is not None
-    assert "all demonstrations were shown" in ended
+    assert "all demonstrations were given" in ended
     if method != "behaviour_cloning":
         assert first.feedback.discriminator is not None
         # Eight updates at each rollout of both rounds.
@@ -364,5 +364,5 @@ def test_demonstrations_are_paid_for_and_never_shown_twice() -> None:
 def test_an_expert_plays_whole_episodes_of_the_task() -> None:
     trained = experiment()
     state = stages.prepare(trained)
-    lengths = state.memory["demonstrations/lengths"]
+    lengths = state.arrays["demonstrations/lengths"]
     assert lengths.tolist() == [100] * 10

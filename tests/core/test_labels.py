@@ -4,29 +4,35 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rlhf_core.evidence import answers
-from rlhf_core.reward_learning.labels import (
-    aggregated,
-    gathered,
-    ordered_pairs,
-    rating_weights,
-    spoken_of,
-)
 
 from rlhf_core.aggregation.majority import Majority
-from rlhf_core.answers import EMPTY, EXPERT, WHOLE, Choice
-from rlhf_core.labels import Evidence
-from rlhf_core.questions import Queries, Request
-from tests.core.examples import annotations, evidence, labels, rankings, ratings, segments
-
-ASKED = Request(
-    segments([[10], [11], [12], [13]]),
-    Queries(np.array([[0, 1], [2, 3]])),
-    segments([[0]]),
-    Queries(np.array([[0, 1, 2]])),
-    2,
-    np.array([[3, WHOLE]]),
+from rlhf_core.answers import EMPTY, EXPERT, Choice
+from rlhf_core.crowd.weights import rating_weights
+from rlhf_core.labels import Evidence, Workers
+from rlhf_core.reward_learning.evidence import gathered, labelled
+from tests.core.examples import (
+    annotations,
+    answers,
+    asking,
+    evidence,
+    labels,
+    rankings,
+    ratings,
+    segments,
 )
+
+ASKED = asking(
+    segments([[10], [11], [12], [13]]),
+    segments([[0]]),
+    comparison=[[0, 1], [2, 3]],
+    ranking=[[0, 1, 2]],
+    rating=[3],
+)
+
+
+def of(known: Evidence, form: str) -> Any:
+    """The judgements of one form."""
+    return known.judgements[form]
 
 
 def shown(known: Evidence, items: np.ndarray) -> list[Any]:
@@ -43,54 +49,55 @@ def test_positions_move_on_with_every_round() -> None:
         ratings([3], [0.5]),
     )
     first = gathered(None, ASKED, said)
-    other = Request(segments([[20], [21]]), Queries(np.array([[1, 0]])), segments([[0]]))
+    other = asking(segments([[20], [21]]), segments([[0]]), comparison=[[1, 0]])
     second = gathered(
         first,
         other,
         answers(annotations([0], [Choice.LEFT]), rankings([[1, 0]]), ratings([0], [1])),
     )
-    assert shown(second, second.queries.items) == [[10, 11], [12, 13], [21, 20]]
-    assert second.comparisons.query.tolist() == [1, 0, 2]
-    assert shown(second, second.rankings.items) == [[12, 10, 11], [21, 20, None]]
-    assert shown(second, second.ratings.segment) == [13, 20]
+    assert shown(second, second.queries["comparison"].items) == [[10, 11], [12, 13], [21, 20]]
+    assert of(second, "comparison").query.tolist() == [1, 0, 2]
+    assert shown(second, of(second, "ranking").items) == [[12, 10, 11], [21, 20, None]]
+    assert shown(second, of(second, "rating").segment) == [13, 20]
 
 
 def test_clips_that_an_annotator_brings_come_after_those_that_were_asked_about() -> None:
     # The expert's own clip, 99, is put before the two of a pair.
     said = answers(rankings=rankings([[4, 0, 1]], places=[1]), segments=segments([[99]]))
     first = gathered(None, ASKED, said)
-    assert shown(first, first.rankings.items) == [[99, 10, 11]]
+    assert shown(first, of(first, "ranking").items) == [[99, 10, 11]]
     again = gathered(
         first,
         ASKED,
         answers(rankings=rankings([[4, 2, 3], [5, 0, 1]]), segments=segments([[77], [88]])),
     )
-    assert shown(again, again.rankings.items) == [[99, 10, 11], [77, 12, 13], [88, 10, 11]]
+    assert shown(again, of(again, "ranking").items) == [[99, 10, 11], [77, 12, 13], [88, 10, 11]]
     assert len(again.segments) == 5 + 6
 
 
 def test_shorter_groups_are_filled_up_with_nobody_and_ties_are_kept() -> None:
     first = gathered(None, ASKED, answers(rankings=rankings([[0, 1]], tied=[[0, 1]])))
     second = gathered(first, ASKED, answers(rankings=rankings([[3, 2, 1], [2, 0, EMPTY]])))
-    assert shown(second, second.rankings.items) == [
+    assert shown(second, of(second, "ranking").items) == [
         [10, 11, None], [13, 12, 11], [12, 10, None]
     ]  # fmt: skip
-    assert second.rankings.tied is not None
-    assert second.rankings.tied.tolist() == [[False, True, False], [False] * 3, [False] * 3]
+    assert of(second, "ranking").tied.tolist() == [[False, True, False], [False] * 3, [False] * 3]
     third = gathered(second, ASKED, answers(rankings=rankings([[1, 0]])))
-    assert shown(third, third.rankings.items)[-1] == [11, 10, None]
+    assert shown(third, of(third, "ranking").items)[-1] == [11, 10, None]
 
 
 def test_a_round_without_rankings_keeps_those_that_there_are() -> None:
     first = gathered(None, ASKED, answers(annotations([0], [Choice.LEFT])))
     second = gathered(first, ASKED, answers(rankings=rankings([[0, 1, 2]])))
     third = gathered(second, ASKED, answers(annotations([0], [Choice.LEFT])))
-    assert third.rankings.items.tolist() == [[4, 5, 6]]
-    assert third.comparisons.query.tolist() == [0, 4]
+    assert of(third, "ranking").items.tolist() == [[4, 5, 6]]
+    assert of(third, "comparison").query.tolist() == [0, 4]
 
 
 def test_every_order_that_a_ranking_states_is_a_pair() -> None:
-    row, better, worse = ordered_pairs(rankings([[5, 3, 7], [1, 2, EMPTY]], places=[1, 1]))
+    orders = rankings([[5, 3, 7], [1, 2, EMPTY]], places=[1, 1], worker=[4, 6]).orders()
+    row, worker, better, worse = orders
+    assert worker.tolist() == [4, 4, 6]
     found = list(zip(row.tolist(), better.tolist(), worse.tolist(), strict=True))
     assert found == [(0, 5, 3), (0, 5, 7), (1, 1, 2)]
 
@@ -103,11 +110,12 @@ def test_labels_are_chosen_by_the_clips_that_they_speak_of() -> None:
         rankings([[2, 3], [1, 0]]),
         ratings([3, 2], [0.1, 0.2]),
     )
-    some = spoken_of(said, np.array([False, False, True, False]))
-    assert some.preferences.pair.tolist() == [[2, 3]]
-    assert some.rankings.items.tolist() == [[2, 3]]
-    assert some.ratings.segment.tolist() == [2]
-    assert (len(some.ranking_weight), len(some.rating_weight)) == (1, 1)
+    chosen = np.array([False, False, True, False])
+    some: dict[str, Any] = {kind: made.about(chosen) for kind, made in said.items()}
+    assert some["comparison"].pair.tolist() == [[2, 3]]
+    assert some["ranking"].rankings.items.tolist() == [[2, 3]]
+    assert some["rating"].ratings.segment.tolist() == [2]
+    assert [len(made) for made in some.values()] == [1, 1, 1]
 
 
 def rated(*rows: list[float]) -> np.ndarray:
@@ -178,27 +186,33 @@ def ordered(workers: dict[int, bool], groups: int = 8) -> Evidence:
     return evidence(segments(np.zeros((3 * groups, 1))), ranked=rankings(rows, worker=people))
 
 
+def weighed(known: Evidence) -> tuple[dict[str, Any], Workers, np.ndarray]:
+    """Labels, workers, and the weights of rankings."""
+    made, workers = labelled(known, (), Majority())
+    return dict(made), workers, made["ranking"].weight
+
+
 def test_rankings_of_a_worker_who_reverses_them_weigh_nothing() -> None:
     known = ordered({0: True, 4: True, 9: False})
-    found, weight = aggregated(Majority(), known)
-    people = known.rankings.worker
+    made, workers, weight = weighed(known)
+    people = of(known, "ranking").worker
     assert set(weight[people == 9]) == {0.0}
     # 24 pairs, all agreeing: (24 + 1) / (24 + 2), twice as far above chance.
     np.testing.assert_allclose(weight[people != 9], 2 * 25 / 26 - 1)
-    assert found.workers.worker.tolist() == [0, 4, 9]
-    assert len(found.preferences) == 0
+    assert workers.worker.tolist() == [0, 4, 9]
+    assert set(made) == {"ranking"}
 
 
 def test_a_worker_alone_is_believed() -> None:
-    found, weight = aggregated(Majority(), ordered({3: True}))
+    _, workers, weight = weighed(ordered({3: True}))
     np.testing.assert_array_equal(weight, np.ones(8))
-    assert len(found.workers) == 0
+    assert len(workers) == 0
 
 
 def test_the_experts_rankings_weigh_fully_and_tell_on_the_others() -> None:
     known = ordered({EXPERT: True, 1: False, 2: False, 3: True})
-    _, weight = aggregated(Majority(), known)
-    people = known.rankings.worker
+    _, _, weight = weighed(known)
+    people = of(known, "ranking").worker
     assert {w: set(np.round(weight[people == w], 3)) for w in (EXPERT, 1, 2, 3)} == {
         EXPERT: {1.0}, 1: {0.0}, 2: {0.0}, 3: {round(2 * 25 / 26 - 1, 3)}
     }  # fmt: skip
@@ -213,7 +227,7 @@ def test_comparisons_tell_what_a_rankers_word_is_worth() -> None:
         segments(np.zeros((4, 1))), [[0, 1]] * 40, annotations(query.tolist(), choice, worker),
         rankings([[0, 1, 2], [0, 2, 3]], worker=[1, 0]),
     )  # fmt: skip
-    found, weight = aggregated(Majority(), known)
+    made, _, weight = weighed(known)
     assert weight[0] == 0
     assert weight[1] > 0.9
-    assert len(found.preferences) == 40
+    assert len(made["comparison"]) == 40

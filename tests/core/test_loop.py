@@ -11,7 +11,8 @@ import torch
 
 from rlhf_core.annotators import AnnotatorState
 from rlhf_core.feedback_strategy import FeedbackState
-from rlhf_core.loop import Progress, advance, begin, run
+from rlhf_core.in_process import InProcess, run
+from rlhf_core.loop import Progress, advance, begin
 from rlhf_core.policies import PolicyState
 from rlhf_core.store import pack, unpack
 from rlhf_core.types import Metrics, RolloutRewards, Rollouts
@@ -69,7 +70,7 @@ def test_a_run_leaves_the_global_generators_where_they_were() -> None:
 def test_a_run_that_was_stored_between_rounds_goes_on_as_if_it_had_not_been() -> None:
     experiment = tiny("Pendulum-v1")
     undisturbed = run(experiment)
-    half = advance(experiment, begin(experiment))
+    half = advance(experiment, InProcess(experiment), begin(InProcess(experiment)))
     rollouts, rewards = half.first
     stored = Progress(
         half.round,
@@ -80,9 +81,11 @@ def test_a_run_that_was_stored_between_rounds_goes_on_as_if_it_had_not_been() ->
         unpack(pack(half.rollouts), Rollouts),
         unpack(pack(half.rewards), RolloutRewards),
         (unpack(pack(rollouts), Rollouts), unpack(pack(rewards), RolloutRewards)),
+        half.opening,
+        half.answers,
         half.history,
     )
-    resumed = advance(experiment, stored)
+    resumed = advance(experiment, InProcess(experiment), stored)
     assert resumed.history == undisturbed.history
     assert pack(resumed.policy) == pack(undisturbed.policy)
     assert pack(resumed.feedback) == pack(undisturbed.feedback)
@@ -95,8 +98,7 @@ def test_a_run_spends_its_budget_and_no_more() -> None:
     final = run(tiny(), rounds.append)
     assert [progress.round for progress in rounds] == [1, 2]
     assert final.policy.steps == 80
-    assert final.feedback.preferences is not None
-    assert len(final.feedback.preferences) == 8
+    assert len(final.feedback.labels["comparison"]) == 8
     assert sum(progress.metrics["feedback/labels"] for progress in rounds) == 8
 
 

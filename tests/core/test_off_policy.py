@@ -21,7 +21,7 @@ from rlhf_core.errors import ConfigurationError
 from rlhf_core.evaluation.returns import evaluate
 from rlhf_core.experiment import Experiment
 from rlhf_core.feedback.inverse_rl import InverseRL
-from rlhf_core.loop import run
+from rlhf_core.in_process import run
 from rlhf_core.optimisers import OPTIMISERS
 from rlhf_core.optimisers.dqn import DQN
 from rlhf_core.optimisers.sac import SAC

@@ -1,18 +1,22 @@
 """The stages of a round: their numbers on paper, and their randomness from their place alone."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from rlhf_core import stages
-from rlhf_core.answers import Choice
+from rlhf_core.answers import Answers, Choice, Comparisons
 from rlhf_core.experiment import Experiment
 from rlhf_core.feedback_strategy import FeedbackState
+from rlhf_core.in_process import InProcess
 from rlhf_core.loop import Progress, advance, begin
 from rlhf_core.policies import PolicyState
 from rlhf_core.rewards.model import EnsembleState
+from rlhf_core.round_metrics import merge_metrics, with_totals
 from rlhf_core.seeding import generator
 from rlhf_core.store import pack
-from rlhf_core.types import RolloutRewards, Rollouts
+from rlhf_core.types import Metrics, RolloutRewards, Rollouts
 from tests.core.examples import HERE, played, request, tiny
 
 NEXT = {
@@ -40,9 +44,9 @@ def test_what_was_asked_answered_and_paid_is_counted() -> None:
     asked = request([[0.0], [100.0]], [[0, 1], [1, 0], [0, 0]])
     object.__setattr__(asked.segments, "origin", np.array([[0, 0], [1, 0]]))
     experiment = tiny(annotator={"kind": "synthetic", "cost": 0.25, "seconds": 2})
-    prepared = stages.prepare(experiment)
+    prepared = stages.initial_annotator(experiment)
     state, answers, metrics = stages.answer(experiment, 0, prepared, asked, rollouts, rewards)
-    assert answers.comparisons.choice.tolist() == [Choice.RIGHT, Choice.LEFT, Choice.EQUAL]
+    assert choices(answers) == [Choice.RIGHT, Choice.LEFT, Choice.EQUAL]
     assert metrics == {
         "feedback/queries": 3,
         "feedback/labels": 3,
@@ -51,9 +55,18 @@ def test_what_was_asked_answered_and_paid_is_counted() -> None:
         "feedback/cost": 0.75,
         "feedback/seconds": 6,
         "feedback/agreement": 1,
-        "reward/accuracy_ceiling": 1,
+        "feedback/agreement_correct": 2,
+        "feedback/agreement_ordered": 2,
     }
-    assert (state.judgements, state.right, state.judged) == (3, 2, 2)
+    assert state.judgements == 3
+
+
+def choices(answers: Answers) -> list[int]:
+    """How the pairs were judged."""
+    judgements = answers.judgements["comparison"]
+    assert isinstance(judgements, Comparisons)
+    found: list[int] = judgements.choice.tolist()
+    return found
 
 
 def test_agreement_is_the_share_of_answers_in_the_true_order() -> None:
@@ -63,13 +76,13 @@ def test_agreement_is_the_share_of_answers_in_the_true_order() -> None:
     assert metrics["feedback/agreement"] == 0
 
 
-def ask_and_answer(experiment: Experiment) -> tuple[np.ndarray, dict[str, float]]:
-    start = begin(experiment)
+def ask_and_answer(experiment: Experiment) -> tuple[list[int], dict[str, float]]:
+    start = begin(InProcess(experiment))
     asked = stages.ask(experiment, 0, start.feedback, start.rollouts)
     _, answers, metrics = stages.answer(
         experiment, 0, start.annotator, asked, start.rollouts, start.rewards
     )
-    return answers.comparisons.choice, dict(metrics)
+    return choices(answers), dict(metrics)
 
 
 def test_the_ceiling_is_that_of_all_answers_so_far() -> None:
@@ -77,27 +90,29 @@ def test_the_ceiling_is_that_of_all_answers_so_far() -> None:
     asked = request([[0.0], [100.0]], [[0, 1]])
     object.__setattr__(asked.segments, "origin", np.array([[0, 0], [1, 0]]))
     right, wrong = (tiny(annotator={"kind": "synthetic", "mistake": m}) for m in (0, 1))
-    state = stages.prepare(right)
-    ceilings = []
+    state = stages.initial_annotator(right)
+    history: list[Metrics] = []
     for experiment in (right, wrong, right, right):
         state, _, metrics = stages.answer(experiment, 0, state, asked, rollouts, rewards)
-        ceilings.append(metrics["reward/accuracy_ceiling"])
-    assert ceilings == [1, 1 / 2, 2 / 3, 3 / 4]
+        history.append(with_totals({**metrics}, history))
+    assert [m["reward/accuracy_ceiling"] for m in history] == [1, 1 / 2, 2 / 3, 3 / 4]
+    assert [m["feedback/labels_total"] for m in history] == [1, 2, 3, 4]
     assert state.judgements == 4
 
 
 def test_without_a_strict_answer_there_is_no_agreement() -> None:
-    start = begin(tiny())
+    start = begin(InProcess(tiny()))
     unpaid = RolloutRewards(tuple(type(r)(np.zeros_like(r.values)) for r in start.rewards.rewards))
     asked = stages.ask(tiny(), 0, start.feedback, start.rollouts)
     _, answers, metrics = stages.answer(tiny(), 0, start.annotator, asked, start.rollouts, unpaid)
-    assert set(answers.comparisons.choice.tolist()) == {Choice.EQUAL}
-    assert not {"feedback/agreement", "reward/accuracy_ceiling"} & metrics.keys()
+    assert set(choices(answers)) == {Choice.EQUAL}
+    assert not {"feedback/agreement", "feedback/agreement_ordered"} & metrics.keys()
+    assert "reward/accuracy_ceiling" not in with_totals(metrics, [])
 
 
 def test_a_round_that_asks_twice_draws_anew() -> None:
     experiment = tiny(guard={"reaction": "ask_more"})
-    start = begin(experiment)
+    start = begin(InProcess(experiment))
     first, second = (
         stages.ask(experiment, 0, start.feedback, start.rollouts, alarmed)
         for alarmed in (False, True)
@@ -115,13 +130,13 @@ def test_two_parts_of_a_round_are_one() -> None:
         "reward/fresh_accuracy": 0.1, "reward/fresh_pairs": 2.0, "reward/train_loss": 0.6,
         "time/optimise": 4.0,
     }  # fmt: skip
-    assert stages.both(first, second) == {
+    assert merge_metrics(first, second) == {
         "feedback/queries": 5, "feedback/cost": 0.75, "feedback/agreement": 0.5, "time/ask": 3,
         "reward/fresh_accuracy": 0.9, "reward/fresh_pairs": 10, "reward/train_loss": 0.6,
         "time/optimise": 4,
     }  # fmt: skip
-    assert stages.both({}, second) == second
-    assert stages.both(first, {}) == first
+    assert merge_metrics({}, second) == second
+    assert merge_metrics(first, {}) == first
 
 
 def test_a_roll_back_keeps_what_was_spent() -> None:
@@ -137,15 +152,15 @@ def test_a_roll_back_keeps_what_was_spent() -> None:
 
 def test_the_first_rollouts_take_the_first_steps() -> None:
     experiment = tiny(budget={"env_steps": 80, "initial_steps": 15, "rounds": 2, "labels": 4})
-    rollouts, rewards = stages.collect(experiment, stages.start(experiment))
-    assert rollouts.steps == experiment.first_steps == 16
+    policy, rollouts, rewards = stages.collect(experiment, stages.initial_policy(experiment))
+    assert policy.steps == rollouts.steps == experiment.first_steps == 16
     for found, paid in zip(rollouts.trajectories, rewards.rewards, strict=True):
         np.testing.assert_array_equal(paid.values, found.observations[1:, 0])
 
 
 def test_evaluation_is_summed_up() -> None:
     experiment = tiny()
-    found, metrics = stages.evaluate(experiment, 0, stages.start(experiment))
+    found, metrics = stages.evaluate(experiment, 0, stages.initial_policy(experiment))
     assert len(found.returns) == 3
     assert found.succeeded is not None
     assert metrics == {
@@ -159,7 +174,7 @@ def test_evaluation_is_summed_up() -> None:
 
 def test_every_round_is_evaluated_on_the_same_episodes() -> None:
     experiment = tiny("Pendulum-v1")
-    policy = stages.start(experiment)
+    policy = stages.initial_policy(experiment)
     first, later = (stages.evaluate(experiment, round, policy)[0] for round in (0, 7))
     assert pack(first) == pack(later)
     assert len(np.unique(first.returns)) == 3
@@ -171,9 +186,9 @@ def test_a_reward_that_follows_the_truth_correlates_with_it(
 ) -> None:
     budget = {"env_steps": 80, "labels": 6, "rounds": 2, "initial_steps": 16}
     experiment = tiny(feedback=NEXT, budget=budget)
-    start = begin(experiment)
+    start = begin(InProcess(experiment))
     compared, metrics = stages.compare_rewards(
-        experiment, 0, linear(weight), start.rollouts, start.rewards, *start.first
+        experiment, 0, linear(weight), start.rollouts, start.rewards, start.first
     )
     for name in ("true", "true_rank", "off_policy", "off_policy_rank"):
         assert metrics[f"proxy/{name}_correlation"] == pytest.approx(correlation)
@@ -184,38 +199,38 @@ def test_a_reward_that_follows_the_truth_correlates_with_it(
 
 def test_a_reward_that_never_varies_correlates_with_nothing() -> None:
     experiment = tiny(feedback="constant")
-    start = begin(experiment)
+    start = begin(InProcess(experiment))
     _, metrics = stages.compare_rewards(
-        experiment, 0, start.feedback, start.rollouts, start.rewards, *start.first
+        experiment, 0, start.feedback, start.rollouts, start.rewards, start.first
     )
     assert metrics == {}
 
 
 def test_the_true_reward_is_not_compared_with_itself() -> None:
     experiment = tiny(feedback="true_reward")
-    start = begin(experiment)
+    start = begin(InProcess(experiment))
     found = stages.compare_rewards(
-        experiment, 0, start.feedback, start.rollouts, start.rewards, *start.first
+        experiment, 0, start.feedback, start.rollouts, start.rewards, start.first
     )
     assert found == (None, {})
 
 
 def test_off_policy_is_what_the_untrained_policy_did_the_same_in_every_round() -> None:
     experiment = tiny("Pendulum-v1", feedback=NEXT)
-    start = begin(experiment)
-    later, paid = stages.collect(experiment.model_copy(update={"seed": 9}), start.policy)
+    start = begin(InProcess(experiment))
+    _, later, paid = stages.collect(experiment.model_copy(update={"seed": 9}), start.policy)
     reward = drawn(experiment, start)
     first = stages.compare_rewards(
-        experiment, 0, reward, start.rollouts, start.rewards, *start.first
+        experiment, 0, reward, start.rollouts, start.rewards, start.first
     )[1]
-    second = stages.compare_rewards(experiment, 3, reward, later, paid, *start.first)[1]
+    second = stages.compare_rewards(experiment, 3, reward, later, paid, start.first)[1]
     same = {
         "proxy/off_policy_correlation", "proxy/off_policy_rank_correlation", "reward/starc_distance"
     }  # fmt: skip
     assert {name for name in first if first[name] == second[name]} == same
 
 
-def drawn(experiment: Experiment, start: Progress) -> FeedbackState:
+def drawn(experiment: Experiment, start: Progress[Any]) -> FeedbackState:
     """The reward as it was initialised."""
     asked = stages.ask(experiment, 0, start.feedback, start.rollouts)
     _, answers, _ = stages.answer(
@@ -226,7 +241,7 @@ def drawn(experiment: Experiment, start: Progress) -> FeedbackState:
 
 def test_a_stage_draws_from_its_seed_round_and_name_alone() -> None:
     experiment = tiny()
-    start = begin(experiment)
+    start = begin(InProcess(experiment))
 
     def asked(experiment: Experiment, round: int, rollouts: Rollouts) -> bytes:
         return pack(stages.ask(experiment, round, start.feedback, rollouts))
@@ -246,11 +261,11 @@ def test_the_step_size_falls_to_nothing_at_the_end_of_the_run_and_not_before() -
         feedback="true_reward",
         budget={"env_steps": 320 + 64, "labels": 0, "rounds": 2, "initial_steps": 320},
     )
-    progress = begin(experiment)
+    progress = begin(InProcess(experiment))
     assert progress.policy.steps == 320
     for _ in range(2):
         before = progress.policy.parameters
-        progress = advance(experiment, progress)
+        progress = advance(experiment, InProcess(experiment), progress)
         after = progress.policy.parameters
         assert any(not np.array_equal(before[name], after[name]) for name in before)
     assert progress.policy.steps == 384

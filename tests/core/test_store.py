@@ -5,6 +5,7 @@ import json
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from inspect import isabstract
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from rlhf_core.evidence import answers
 from safetensors import SafetensorError
 from safetensors.numpy import save
 
@@ -25,15 +25,18 @@ from rlhf_core.evolution.strategy import Evolved
 from rlhf_core.feedback.inverse_rl import InverseState
 from rlhf_core.feedback_strategy import FeedbackState
 from rlhf_core.inverse_rl.model import DiscriminatorState
-from rlhf_core.labels import Preferences, Workers
+from rlhf_core.labels import Evidence, Preferences, RankingLabels, RatingLabels, Workers
 from rlhf_core.policies import PolicyState
-from rlhf_core.questions import Queries, Request
+from rlhf_core.questions import Queries
 from rlhf_core.rewards.model import EnsembleState
 from rlhf_core.store import Store, pack, unpack
 from rlhf_core.types import Evaluation, Rollouts, Segments, TrueRewards, Truth, Value
 from tests.core.examples import (
     annotations,
+    answers,
+    asking,
     evidence,
+    labels,
     played,
     rankings,
     ratings,
@@ -79,30 +82,41 @@ VALUES: list[Value] = [
     Evaluation(np.array([1.0]), np.array([3])),
     ENSEMBLE,
     FeedbackState(),
-    FeedbackState(EVIDENCE, PREFERENCES, WORKERS, ENSEMBLE, 3, np.array([[0.5, np.nan]])),
+    FeedbackState(
+        EVIDENCE,
+        labels(PREFERENCES, rankings([[1, 0]]), ratings([0], [0.5])),
+        WORKERS,
+        ENSEMBLE,
+        {"comparison": 3},
+        np.array([[0.5, np.nan]]),
+    ),
     EVIDENCE,
     WORKERS,
-    EVIDENCE.rankings,
+    EVIDENCE.judgements["ranking"],
     rankings([[0, 1]], tied=[[0, 1]]),
-    EVIDENCE.ratings,
+    EVIDENCE.judgements["rating"],
     answers(segments=segments([[1]])),
     Truth(np.zeros((1, 2)), np.ones((2, 2)), np.empty(0)),
-    AnnotatorState(3, 1.0, 2.0, {"tired": np.zeros(2)}),
-    Request(
+    AnnotatorState(3, {"tired": np.zeros(2)}),
+    asking(
         EVIDENCE.segments,
-        Queries(np.array([[0, 1]])),
-        EVIDENCE.segments,
-        Queries(np.array([[0, 1, 1]])),
-        2,
-        np.array([[0, 1]]),
-        np.array([True, False]),
+        audit=np.array([True, False]),
+        comparison=[[0, 1]],
+        ranking=[[0, 1, 1]],
+        signal=[(0, 1)],
     ),
     PolicyState({"a.weight": np.eye(2)}, {"a.weight/step": np.array(3.0)}, steps=7),
     PolicyState({}, {}),
     SHOWN,
-    InverseState(demonstrations=SHOWN, discriminator=DISCRIMINATOR, asked=2),
+    InverseState(
+        evidence=Evidence(segments(np.zeros((0, 1))), {}, {"demonstration": SHOWN}),
+        discriminator=DISCRIMINATOR,
+        asked_by_form={"demonstration": 2},
+    ),
     DISCRIMINATOR,
     Evolved(PolicyState({}, {}), 3, 40, fitness=np.ones(4)),
+    RankingLabels(rankings([[0, 1]]), np.ones(1)),
+    RatingLabels(ratings([0], [0.5]), np.ones(1)),
 ]
 
 
@@ -132,7 +146,11 @@ def files(store: Store) -> list[Path]:
 
 
 def test_the_examples_hold_every_type_of_the_library() -> None:
-    known = {t for t in Value.registry.values() if t.__module__.startswith("rlhf_core.")}
+    known = {
+        t
+        for t in Value.registry.values()
+        if t.__module__.startswith("rlhf_core.") and not isabstract(t)
+    }
     assert {type(value) for value in VALUES} == known
 
 
@@ -227,12 +245,57 @@ def test_a_damaged_file_is_named(store: Store, damage: bytes | None) -> None:
         store.get(ref, EnsembleState)
 
 
-def test_a_damaged_memo_is_named(store: Store) -> None:
+@pytest.mark.parametrize("damage", ["", "{", "3"])
+def test_a_damaged_memo_is_none(store: Store, damage: str) -> None:
     store.remember("fit-3", {"refs": {}})
     (path,) = files(store)
-    path.write_text(path.read_text()[:-2])
-    with pytest.raises(StoreError, match=r"fit-3.json is damaged"):
-        store.recall("fit-3")
+    path.write_text(damage)
+    assert store.recall("fit-3") is None
+
+
+def test_a_checkpoint_is_replaced_deleted_and_none_where_it_is_damaged(store: Store) -> None:
+    assert store.load_checkpoint("optimise-3") is None
+    store.save_checkpoint("optimise-3", ENSEMBLE)
+    store.save_checkpoint("optimise-3", PREFERENCES)
+    newest = store.load_checkpoint("optimise-3")
+    assert isinstance(newest, Preferences)
+    (path,) = files(store)
+    path.write_bytes(path.read_bytes()[:-1])
+    assert store.load_checkpoint("optimise-3") is None
+    store.delete_checkpoint("optimise-3")
+    store.delete_checkpoint("optimise-3")
+    assert files(store) == []
+
+
+def test_a_store_is_made_once_and_opened_where_it_is(store: Store) -> None:
+    with pytest.raises(StoreError, match=f"store {store.root} is not on this machine; mount it"):
+        store.opened()
+    assert files(store) == []
+    store.create().create()
+    ref = store.put(PREFERENCES)
+    assert same(Store(store.root).opened().get(ref, Preferences), PREFERENCES)
+
+
+def test_a_store_of_another_schema_is_refused(store: Store) -> None:
+    store.put(PREFERENCES)  # Before there were headers.
+    with pytest.raises(StoreError, match="has schema 0, and this version reads schema 1; choose"):
+        store.create()
+    (Path(store.root) / "store.json").write_text('{"schema": 2}')
+    for use in (store.create, store.opened):
+        with pytest.raises(StoreError, match="has schema 2, and this version reads schema 1"):
+            use()
+    (Path(store.root) / "store.json").write_text("{")
+    with pytest.raises(StoreError, match=r"store.json is damaged"):
+        store.opened()
+
+
+def test_a_damaged_object_is_not_held_and_is_written_again(store: Store) -> None:
+    ref = store.put(PREFERENCES)
+    (path,) = files(store)
+    path.write_bytes(path.read_bytes()[:-1])
+    assert not store.holds(ref)
+    assert store.put(PREFERENCES) == ref
+    assert store.holds(ref)
 
 
 def test_a_value_of_another_type_is_refused(store: Store) -> None:
@@ -299,10 +362,17 @@ HEADERS = [
     "[",
     "3",
     '{"foo": 1}',
-    '{"type": "Path", "fields": {}}',
-    '{"type": "Segments", "fields": {"pair": {"array": "a"}}}',
+    '{"schema": 1, "type": "Path", "fields": {}}',
+    '{"schema": 1, "type": "Segments", "fields": {"pair": {"array": "a"}}}',
+    '{"schema": 1, "type": "Rollouts", "fields": {"trajectories": []}}',
     '{"type": "Rollouts", "fields": {"trajectories": []}}',
-    json.dumps({"type": "Segments", "fields": dict.fromkeys([f.name for f in fields(Segments)])}),
+    json.dumps(
+        {
+            "schema": 1,
+            "type": "Segments",
+            "fields": dict.fromkeys([f.name for f in fields(Segments)]),
+        }
+    ),
 ]
 
 
@@ -310,7 +380,9 @@ HEADERS = [
 @pytest.mark.parametrize("header", HEADERS)
 def test_a_strangers_file_is_refused_in_one_way(header: str) -> None:
     content = save({"a": np.zeros(2)}, metadata={"value": header})
-    with pytest.raises(StoreError, match=r"expected a (stored )?Rollouts, actual"):
+    with pytest.raises(
+        StoreError, match=r"expected a (stored )?Rollouts(, actual| of schema 1, actual: schema 0)"
+    ):
         unpack(content, Rollouts)
 
 

@@ -1,7 +1,6 @@
 """A teacher errs exactly as often as it says: over thousands of pairs, and literally."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,10 +14,10 @@ from rlhf_core.annotators.synthetic import PRESETS, Synthetic
 from rlhf_core.answers import WHOLE, Answers, Choice, Comparisons
 from rlhf_core.environments.factory import Environment
 from rlhf_core.optimisers.ppo import PPO
-from rlhf_core.questions import Queries, Request, no_queries
+from rlhf_core.questions import Request
 from rlhf_core.teachers.rationality import MOST_CLIPS, discounted_returns
 from rlhf_core.types import Segments, Truth
-from tests.core.examples import HERE, request, segments
+from tests.core.examples import HERE, asking, request, segments
 
 PAIRS = 8000
 STEPS = 4
@@ -27,7 +26,7 @@ STEPS = 4
 def judge(teacher: Synthetic, rewards: np.ndarray, seed: int = 1) -> Comparisons:
     """The teacher's answers on pairs (0, 1), (2, 3), ... of segments with these rewards."""
     asked = request(np.zeros_like(rewards), np.arange(len(rewards)).reshape(-1, 2))
-    return answered(teacher, asked, rewards, seed).comparisons
+    return answered(teacher, asked, rewards, seed).judgements["comparison"]
 
 
 def answered(
@@ -40,7 +39,7 @@ def answered(
 ) -> Answers:
     """All answers; what is asked about is also the reference sample."""
     truth = Truth(rewards, rewards, np.array(episodes, dtype=np.float64))
-    begun = state or AnnotatorState(memory={"horizon": np.array(200.0)})
+    begun = state or AnnotatorState(arrays={"horizon": np.array(200.0)})
     return teacher.answer(begun, asked, truth, np.random.default_rng(seed))[1]
 
 
@@ -194,14 +193,16 @@ def test_the_published_margin() -> None:
     rewards = np.array([[0.0, 0, 0, 0.19], [0, 0, 0, 0.05], [0, 0, 0, 0.21], [0, 0, 0, 0.05]])
     asked = request(np.zeros_like(rewards), [[0, 1], [2, 3]])
     skip = Synthetic(preset="skip", thresholds="margin")
-    said = answered(skip, asked, rewards, episodes=episodes).comparisons.choice
+    said = answered(skip, asked, rewards, episodes=episodes).judgements["comparison"].choice
     assert said.tolist() == [Choice.SKIP, Choice.LEFT]
     equal = Synthetic(preset="equal", thresholds="margin")
-    said = answered(equal, asked, rewards, episodes=episodes).comparisons.choice
+    said = answered(equal, asked, rewards, episodes=episodes).judgements["comparison"].choice
     assert said.tolist() == [Choice.EQUAL, Choice.EQUAL]
     # Where returns are negative the published rule does nothing; that is why it is not the default.
     for teacher in (skip, equal):
-        said = answered(teacher, asked, rewards, episodes=[-100] * 10).comparisons.choice
+        said = (
+            answered(teacher, asked, rewards, episodes=[-100] * 10).judgements["comparison"].choice
+        )
         assert said.tolist() == [Choice.LEFT, Choice.LEFT]
 
 
@@ -212,8 +213,8 @@ def test_sums_in_another_order_are_the_same_return() -> None:
     )
     assert judge(Synthetic(), rewards).choice.tolist() == [Choice.EQUAL, Choice.RIGHT]
     asked = request(np.zeros_like(rewards), [[0, 1]])
-    asked = replace(asked, rankings=Queries(np.array([[0, 1, 3]])), places=2)
-    (tied,) = np.atleast_2d(answered(Synthetic(), asked, rewards).rankings.tied)
+    asked = asking(asked.segments, asked.reference, ranking=[[0, 1, 3]])
+    (tied,) = np.atleast_2d(answered(Synthetic(), asked, rewards).judgements["ranking"].tied)
     assert tied.tolist() == [False, False, True]
 
 
@@ -233,9 +234,10 @@ def ranked(teacher: Synthetic, returns: np.ndarray, places: int, seed: int = 0) 
     """Places 0 to K - 1 that the teacher gives to groups (N, K) of clips of one step."""
     count, size = returns.shape
     clips = segments(np.zeros((count * size, 1)))
-    groups = Queries(np.arange(count * size).reshape(count, size))
-    asked = Request(clips, no_queries(), clips, rankings=groups, places=places)
-    said = answered(teacher, asked, returns.reshape(-1, 1), seed).rankings
+    groups = np.arange(count * size).reshape(count, size)
+    form = "best_of" if places == 1 else "ranking"
+    asked = asking(clips, **{form: groups})
+    said = answered(teacher, asked, returns.reshape(-1, 1), seed).judgements[form]
     assert (said.places == places).all()
     return said.items - size * np.arange(count)[:, None]
 
@@ -271,9 +273,9 @@ def test_equal_clips_are_ranked_in_any_order() -> None:
 
 def rated(teacher: Synthetic, rewards: np.ndarray, step: int = WHOLE, seed: int = 0) -> np.ndarray:
     clips = segments(np.zeros_like(rewards))
-    asked = np.stack([np.arange(len(rewards)), np.full(len(rewards), step)], axis=1)
-    whole = Request(clips, no_queries(), clips, ratings=asked)
-    return np.asarray(answered(teacher, whole, rewards, seed).ratings.value)
+    form, clip = ("rating" if step == WHOLE else "signal"), range(len(rewards))
+    asked = asking(clips, **{form: clip if step == WHOLE else [(c, step) for c in clip]})
+    return np.asarray(answered(teacher, asked, rewards, seed).judgements[form].value)
 
 
 def test_a_rating_is_the_mean_reward_between_the_worst_and_the_best() -> None:
@@ -297,13 +299,13 @@ def test_a_rating_has_bias_drift_noise_and_levels() -> None:
 
 def test_a_scale_once_used_is_kept_and_only_grows() -> None:
     clips = segments(np.zeros((2, 1)))
-    asked = Request(clips, no_queries(), clips, ratings=np.array([[0, WHOLE], [1, WHOLE]]))
+    asked = asking(clips, rating=[0, 1])
     state, rng = AnnotatorState(), np.random.default_rng(0)
     for rewards, expected in (([[0.0], [4]], [0, 1]), ([[1.0], [2]], [0.25, 0.5]),
                               ([[4.0], [8]], [0.5, 1])):  # fmt: skip
         truth = Truth(np.array(rewards), np.array(rewards), np.empty(0))
         state, said = Synthetic().answer(state, asked, truth, rng)
-        np.testing.assert_allclose(said.ratings.value, expected)
+        np.testing.assert_allclose(said.judgements["rating"].value, expected)
     assert state.judgements == 6
 
 
@@ -331,11 +333,11 @@ def test_regret_judges_by_what_was_thrown_away() -> None:
         mask=np.ones((2, 1), dtype=bool),
         origin=np.zeros((2, 2), dtype=np.int64),
     )
-    asked = Request(clips, Queries(np.array([[0, 1]])), clips)
+    asked = asking(clips, comparison=[[0, 1]])
     rewards = np.array([[0.0], [0.0]])
-    said = answered(teacher, asked, rewards, state=state).comparisons.choice
+    said = answered(teacher, asked, rewards, state=state).judgements["comparison"].choice
     assert said.tolist() == [Choice.RIGHT]
-    by_return = answered(Synthetic(), asked, rewards).comparisons.choice
+    by_return = answered(Synthetic(), asked, rewards).judgements["comparison"].choice
     assert by_return.tolist() == [Choice.EQUAL]
 
 
@@ -365,7 +367,7 @@ def test_padding_counts_for_nothing_and_age_is_counted_from_the_last_real_step()
     rewards = np.array([[2.0, 1, 0], [4, 1, 0.25]])
     returns = discounted_returns(rewards, asked.segments.mask, 0.5)
     np.testing.assert_allclose(returns, [2, 1.75])
-    answer = answered(Synthetic(discount=0.5), asked, rewards).comparisons
+    answer = answered(Synthetic(discount=0.5), asked, rewards).judgements["comparison"]
     assert answer.choice.tolist() == [Choice.LEFT]
 
 
@@ -407,7 +409,7 @@ def test_time_and_cost_are_told_for_each_judgement() -> None:
 def test_no_query_no_answer() -> None:
     asked: Request = request([[0.0]], [])
     said = answered(Synthetic(), asked, np.zeros((1, 1)))
-    assert [len(form) for form in said.forms] == [0, 0, 0]
+    assert said.count == 0
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,9 @@ from scipy.special import expit
 from rlhf_core.annotators import AnnotatorState
 from rlhf_core.annotators.synthetic import PRESETS, Synthetic
 from rlhf_core.answers import Answers, Choice
-from rlhf_core.questions import Queries, Request, no_queries
+from rlhf_core.questions import Request
 from rlhf_core.types import Truth
-from tests.core.examples import request, segments
+from tests.core.examples import asking, request, segments
 
 PAIRS = 6000
 STEPS = 5
@@ -49,13 +49,13 @@ SETTINGS: dict[str, dict[str, Any]] = {
 def ask(teacher: Synthetic, seed: int = 2) -> np.ndarray:
     """Its choices on the pairs (0, 1), (2, 3), ... of `CLIPS`."""
     asked = request(np.zeros_like(CLIPS), np.arange(len(CLIPS)).reshape(-1, 2))
-    choices: np.ndarray = answered(teacher, asked, seed).comparisons.choice
+    choices: np.ndarray = answered(teacher, asked, seed).judgements["comparison"].choice
     return choices
 
 
 def answered(teacher: Synthetic, asked: Request, seed: int) -> Answers:
     asked = replace(asked, reference=segments(np.zeros_like(REFERENCE)))
-    state = AnnotatorState(memory={"horizon": np.array(HORIZON)})
+    state = AnnotatorState(arrays={"horizon": np.array(HORIZON)})
     truth = Truth(CLIPS, REFERENCE, EPISODES)
     return teacher.answer(state, asked, truth, np.random.default_rng(seed))[1]
 
@@ -209,11 +209,11 @@ def test_the_check_fails_a_teacher_that_is_broken(
 @pytest.mark.parametrize("setting", ["oracle", "stochastic", "mistake", "myopic", "scale-free"])
 def test_a_ranking_of_two_is_a_comparison(setting: str) -> None:
     teacher = Synthetic(**SETTINGS[setting])
-    groups = Queries(np.arange(2 * PAIRS).reshape(-1, 2))
+    groups = np.arange(2 * PAIRS).reshape(-1, 2)
     clips = segments(np.zeros_like(CLIPS))
-    asked = Request(clips, no_queries(), clips, rankings=groups)
-    items = answered(teacher, asked, seed=4).rankings.items
-    right = items[:, 0] == groups.items[:, 1]
+    asked = asking(clips, ranking=groups)
+    items = answered(teacher, asked, seed=4).judgements["ranking"].items
+    right = items[:, 0] == groups[:, 1]
     check_conformance(np.where(right, Choice.RIGHT, Choice.LEFT), teacher)
 
 

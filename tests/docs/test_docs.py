@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from flows.command import catalogue
-from rlhf_core import loop
+from rlhf_core import in_process
 from rlhf_core.configuration import from_mapping
 from tasks import reporting
 from tests.core.examples import HERE
@@ -99,7 +99,7 @@ def logged_by_stages() -> set[str]:
     given: set[str] = set()
     for changes in TALKATIVE:
         experiment = from_mapping({**TINY, **changes})
-        loop.run(experiment, lambda progress: given.update(progress.metrics))
+        in_process.run(experiment, lambda progress: given.update(progress.metrics))
     return given
 
 

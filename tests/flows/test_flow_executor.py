@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from rlhf_core import loop
+from rlhf_core import in_process
 from rlhf_core.configuration import from_mapping
 from tests.flows.conftest import TINY, Command
 
@@ -39,6 +39,8 @@ def test_a_flow_with_a_runner_of_processes_finds_what_one_process_finds(rlhf: Co
     done = rlhf.python(str(path))
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
-    alone = loop.run(from_mapping({**SEARCH, "optimiser": {**SEARCH["optimiser"], "processes": 1}}))
+    alone = in_process.run(
+        from_mapping({**SEARCH, "optimiser": {**SEARCH["optimiser"], "processes": 1}})
+    )
     assert found["true_return_mean"] == alone.metrics["eval/true_return_mean"]
     assert found["env_steps"] == alone.policy.steps

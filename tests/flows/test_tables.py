@@ -5,7 +5,6 @@ import io
 from dataclasses import replace
 
 import numpy as np
-from rlhf_core.evidence import answers
 from rlhf_core.reward_learning.labels import gathered
 
 from rlhf_core.answers import EMPTY, EXPERT, WHOLE, Answers, Choice
@@ -16,6 +15,7 @@ from rlhf_core.labels import Preferences, Workers
 from tasks import tables
 from tests.core.examples import (
     annotations,
+    answers,
     evidence,
     rankings,
     ratings,

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from flows.command.display import summary
-from rlhf_core import loop
+from rlhf_core import in_process
 from rlhf_core.types import Metrics
 from tasks.home import Home
 from tasks.tracking import store as tracking
@@ -147,7 +147,7 @@ def test_an_alarmed_run_is_what_the_loop_makes_of_it(
     result = rlhf.train(*GUARDED, "--set", f"guard.reaction={reaction}")
     rounds: list[Metrics] = []
     experiment = tracking.configuration(Home(shared_home), result["run_id"])
-    final = loop.run(experiment, lambda progress: rounds.append(progress.metrics))
+    final = in_process.run(experiment, lambda progress: rounds.append(progress.metrics))
     alarms = [index for index, metrics in enumerate(rounds) if metrics["guard/alarm"]]
     assert alarms
     client = tracking.client(Home(shared_home))

@@ -1,0 +1,205 @@
+"""The life of a run: opened, resumed, left to wait, closed; each move by the table of states."""
+
+import os
+import time
+from dataclasses import dataclass
+from uuid import UUID
+
+import yaml
+from prefect import get_client
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Crashed
+
+from rlhf_core.configuration import from_mapping, to_yaml
+from rlhf_core.errors import RunError, StoreError
+from rlhf_core.experiment import Experiment
+from rlhf_core.store import Store
+from rlhf_core.types import Metrics, Value
+from tasks import progress
+from tasks.home import Home
+from tasks.runs import lease
+from tasks.runs.run import Run
+from tasks.runs.states import Event, State, after
+from tasks.tracking import records
+from tasks.tracking.logging import log_metrics, log_parameters
+from tasks.tracking.store import Tracker, tracker_of
+
+PROJECT_TAG = "rlhf.project"
+FLOW_TAG = "rlhf.flow_run_id"
+CONFIGURATION_TAG = "rlhf.configuration"
+"""Digest of the experiment in the store: what a resume reads."""
+REASON_TAG = "rlhf.reason"
+GROUP_TAG = "rlhf.group"
+PARENT_TAG = "mlflow.parentRunId"
+CONFIGURATION = "experiment.yaml"
+
+
+@dataclass(frozen=True, eq=False)
+class Configuration(Value):
+    """An experiment as the store has it."""
+
+    text: str
+
+
+def open_run(
+    home: Home,
+    experiment: Experiment,
+    run_id: str | None,
+    flow_run_id: str,
+    group: str | None = None,
+    parent: str | None = None,
+) -> Run:
+    """Create the run of a flow run, or take up the one named; nobody else works on it meanwhile.
+
+    The run is found again by the flow run's id, so a retried flow run continues its own run.
+    """
+    tracker = tracker_of(home)
+    run_id = run_id or find(tracker, flow_run_id)
+    resumed = run_id is not None
+    lease.take(home, flow_run_id, run_id)
+    if run_id is None:
+        run_id = _create(tracker, home.store, experiment, flow_run_id, group, parent)
+        lease.assign(flow_run_id, run_id)
+    else:
+        record = move(tracker, run_id, Event.RESUME)
+        records.set_tags(tracker, run_id, {FLOW_TAG: flow_run_id, REASON_TAG: None})
+        group, parent = record.tags.get(GROUP_TAG), record.tags.get(PARENT_TAG)
+    log_parameters(tracker, run_id, experiment)
+    note = f"Prefect flow run `{flow_run_id}`\n\nAfter an interruption: `rlhf resume {run_id}`"
+    records.set_tags(tracker, run_id, {"mlflow.note.content": note})
+    progress.tell(progress.Opened(run_id, resumed))
+    return Run(run_id, experiment, home.store_address, tracker, group, parent)
+
+
+def _create(
+    tracker: Tracker,
+    store: Store,
+    experiment: Experiment,
+    flow_run_id: str,
+    group: str | None,
+    parent: str | None,
+) -> str:
+    text = to_yaml(experiment)
+    tags = {
+        PROJECT_TAG: "rlhf-flows",
+        FLOW_TAG: flow_run_id,
+        CONFIGURATION_TAG: store.put(Configuration(text)),
+        "strategy": experiment.feedback.kind,
+        "optimiser": experiment.optimiser.kind,
+        "annotator": experiment.annotator.kind,
+        "environment": experiment.environment.id,
+        "seed": str(experiment.seed),
+        "mlflow.user": os.environ.get("USER", "rlhf-flows"),
+        "mlflow.source.name": "rlhf train",
+    }
+    optional = {GROUP_TAG: group, PARENT_TAG: parent}
+    tags |= {name: value for name, value in optional.items() if value is not None}
+    return records.create(
+        tracker, experiment.environment.id, experiment.name, tags, {CONFIGURATION: text}
+    )
+
+
+def find(tracker: Tracker, flow_run_id: str) -> str | None:
+    """The run that belongs to a Prefect flow run."""
+    return records.find(tracker, FLOW_TAG, flow_run_id)
+
+
+def resumable(home: Home, run_id: str) -> Experiment:
+    """The experiment of a run that can go on.
+
+    Raises:
+        RunError: the run is unknown, is not ours, or is finished.
+    """
+    tracker = tracker_of(home)
+    record = records.read(tracker, run_id)
+    if record is None:
+        known = os.environ.get("MLFLOW_TRACKING_URI") or f"the home {home.path}; try --home"
+        raise RunError(f"run '{run_id}' is not known to {known}")
+    if record.deleted:
+        raise RunError(f"run {run_id} is deleted; restore it in MLflow first")
+    if record.tags.get(PROJECT_TAG) != "rlhf-flows":
+        raise RunError(f"run {run_id} was not made by rlhf train")
+    after(run_id, State.of(record.status), Event.RESUME)
+    return _configuration(tracker, home.store, record)
+
+
+def _configuration(tracker: Tracker, store: Store, record: records.Record) -> Experiment:
+    """The experiment that a run was started with, from the store or else from its record."""
+    try:
+        text = store.get(record.tags[CONFIGURATION_TAG], Configuration).text
+    except StoreError:
+        recorded = records.text(tracker, record.run_id, CONFIGURATION)
+        if recorded is None:
+            raise
+        text = recorded
+    return from_mapping(yaml.safe_load(text), f"run {record.run_id}")
+
+
+def move(tracker: Tracker, run_id: str, event: Event, reason: str | None = None) -> records.Record:
+    """Let an event happen to a run; returns its record before.
+
+    Args:
+        tracker: where the run is tracked.
+        run_id: of the run.
+        event: what happens.
+        reason: why, where the run did not finish; it stands in a tag.
+
+    Raises:
+        RunError: the run does not exist, or the event does not happen to a run in its state.
+    """
+    record = records.read(tracker, run_id)
+    if record is None:
+        raise RunError(f"run '{run_id}' is not known to {tracker.uri}")
+    state = after(run_id, State.of(record.status), event)
+    if reason:
+        records.set_tags(tracker, run_id, {REASON_TAG: reason[:5000]})
+    records.set_status(tracker, run_id, state.status, state.ended)
+    return record
+
+
+def finish(run: Run, metrics: Metrics, step: int) -> None:
+    """Log metrics of the run as a whole at its last step, and close it."""
+    log_metrics(run.tracker, run.run_id, metrics, step, time.time_ns() // 1_000_000)
+    move(run.tracker, run.run_id, Event.FINISH)
+
+
+def close_flow_run(home: Home, flow_run_id: str, event: Event | None, reason: str) -> None:
+    """Close the run of a flow run that has ended, and let go of it.
+
+    Args:
+        home: whose run it is.
+        flow_run_id: of the flow run.
+        event: what happened to the run; None where it has closed itself.
+        reason: why it did not finish.
+    """
+    tracker = tracker_of(home)
+    if event is not None:
+        run_id = find(tracker, flow_run_id)
+        record = None if run_id is None else records.read(tracker, run_id)
+        if record is not None and State.of(record.status) is State.RUNNING:
+            move(tracker, record.run_id, event, reason)
+    lease.release(home, flow_run_id)
+
+
+def close_abandoned(home: Home) -> None:
+    """Close runs and flow runs of this home whose process ended before it could."""
+    lease.close_abandoned(home, lambda left: _close_abandoned(home, left))
+
+
+def _close_abandoned(home: Home, left: lease.Abandoned) -> None:
+    tracker = tracker_of(home)
+    if not left.taken_up:
+        # Without an id it ended before it wrote down which run it was, or before there was one.
+        run_id = left.run_id or find(tracker, left.flow_run_id)
+        record = None if run_id is None else records.read(tracker, run_id)
+        if record is not None and State.of(record.status) is State.RUNNING:
+            reason = f"the process ended without closing the run; go on: rlhf resume {run_id}"
+            move(tracker, record.run_id, Event.ABANDON, reason)
+    with get_client(sync_client=True) as client:
+        try:
+            state = client.read_flow_run(UUID(left.flow_run_id)).state
+        except ObjectNotFound:
+            return  # The user deleted it.
+        if state is None or not state.is_final():
+            message = "the process ended without closing the flow run"
+            client.set_flow_run_state(UUID(left.flow_run_id), Crashed(message=message), force=True)

@@ -1,0 +1,58 @@
+"""Writing metrics, parameters, labels and files of a run to MLflow."""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rlhf_core.experiment import Experiment
+from rlhf_core.types import Metrics
+from tasks.tracking.store import Tracker
+
+
+def log_parameters(tracker: Tracker, run_id: str, experiment: Experiment) -> None:
+    """Every field of the experiment as a parameter."""
+    from mlflow.entities import Param
+
+    parameters = flatten(experiment.model_dump(mode="json"))
+    params = [Param(name, str(value)) for name, value in parameters.items()]
+    tracker.client().log_batch(run_id, params=params)
+
+
+def flatten(content: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested fields as `a.b.c`, the form in which MLflow compares parameters."""
+    if isinstance(content, Mapping) and content:
+        flat: dict[str, Any] = {}
+        for name, inner in content.items():
+            flat |= flatten(inner, f"{prefix}.{name}" if prefix else str(name))
+        return flat
+    return {prefix: content}
+
+
+def log_metrics(tracker: Tracker, run_id: str, metrics: Metrics, step: int, at_ms: int) -> None:
+    """One batch. The same metrics with the same time are one entry, however often logged."""
+    from mlflow.entities import Metric
+
+    entries = [Metric(name, value, at_ms, step) for name, value in metrics.items()]
+    tracker.client().log_batch(run_id, metrics=entries)
+
+
+def log_labels(tracker: Tracker, run_id: str, digest: str, profile: Mapping[str, Any]) -> None:
+    """The labels as a data set input of the run, known by the digest of their content."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    source = json.dumps({"uri": f"rlhf-store:{digest}"})
+    dataset = Dataset("labels", digest[:8], "rlhf-store", source, profile=json.dumps(profile))
+    tags = [InputTag("mlflow.data.context", "reward fit"), InputTag("sha256", digest)]
+    tracker.client().log_inputs(run_id, [DatasetInput(dataset, tags)])
+
+
+def log_files(tracker: Tracker, run_id: str, files: Mapping[str, bytes]) -> None:
+    """Artifacts by their path."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in files.items():
+            path = Path(folder) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        tracker.client().log_artifacts(run_id, folder)

@@ -1,0 +1,129 @@
+"""Runs as records of MLflow: created, found, read, with their status and tags."""
+
+import os
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rlhf_core.errors import RunError, ServiceError
+from tasks.tracking.store import Tracker
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+@dataclass(frozen=True)
+class Record:
+    """What MLflow knows of a run."""
+
+    run_id: str
+    status: str
+    """MLflow's word for the state."""
+    tags: Mapping[str, str]
+    deleted: bool
+
+
+def create(
+    tracker: Tracker, experiment: str, name: str, tags: Mapping[str, str], files: Mapping[str, str]
+) -> str:
+    """Create a run and return its id.
+
+    Its tags come with it in one transaction: a kill leaves no run without them.
+
+    Args:
+        tracker: where.
+        experiment: name of the MLflow experiment in which runs lie side by side;
+            `MLFLOW_EXPERIMENT_NAME` goes before it.
+        name: of the run.
+        tags: of the run.
+        files: texts by the path of the artifact.
+    """
+    client = tracker.client()
+    run = client.create_run(
+        _experiment_id(client, tracker, experiment), run_name=name, tags=dict(tags)
+    )
+    run_id: str = run.info.run_id
+    for path, text in files.items():
+        client.log_text(run_id, text, path)
+    return run_id
+
+
+def _experiment_id(client: "MlflowClient", tracker: Tracker, name: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or name
+    known = client.get_experiment_by_name(name)
+    if known is None:
+        try:
+            created: str = client.create_experiment(name, artifact_location=tracker.artifacts)
+            return created
+        except MlflowException:
+            known = client.get_experiment_by_name(name)  # Another process was faster.
+            if known is None:
+                raise
+    if known.lifecycle_stage == "deleted":
+        raise RunError(
+            f"MLflow experiment '{name}' is deleted; restore it, or set MLFLOW_EXPERIMENT_NAME"
+        )
+    identity: str = known.experiment_id
+    return identity
+
+
+def read(tracker: Tracker, run_id: str) -> Record | None:
+    """The record of a run, or None where the tracking store has no such run.
+
+    Raises:
+        ServiceError: the tracking store does not answer.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        run = tracker.client().get_run(run_id)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise ServiceError(f"tracking store {tracker.uri}: {error}") from error
+    deleted = run.info.lifecycle_stage == "deleted"
+    return Record(run_id, run.info.status, run.data.tags, deleted)
+
+
+def find(tracker: Tracker, tag: str, value: str) -> str | None:
+    """The id of a run with this tag."""
+    client = tracker.client()
+    experiments = [e.experiment_id for e in client.search_experiments()]
+    runs = client.search_runs(experiments, f"tags.`{tag}` = '{value}'", max_results=1)
+    return runs[0].info.run_id if runs else None
+
+
+def set_status(tracker: Tracker, run_id: str, status: str, ended: bool) -> None:
+    """Write down the status of a run, with the time where it has ended."""
+    client = tracker.client()
+    if ended:
+        client.set_terminated(run_id, status, int(time.time() * 1000))
+    else:
+        client.update_run(run_id, status=status)
+
+
+def set_tags(tracker: Tracker, run_id: str, tags: Mapping[str, str | None]) -> None:
+    """Set tags; None deletes one."""
+    client = tracker.client()
+    for name, value in tags.items():
+        if value is not None:
+            client.set_tag(run_id, name, value)
+        elif name in client.get_run(run_id).data.tags:
+            client.delete_tag(run_id, name)
+
+
+def text(tracker: Tracker, run_id: str, path: str) -> str | None:
+    """The text of an artifact, or None where the run has none of that path."""
+    from mlflow.exceptions import MlflowException
+
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            local = tracker.client().download_artifacts(run_id, path, folder)
+        except (MlflowException, OSError):
+            return None
+        return Path(local).read_text(encoding="utf-8")
