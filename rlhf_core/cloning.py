@@ -18,7 +18,7 @@ from torch.nn.functional import cross_entropy, mse_loss, softplus
 
 from rlhf_core.demonstrations import Cloning
 from rlhf_core.evolution.network import PolicyNetwork
-from rlhf_core.evolution.normaliser import Normaliser
+from rlhf_core.normaliser import Normaliser
 
 LEARNING_RATE = 1e-3
 BATCH = 128

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn.functional import silu, softplus
 
 from rlhf_core.environments.spaces import Spaces, encode
-from rlhf_core.evolution.normaliser import Normaliser
 from rlhf_core.inverse_rl.model import Discriminator, DiscriminatorState, Method
+from rlhf_core.normaliser import Normaliser
 from rlhf_core.rewards import Density
 from rlhf_core.rewards.model import RewardModel
 from rlhf_core.rewards.network import raw_features
@@ -146,15 +146,15 @@ class AdversarialReward:
 
     def _normalised_by(self, seen: Transitions) -> "AdversarialReward":
         """With a rollout taken into the moments of the inputs."""
-        inputs = self._normaliser("input").observed(_features(self.spaces, self.model, seen))
-        states = self._normaliser("state").observed(
+        inputs = self._normaliser("input").updated(_features(self.spaces, self.model, seen))
+        states = self._normaliser("state").updated(
             encode(self.spaces.observation, seen.observations)
         )
         state = replace(
             self.state,
             input_mean=inputs.mean,
             input_square=inputs.square,
-            input_count=inputs.seen,
+            input_count=inputs.count,
             state_mean=states.mean,
             state_square=states.square,
         )
@@ -206,10 +206,10 @@ def initial(
         for order in ("first", "second")
         for name, array in parameters.items()
     }
-    seen = Normaliser.fresh(features.shape[1]).observed(features)
-    known = Normaliser.fresh(states.shape[1]).observed(states)
+    seen = Normaliser.fresh(features.shape[1]).updated(features)
+    known = Normaliser.fresh(states.shape[1]).updated(states)
     state = DiscriminatorState(
-        parameters, moments, 0, seen.mean, seen.square, seen.seen, known.mean, known.square
+        parameters, moments, 0, seen.mean, seen.square, seen.count, known.mean, known.square
     )
     return AdversarialReward(method, model, spaces, shown, state)
 

@@ -175,9 +175,9 @@ def clone(
     restore(policy, state)
     shown = flattened(spaces.observation, cloning.shown.observations)
     if isinstance(policy.features_extractor, Normalised) and not float(
-        policy.features_extractor.seen
+        policy.features_extractor.count
     ):
-        policy.features_extractor.observe(torch.from_numpy(shown))
+        policy.features_extractor.update(torch.from_numpy(shown))
     if network.memory:
         from rlhf_core.stable_baselines.recurrent import clone_actor as clone_recurrent
 

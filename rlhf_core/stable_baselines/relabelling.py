@@ -98,7 +98,7 @@ class Relabel(BaseCallback):
         extractor = self.model.policy.features_extractor
         if isinstance(extractor, Normalised) and self._last is not None:
             shown = self.environment.shown(all_steps(self._last.observations))
-            extractor.observe(torch.from_numpy(shown))
+            extractor.update(torch.from_numpy(shown))
 
     def _on_rollout_end(self) -> None:
         record = self.environment.recorder.take()
