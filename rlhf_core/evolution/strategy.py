@@ -142,7 +142,7 @@ class EvolutionStrategy(Optimiser):
         return Optimised(progress.policy, progress.rollouts, progress.rewards, metrics, reward)
 
     def _generation_start(self, policy: PolicyState, seed: int, generation: int) -> GenerationStart:
-        search = self.restore(policy.parameters["mean"], policy.optimiser)
+        search = self.restore(policy.parameters["mean"], policy.optimizer_state)
         return GenerationStart(search, Normaliser.from_arrays(policy.parameters), seed, generation)
 
     def _divided(
@@ -219,7 +219,7 @@ class EvolutionStrategy(Optimiser):
 
     def _metrics(self, progress: EvolutionProgress) -> Metrics:
         policy = progress.policy
-        search = self.restore(policy.parameters["mean"], policy.optimiser)
+        search = self.restore(policy.parameters["mean"], policy.optimizer_state)
         return {
             "proxy/return_mean": float(progress.fitness.mean()),
             "proxy/gain": progress.last_reward - progress.first_reward,
@@ -235,7 +235,7 @@ class EvolutionStrategy(Optimiser):
         network = PolicyNetwork(spaces, self.hidden)
         normaliser = Normaliser.from_arrays(state.parameters)
         if self.normalise_observations and not normaliser.count:
-            normaliser = normaliser.updated(network.features(cloning.shown.observations))
+            normaliser = normaliser.updated(network.features(cloning.demonstrations.observations))
         mean = np.asarray(state.parameters["mean"])
         cloned = clone_network(network, normaliser, mean, cloning, np.random.default_rng(seed))
         return replace(state, parameters={"mean": cloned, **normaliser.arrays()})
@@ -249,7 +249,7 @@ class EvolutionStrategy(Optimiser):
         normaliser = Normaliser.from_arrays(state.parameters)
         members = np.asarray(state.parameters["mean"])[None]
         if not deterministic:
-            search = self.restore(members[0], state.optimiser)
+            search = self.restore(members[0], state.optimizer_state)
             members = self.ask(search, np.random.default_rng(seed)).members
         layers = network.layers(members)
 

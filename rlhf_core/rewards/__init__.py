@@ -45,22 +45,22 @@ class ObservingReward(RewardFunction, Protocol):
         ...
 
     def observe(
-        self, seen: Transitions, density: Density | None, rng: np.random.Generator
+        self, transitions: Transitions, density: Density | None, rng: np.random.Generator
     ) -> "ObservingReward":
         """The reward after a rollout, which is then paid by it.
 
         Args:
-            seen: the steps of the rollout.
+            transitions: the steps of the rollout.
             density: log-probability of actions under the policy that made it, if it has any.
             rng: the source of randomness.
         """
         ...
 
-    def paid(self, seen: Transitions, density: Density | None) -> np.ndarray:
+    def policy_rewards(self, transitions: Transitions, density: Density | None) -> np.ndarray:
         """Rewards (B,) of the policy's own steps, of which it may know how likely they were."""
         ...
 
-    def metrics(self, seen: Transitions) -> Metrics:
+    def metrics(self, transitions: Transitions) -> Metrics:
         """How it does on these steps of the policy."""
         ...
 
