@@ -1,4 +1,4 @@
-"""Policies as functions of observations, with or without a memory of the episode."""
+"""Policies as functions of observations, with or without a recurrent state."""
 
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
@@ -6,23 +6,23 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 Act = Callable[[np.ndarray], np.ndarray]
-"""A batch of observations (count, *obs) to a batch of actions (count, *act)."""
+"""Computes actions (count, *act) from a batch of observations (count, *obs)."""
 
 
 @runtime_checkable
-class Remembering(Protocol):
-    """An `Act` that remembers what it saw of each copy's episode. It begins with nothing."""
+class RecurrentPolicy(Protocol):
+    """An `Act` with a recurrent state for each copy of the environment, empty at the start."""
 
     def __call__(self, observations: np.ndarray) -> np.ndarray:
-        """The actions; observations are those that follow the ones of the last call."""
+        """Return actions; the observations follow those of the last call."""
         ...
 
-    def forget(self, copies: np.ndarray) -> None:
-        """New episodes begin in these copies (a mask)."""
+    def reset(self, copies: np.ndarray) -> None:
+        """Empty the recurrent state of these copies (a mask), whose episodes start anew."""
         ...
 
 
-def begin(act: Act, copies: np.ndarray) -> None:
-    """Tell a policy that new episodes begin in these copies (a mask)."""
-    if isinstance(act, Remembering):
-        act.forget(copies)
+def reset(act: Act, copies: np.ndarray) -> None:
+    """Reset a recurrent policy in these copies (a mask); leave any other policy as it is."""
+    if isinstance(act, RecurrentPolicy):
+        act.reset(copies)

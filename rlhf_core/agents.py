@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from rlhf_core import stages
-from rlhf_core.acting import Act, begin
+from rlhf_core.acting import Act, reset
 from rlhf_core.annotators import Annotator
 from rlhf_core.annotators.synthetic import Synthetic
 from rlhf_core.budget import Budget
@@ -109,13 +109,13 @@ class Agent:
             act = self.optimiser.act(policy, self.env.spaces(), deterministic=True)
             self._acting = policy, act
         if first:
-            begin(self._acting[1], np.ones(1, dtype=bool))
+            reset(self._acting[1], np.ones(1, dtype=bool))
         action: np.ndarray | np.generic = self._acting[1](np.asarray(observation)[None])[0]
         return action
 
     def save(self, path: str | Path) -> None:
         """Write the policy to a safetensors file."""
-        Path(path).write_bytes(pack(replace(self._trained(), optimiser={})))
+        Path(path).write_bytes(pack(replace(self._trained(), optimizer_state={})))
 
     def record(self, path: str | Path, episodes: int = 20) -> None:
         """Write what the policy does to a file: demonstrations for the annotator kind `expert`.

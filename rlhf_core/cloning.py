@@ -2,8 +2,8 @@
 
     L = -mean log pi(a | s)   over the steps of the demonstrations
 
-(Pomerleau 1991, doi:10.1162/neco.1991.3.1.88). Errors add up away from what was shown: with few
-demonstrations it is a start for an optimiser rather than an end.
+(Pomerleau 1991, doi:10.1162/neco.1991.3.1.88). Errors add up in states that no demonstration
+visits: with few demonstrations it is a start for an optimiser rather than an end.
 """
 
 from collections.abc import Callable, Iterable
@@ -18,7 +18,7 @@ from torch.nn.functional import cross_entropy, mse_loss, softplus
 
 from rlhf_core.demonstrations import Cloning
 from rlhf_core.evolution.network import PolicyNetwork
-from rlhf_core.evolution.normaliser import Normaliser
+from rlhf_core.normaliser import Normaliser
 
 LEARNING_RATE = 1e-3
 BATCH = 128
@@ -30,27 +30,27 @@ def clone_actor(
     cloning: Cloning,
     rng: np.random.Generator,
 ) -> None:
-    """Train the actor of a Stable-Baselines3 policy in place; its exploration stays as it is.
+    """Train the actor of a Stable-Baselines3 policy in place, except for its exploration noise.
 
     Args:
         policy: a policy of actor and critic.
         observations: those of the demonstrations, as the policy reads them.
-        cloning: what to clone from, and for how long.
+        cloning: demonstrations and number of epochs.
         rng: order of the minibatches.
     """
-    seen, _ = policy.obs_to_tensor(observations)
-    acted = torch.from_numpy(np.array(cloning.shown.actions, dtype=np.float32))
+    inputs, _ = policy.obs_to_tensor(observations)
+    actions = torch.from_numpy(np.array(cloning.demonstrations.actions, dtype=np.float32))
     if isinstance(policy.action_space, gym_spaces.Discrete):
-        acted = acted.long()
+        actions = actions.long()
     parameters = [p for name, p in policy.named_parameters() if name != "log_std"]
 
     def loss(rows: Tensor) -> Tensor:
-        assert isinstance(seen, Tensor)
-        _, likelihood, _ = policy.evaluate_actions(seen[rows], acted[rows])
-        return -likelihood.mean()
+        assert isinstance(inputs, Tensor)
+        _, log_prob, _ = policy.evaluate_actions(inputs[rows], actions[rows])
+        return -log_prob.mean()
 
     policy.set_training_mode(True)
-    descend(parameters, loss, len(acted), cloning.epochs, rng)
+    descend(parameters, loss, len(actions), cloning.epochs, rng)
     policy.set_training_mode(False)
 
 
@@ -61,16 +61,16 @@ def clone_outputs(
     cloning: Cloning,
     rng: np.random.Generator,
 ) -> None:
-    """Train parameters in place until their outputs mean the demonstrated actions.
+    """Train parameters in place until their outputs stand for the demonstrated actions.
 
     Args:
-        parameters: what is moved.
-        outputs: of some rows of the demonstrations: numbers from -1 to 1, or a score a category.
+        parameters: the tensors to train.
+        outputs: computes, for rows of the demonstrations, numbers from -1 to 1 or logits.
         space: of the actions.
-        cloning: what to clone from, and for how long.
+        cloning: demonstrations and number of epochs.
         rng: order of the minibatches.
     """
-    target = _target(space, cloning.shown.actions)
+    target = _target(space, cloning.demonstrations.actions)
 
     def loss(rows: Tensor) -> Tensor:
         return _distance(space, outputs(rows), target[rows])
@@ -85,18 +85,18 @@ def clone_network(
     cloning: Cloning,
     rng: np.random.Generator,
 ) -> Float[np.ndarray, " D"]:
-    """Parameters of a policy without gradients of its own, trained with them for once.
+    """Return the parameters of an evolution strategy's policy after training by gradients.
 
-    Categories by their cross entropy, bits by theirs, numbers by the squared distance in outputs.
+    The loss is the cross entropy for categories and bits, and the squared distance for numbers.
     """
-    shown, space = cloning.shown, network.spaces.action
-    features = torch.from_numpy(normaliser(network.features(shown.observations)))
+    demonstrations, space = cloning.demonstrations, network.spaces.action
+    features = torch.from_numpy(normaliser(network.features(demonstrations.observations)))
     layers = [
         torch.from_numpy(array[0].copy()).requires_grad_()
         for pair in network.layers(mean[None])
         for array in pair
     ]
-    target = _target(space, shown.actions)
+    target = _target(space, demonstrations.actions)
 
     def loss(rows: Tensor) -> Tensor:
         hidden = features[rows]
@@ -112,10 +112,10 @@ def clone_network(
 
 
 def _target(space: gym_spaces.Space[object], actions: np.ndarray) -> Tensor:
-    """Actions as outputs that mean them, or as categories."""
+    """Return actions scaled to [-1, 1], or as categories."""
     if isinstance(space, gym_spaces.Box):
-        middle, reach = (space.high + space.low) / 2, (space.high - space.low) / 2
-        outputs = ((actions - middle) / reach).reshape(len(actions), -1)
+        middle, half_width = (space.high + space.low) / 2, (space.high - space.low) / 2
+        outputs = ((actions - middle) / half_width).reshape(len(actions), -1)
         return torch.from_numpy(outputs.astype(np.float32))
     return torch.from_numpy(np.asarray(actions, dtype=np.int64).reshape(len(actions), -1))
 
@@ -139,7 +139,16 @@ def descend(
     rng: np.random.Generator,
     batch: int = BATCH,
 ) -> None:
-    """Adam over shuffled minibatches."""
+    """Minimise a loss in place by Adam.
+
+    Args:
+        parameters: the tensors to train.
+        loss: of some rows (a tensor of indices).
+        count: number of rows.
+        epochs: passes over the rows.
+        rng: order of the rows in each pass.
+        batch: rows of a minibatch.
+    """
     optimiser = torch.optim.Adam(list(parameters), lr=LEARNING_RATE)
     for _ in range(epochs):
         order = torch.from_numpy(rng.permutation(count))

@@ -1,4 +1,4 @@
-"""Episodes that somebody played to show how it is done."""
+"""Demonstrations: whole episodes of an expert, and what is cloned from them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,15 +14,17 @@ from rlhf_core.types import Trajectory, Transitions, expect, expect_shape
 
 @dataclass(frozen=True, eq=False)
 class Demonstrations(Judgements):
-    """E episodes end to end, and what they took."""
+    """E episodes end to end, with the time and the price of each."""
 
     observations: Shaped[np.ndarray, "rows *obs"]
-    """Of each episode one more than it has steps."""
+    """Each episode has one more than it has steps."""
     actions: Shaped[np.ndarray, "steps *act"]
     lengths: Int[np.ndarray, " E"]
     terminated: Bool[np.ndarray, " E"]
     seconds: Float[np.ndarray, " E"]
+    """Time that each demonstration took."""
     cost: Float[np.ndarray, " E"]
+    """Price of each demonstration."""
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -65,7 +67,7 @@ class Demonstrations(Judgements):
         }
 
     def transitions(self) -> Transitions:
-        """All steps, as a flat batch."""
+        """Return all steps as a flat batch."""
         ends = np.cumsum(self.lengths + 1)
         before, after = (np.ones(len(self.observations), dtype=bool) for _ in range(2))
         before[ends - 1] = False
@@ -77,7 +79,7 @@ class Demonstrations(Judgements):
         )
 
     def trajectories(self) -> list[Trajectory]:
-        """The episodes one by one."""
+        """Return the episodes one by one."""
         observations = np.split(self.observations, np.cumsum(self.lengths + 1)[:-1])
         actions = np.split(self.actions, np.cumsum(self.lengths)[:-1])
         return [
@@ -86,7 +88,7 @@ class Demonstrations(Judgements):
         ]
 
     def episodes(self, start: int, stop: int) -> "Demonstrations":
-        """Some of the episodes, in order."""
+        """Return episodes `start` to `stop` (exclusive)."""
         rows = np.concatenate([[0], np.cumsum(self.lengths + 1)])
         steps = np.concatenate([[0], np.cumsum(self.lengths)])
         start, stop = min(start, len(self)), min(stop, len(self))
@@ -100,7 +102,7 @@ class Demonstrations(Judgements):
         )
 
     def joined(self, others: "Demonstrations") -> "Demonstrations":
-        """These episodes, then others."""
+        """Return these episodes followed by others."""
         return Demonstrations(
             *(
                 np.concatenate([getattr(self, name), getattr(others, name)])
@@ -119,19 +121,19 @@ class Demonstrations(Judgements):
 
 @dataclass(frozen=True)
 class Cloning:
-    """Demonstrations that a policy shall imitate before, or instead of, being optimised."""
+    """Demonstrations that a policy is trained to imitate, before or instead of an optimisation."""
 
-    shown: Transitions
+    demonstrations: Transitions
     epochs: int
-    """Passes over them."""
+    """Passes over the demonstrations."""
     only: bool
-    """Nothing is optimised afterwards."""
+    """Whether the policy is not optimised afterwards."""
 
 
 def demonstrations(
     trajectories: Sequence[Trajectory], seconds: float = 0.0, cost: float = 0.0
 ) -> Demonstrations:
-    """Trajectories as demonstrations that each took so long and cost so much."""
+    """Return trajectories as demonstrations, each with this time and this price."""
     count = len(trajectories)
     return Demonstrations(
         np.concatenate([t.observations for t in trajectories]),

@@ -1,4 +1,4 @@
-"""A policy as data, and what every optimiser of one is."""
+"""A policy as arrays, and the base of all optimisers."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
@@ -22,28 +22,28 @@ Report = Callable[[int], None]
 
 @dataclass(frozen=True, eq=False)
 class PolicyState(Value):
-    """A policy as arrays, with all that the optimiser needs to go on from there."""
+    """A policy as arrays, with the state of its optimiser."""
 
     parameters: Mapping[str, np.ndarray]
     """Weights of the policy (and of its value function)."""
-    optimiser: Mapping[str, np.ndarray]
-    """What the optimiser remembers, such as Adam's moments."""
+    optimizer_state: Mapping[str, np.ndarray]
+    """Everything else that the next call of `optimise` reads, such as Adam's moments."""
     steps: int = 0
-    """Environment steps spent on this policy."""
+    """Environment steps that this policy was optimised for."""
 
 
 @dataclass(frozen=True, eq=False)
 class Optimised:
-    """What one call of `Optimiser.optimise` gave."""
+    """Result of one call of `Optimiser.optimise`."""
 
     state: PolicyState
     rollouts: Rollouts
-    """The policy's own trajectories, oldest first: the next queries are taken from them."""
+    """Trajectories of the policy, oldest first; the next queries are taken from them."""
     rewards: RolloutRewards
     """Their true rewards, for synthetic annotators and diagnostics alone."""
     metrics: Metrics
     reward: Reward
-    """What was maximised; one that observes has learned."""
+    """The reward after the call; it differs from the one before if it learns from rollouts."""
 
 
 @runtime_checkable
@@ -90,7 +90,7 @@ DEFAULT_CONTEXT = OptimisationContext()
 
 
 class Optimiser(Plugin):
-    """Improves a policy on a reward."""
+    """Base of all optimisers: an algorithm that improves a policy on a reward."""
 
     family: ClassVar[str] = "rlhf_core.optimisers"
     stochastic: ClassVar[bool]
@@ -98,15 +98,17 @@ class Optimiser(Plugin):
 
     @abstractmethod
     def check_spaces(self, spaces: Spaces) -> None:
-        """Look at what it would have to see and do, before anything is run.
+        """Check that the optimiser can learn in these spaces.
 
         Raises:
-            ConfigurationError: it cannot learn there.
+            ConfigurationError: it cannot.
         """
 
     @abstractmethod
     def rollout_steps(self, environment: Environment) -> int:
-        """Environment steps of one rollout, at the most; `optimise` takes whole rollouts.
+        """Return the largest number of environment steps of one rollout.
+
+        `optimise` takes whole rollouts.
 
         Raises:
             ValueError: the optimiser's own fields do not fit such a rollout.
@@ -114,7 +116,7 @@ class Optimiser(Plugin):
 
     @abstractmethod
     def initial(self, spaces: Spaces, seed: int) -> PolicyState:
-        """A fresh policy."""
+        """Return an untrained policy."""
 
     @abstractmethod
     def optimise(
@@ -127,25 +129,25 @@ class Optimiser(Plugin):
         seed: int,
         context: OptimisationContext = DEFAULT_CONTEXT,
     ) -> Optimised:
-        """Go on from a policy for a number of environment steps.
+        """Improve a policy for a number of environment steps.
 
-        The environments start afresh, so that the outcome depends on the arguments alone.
+        The environments are reset first, so the result depends on the arguments alone.
 
         Args:
-            state: the policy so far.
-            environment: what to act in.
-            reward: what to maximise.
-            steps: environment steps to take, a multiple of `rollout_steps`; fewer are taken
-                where rollouts turn out shorter and another one might be too long.
-            total_steps: the whole run's, for schedules that decay.
-            seed: of the environments, the actions and the minibatches.
+            state: the policy before.
+            environment: the environment that the policy acts in.
+            reward: the reward to maximise.
+            steps: environment steps to take, a multiple of `rollout_steps`. Fewer are taken if
+                rollouts end early and another whole one might exceed the number.
+            total_steps: environment steps of the whole run, for schedules that decay.
+            seed: seed of the environments, the actions and the minibatches.
             context: reports, checkpoints and the executor.
         """
 
     @abstractmethod
     def clone(self, state: PolicyState, spaces: Spaces, cloning: Cloning, seed: int) -> PolicyState:
-        """The policy after it was taught to act as the demonstrations do."""
+        """Return the policy after behaviour cloning."""
 
     @abstractmethod
     def act(self, state: PolicyState, spaces: Spaces, deterministic: bool, seed: int = 0) -> Act:
-        """The policy as a function of a batch of observations."""
+        """Return the policy as a function of a batch of observations."""

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from rlhf_core.acting import Act, begin
+from rlhf_core.acting import Act, reset
 from rlhf_core.recording import Recorder
 from rlhf_core.reservoir import trajectories
 from rlhf_core.types import RolloutRewards, Rollouts
@@ -41,7 +41,7 @@ def collect(
     """
     recorder = Recorder(environment)
     recorder.reset(seeds)
-    begin(act, np.ones(len(seeds), dtype=bool))
+    reset(act, np.ones(len(seeds), dtype=bool))
     for _ in range(steps):
-        begin(act, recorder.step(act(recorder.observation)))
+        reset(act, recorder.step(act(recorder.observation)))
     return trajectories(recorder.take(), policy_version=0)

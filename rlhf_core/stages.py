@@ -172,7 +172,7 @@ def optimise(
     feedback: FeedbackState,
     context: OptimisationContext = DEFAULT_CONTEXT,
 ) -> tuple[Optimised, FeedbackState]:
-    """The policy after this round's share of environment steps, and what the reward learned of them."""
+    """The policy after this round's environment steps, and the reward that has learned of them."""
     spaces, optimiser = experiment.environment.spaces(), experiment.optimiser
     reward = experiment.feedback.reward(feedback, spaces)
     imitation = experiment.feedback.imitation()

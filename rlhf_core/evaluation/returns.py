@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from rlhf_core.acting import Act, begin
+from rlhf_core.acting import Act, reset
 from rlhf_core.types import Evaluation
 
 
@@ -25,12 +25,12 @@ def evaluate(environment: VectorEnv[Any, Any, Any], act: Act, seeds: list[int]) 
     returns, lengths = np.zeros(count), np.zeros(count, dtype=np.int64)
     succeeded, told = np.zeros(count, dtype=bool), False
     running = np.ones(count, dtype=bool)
-    begin(act, running)
+    reset(act, running)
     while running.any():
         observation, rewards, terminated, truncated, info = environment.step(act(observation))
         returns += np.where(running, rewards, 0.0)
         lengths += running
-        begin(act, terminated | truncated)
+        reset(act, terminated | truncated)
         ended = running & (terminated | truncated)
         final = info.get("final_info", {})
         if "is_success" in final:

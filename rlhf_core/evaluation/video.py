@@ -11,7 +11,7 @@ import gymnasium
 import numpy as np
 from PIL import Image
 
-from rlhf_core.acting import Act, begin
+from rlhf_core.acting import Act, reset
 from rlhf_core.environments.factory import Environment
 
 WIDTH = 240
@@ -87,7 +87,7 @@ def _play(
     """Every so many steps of an episode, a frame."""
     frames = []
     observation, _ = env.reset(seed=seed)
-    begin(act, np.ones(1, dtype=bool))
+    reset(act, np.ones(1, dtype=bool))
     for step in range(steps):
         if step % every == 0:
             image = Image.fromarray(np.asarray(env.render(), dtype=np.uint8))

@@ -1,10 +1,12 @@
 """Evolution strategies: whole populations of policies evaluated as one batch.
 
-    network   policies without gradients: one flat vector of parameters a member
-    play      a generation: every member in its own copies of the environment, step by step together
-    search    what every strategy is: asked for a population, told how fit it was
-    share     some members of a generation, played alone: seeds go out, fitness comes back
-    spread    where shares are played: in this process, in several, or by an engine from outside
+    network       policies as flat vectors of parameters
+    play          one generation: all members act at once in their own copies of the environment
+    search        the frozen state of a search and its population
+    strategy      the base of all strategies: ask, play, tell, until the steps are used up
+    progress      how far a call is, and the trajectories that it keeps
+    distributed   members evaluated in several processes: seeds are sent, fitness comes back
+    pycma         the package pycma behind `ask` and `tell`
 
-The strategies themselves are optimisers: `rlhf_core/optimisers/ars.py` and others.
+The strategies are optimisers: `rlhf_core/optimisers/ars.py` and others.
 """

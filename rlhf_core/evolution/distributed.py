@@ -1,13 +1,12 @@
-"""A share of a generation, played wherever there is room.
+"""Members of a generation evaluated in several processes.
 
-What goes out is the policy that the search stands at, a seed and which members to play: the noise
-is drawn again from the seed (Salimans et al. 2017, https://arxiv.org/abs/1703.03864, section 2.1).
-What comes back is each member's fitness and the moments of what it saw. Every number belongs to one
-member and is computed from that member's episodes alone, so it is the same however the members are
-divided.
+A work item holds the state of the search, a seed and a range of members: each process draws the
+noise from the seed (Salimans et al. 2017, https://arxiv.org/abs/1703.03864, section 2.1) and
+returns the fitness of its members and the moments of their observations. Every number is computed
+from the episodes of one member alone, so it does not depend on how the members are divided.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -19,20 +18,20 @@ from jaxtyping import Float, Int
 
 from rlhf_core.environments.factory import Environment, episode_seeds
 from rlhf_core.evolution.network import PolicyNetwork
-from rlhf_core.evolution.normaliser import Normaliser
 from rlhf_core.evolution.play import Generation, play
-from rlhf_core.evolution.search import Search
+from rlhf_core.evolution.search import Population, SearchState
 from rlhf_core.executor import Executor, processes
+from rlhf_core.normaliser import Normaliser
 from rlhf_core.rewards import EnvironmentReward, Reward
 from rlhf_core.threads import limited
 
-MOST_KEPT = 2
-"""Vector environments that wait for the next share; shares are of two sizes at the most."""
+IDLE_ENVIRONMENTS = 2
+"""Vector environments that a process keeps for its next work item; items have two sizes at most."""
 
 
 @runtime_checkable
 class Strategy(Protocol):
-    """What a share needs to know of an evolution strategy."""
+    """The part of an evolution strategy that a work item needs."""
 
     @property
     def episodes(self) -> int:
@@ -44,118 +43,114 @@ class Strategy(Protocol):
         """Widths of the hidden layers."""
         ...
 
-    def search(self, mean: Float[np.ndarray, " D"], memory: Mapping[str, np.ndarray]) -> Search:
-        """The search, gone on with."""
+    def ask(self, state: SearchState, rng: np.random.Generator) -> Population:
+        """Draw a population."""
         ...
 
 
 @dataclass(frozen=True)
-class Centre:
-    """Where a search stands before a generation."""
+class GenerationStart:
+    """State of a search before a generation, and the seed of that generation."""
 
-    parameters: Mapping[str, np.ndarray]
-    """The mean, and the moments of the observations."""
-    memory: Mapping[str, np.ndarray]
-    """What else the population is drawn from."""
+    search: SearchState
+    normaliser: Normaliser
     seed: int
     generation: int
 
-    def drawn(self, strategy: Strategy) -> tuple[list[int], Float[np.ndarray, "P D"]]:
-        """The episodes' seeds and the population."""
+    def population(self, strategy: Strategy) -> tuple[list[int], Population]:
+        """Draw the seeds of the episodes, then the population."""
         rng = np.random.default_rng([self.seed, self.generation])
-        starts = episode_seeds(rng, strategy.episodes)
-        return starts, strategy.search(self.parameters["mean"], self.memory).ask(rng)
+        return episode_seeds(rng, strategy.episodes), strategy.ask(self.search, rng)
 
 
 @dataclass(frozen=True)
-class Share:
-    """Members `first` to `last` (exclusive) of a generation."""
+class WorkItem:
+    """Members `first` to `last` (exclusive) of a generation, to be evaluated by one process."""
 
     strategy: Strategy
     environment: Environment
     reward: Reward
-    centre: Centre
+    start: GenerationStart
     first: int
     last: int
     threads: int = 1
-    """Of torch: sums of a learned reward come out the same only with the same number."""
+    """Of torch, whose sums depend on the number of threads."""
 
 
 @dataclass(frozen=True)
-class Scores:
-    """How members did; n of them."""
+class Fitness:
+    """Fitness of n members, and the moments of the features that each observed."""
 
-    fitness: Float[np.ndarray, " n"]
+    returns: Float[np.ndarray, " n"]
+    """Mean return of each member over its episodes."""
     steps: Int[np.ndarray, " n"]
-    """Environment steps of each."""
+    """Environment steps of each member."""
     mean: Float[np.ndarray, "n F"]
-    """Of the features that each saw."""
     square: Float[np.ndarray, "n F"]
-    """Sum of squared distances from that mean."""
+    """Sum of squared distances from the mean."""
 
-    def observed(self, normaliser: Normaliser) -> Normaliser:
-        """With what the members saw taken in, one after the other."""
+    def merged_into(self, normaliser: Normaliser) -> Normaliser:
+        """Return a normaliser with the observations of all members, one member after the other."""
         for steps, mean, square in zip(self.steps, self.mean, self.square, strict=True):
-            normaliser = normaliser.joined(Normaliser(mean, square, float(steps)))
+            normaliser = normaliser.merged(Normaliser(mean, square, float(steps)))
         return normaliser
 
 
 def is_stepped_one_by_one(environment: Environment) -> bool:
-    """Whether members can be played apart without losing the speed of arrays."""
+    """Return whether copies are stepped in a Python loop, so that processes lose no speed."""
     vector = environment.make_vector(1)
     vector.close()
     return isinstance(vector, SyncVectorEnv)
 
 
-def play_apart(whole: Share, count: int, executor: Executor | None) -> Scores:
-    """Play a share in `count` parts; without an executor in as many processes."""
+def evaluate_distributed(whole: WorkItem, count: int, executor: Executor | None) -> Fitness:
+    """Evaluate a work item in `count` parts; without an executor in as many processes."""
     if not isinstance(whole.reward, EnvironmentReward):
         import torch
 
         whole = replace(whole, threads=torch.get_num_threads())
     parts = divided(whole.last, count)
-    shares = [replace(whole, first=first, last=last) for first, last in parts]
-    scores = (executor or processes(count))(play_share, shares)
-    columns = [[getattr(part, name) for part in scores] for name in Scores.__dataclass_fields__]
-    return Scores(*(np.concatenate(column) for column in columns))
+    items = [replace(whole, first=first, last=last) for first, last in parts]
+    results = (executor or processes(count))(evaluate, items)
+    columns = [[getattr(part, name) for part in results] for name in Fitness.__dataclass_fields__]
+    return Fitness(*(np.concatenate(column) for column in columns))
 
 
 def divided(members: int, count: int) -> list[tuple[int, int]]:
-    """First and last member (exclusive) of each part; sizes differ by one at the most."""
+    """Return the first and last member (exclusive) of each part; sizes differ by at most one."""
     ends = [members * index // count for index in range(count + 1)]
     return [(first, last) for first, last in pairwise(ends) if first < last]
 
 
-def play_share(share: Share) -> Scores:
-    """Draw the population, play some of its members, score them."""
-    members = np.arange(share.first, share.last)
-    network = PolicyNetwork(share.environment.spaces(), share.strategy.hidden)
-    played = played_members(share.strategy, share.environment, network, share.centre, members)
+def evaluate(item: WorkItem) -> Fitness:
+    """Draw the population, play the members of the item, and compute their fitness."""
+    members = np.arange(item.first, item.last)
+    network = PolicyNetwork(item.environment.spaces(), item.strategy.hidden)
+    generation = play_members(item.strategy, item.environment, network, item.start, members)
     rows = []
-    learned = not isinstance(share.reward, EnvironmentReward)
-    with limited(share.threads) if learned else nullcontext():
+    learned = not isinstance(item.reward, EnvironmentReward)
+    with limited(item.threads) if learned else nullcontext():
         for member in range(len(members)):
-            alone = played.member(member)
-            seen = network.features(alone.record.observations[alone.counted])
-            moments = Normaliser.fresh(network.widths[0]).observed(seen)
-            returns, _ = alone.fitness(share.reward)
-            rows.append((returns[0], alone.steps, moments.mean, moments.square))
-    return Scores(*(np.array(column) for column in zip(*rows, strict=True)))
+            own = generation.member(member)
+            features = network.features(own.record.observations[own.counted])
+            moments = Normaliser.fresh(network.widths[0]).updated(features)
+            returns, _ = own.fitness(item.reward)
+            rows.append((returns[0], own.steps, moments.mean, moments.square))
+    return Fitness(*(np.array(column) for column in zip(*rows, strict=True)))
 
 
-def played_members(
+def play_members(
     strategy: Strategy,
     environment: Environment,
     network: PolicyNetwork,
-    centre: Centre,
+    start: GenerationStart,
     members: Int[np.ndarray, " n"],
 ) -> Generation:
-    """The episodes of some members, as often as one likes the same."""
-    starts, population = centre.drawn(strategy)
-    normaliser = Normaliser.restored(centre.parameters)
-    with _borrowed(environment, len(members) * len(starts)) as vector:
-        chosen = population[members]
-        return play(vector, network, normaliser, chosen, starts, environment.horizon())
+    """Play the episodes of some members; every call gives the same episodes."""
+    seeds, population = start.population(strategy)
+    with _borrowed(environment, len(members) * len(seeds)) as vector:
+        chosen = population.members[members]
+        return play(vector, network, start.normaliser, chosen, seeds, environment.horizon())
 
 
 _idle: dict[str, VectorEnv[Any, Any, Any]] = {}
@@ -163,7 +158,7 @@ _idle: dict[str, VectorEnv[Any, Any, Any]] = {}
 
 @contextmanager
 def _borrowed(environment: Environment, copies: int) -> Iterator[VectorEnv[Any, Any, Any]]:
-    """Copies that nobody else in this process uses meanwhile, kept for the next share."""
+    """Lend copies to one work item at a time, and keep them for the next one."""
     key = f"{copies} {environment.model_dump_json()}"
     vector = _idle.pop(key, None)
     if vector is None:
@@ -174,11 +169,11 @@ def _borrowed(environment: Environment, copies: int) -> Iterator[VectorEnv[Any, 
         vector.close()
         raise
     _idle[key] = vector
-    while len(_idle) > MOST_KEPT:
+    while len(_idle) > IDLE_ENVIRONMENTS:
         _idle.pop(next(iter(_idle))).close()
 
 
 def close_idle() -> None:
-    """Close what was kept for another share in this process."""
+    """Close the environments that this process keeps for another work item."""
     while _idle:
         _idle.popitem()[1].close()

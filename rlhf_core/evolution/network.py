@@ -1,4 +1,4 @@
-"""Policies as flat vectors: P members evaluated by one product a layer."""
+"""Policies as flat vectors: P members are evaluated by one matrix product a layer."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,10 +15,10 @@ Layers = list[tuple[np.ndarray, np.ndarray]]
 
 @dataclass(frozen=True)
 class PolicyNetwork:
-    """A dense policy: tanh layers, then one number for each category or each number acted with.
+    """A dense policy: tanh layers, then one output for each category or number of an action.
 
-    Categories: the largest output of each group. Bits: the sign. Numbers: output 0 is the middle
-    of the bounds, -1 and 1 are the bounds, beyond them it is cut off.
+    An action of categories is the largest output of each group, a bit is the sign of its output.
+    A bounded number is scaled so that outputs -1 and 1 are its bounds, and clipped to them.
     """
 
     spaces: Spaces
@@ -26,16 +26,16 @@ class PolicyNetwork:
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Numbers between layers, features and outputs included."""
+        """Widths of all layers, features and outputs included."""
         return self._features, *self.hidden, sum(self._groups)
 
     @property
     def size(self) -> int:
-        """D, parameters of one member."""
+        """D, the number of parameters of one member."""
         return sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(self.widths))
 
     def initial(self, rng: np.random.Generator) -> Float[np.ndarray, " D"]:
-        """Hidden layers from N(0, 1 / fan in); the last one 0, so that nothing is preferred."""
+        """Draw hidden layers from N(0, 1 / fan in); the last layer is 0, so all outputs are."""
         parts = []
         last = len(self.hidden)
         for layer, (fan_in, fan_out) in enumerate(pairwise(self.widths)):
@@ -44,24 +44,24 @@ class PolicyNetwork:
         return np.concatenate(parts)
 
     def layers(self, population: Float[np.ndarray, "P D"]) -> Layers:
-        """Parameters of all members, layer by layer."""
-        members, found, start = len(population), [], 0
+        """Return the parameters of all members, layer by layer."""
+        members, layers, start = len(population), [], 0
         flat = population.astype(np.float32)
         for fan_in, fan_out in pairwise(self.widths):
             middle, stop = start + fan_in * fan_out, start + (fan_in + 1) * fan_out
             weights = flat[:, start:middle].reshape(members, fan_in, fan_out)
-            found.append((weights, flat[:, middle:stop].reshape(members, 1, fan_out)))
+            layers.append((weights, flat[:, middle:stop].reshape(members, 1, fan_out)))
             start = stop
-        return found
+        return layers
 
     def features(self, observations: Shaped[np.ndarray, "B ..."]) -> Float[np.ndarray, "B F"]:
-        """Observations as numbers, categories one-hot."""
+        """Return observations as numbers, categories one-hot."""
         return encode(self.spaces.observation, observations)
 
     def outputs(
         self, layers: Layers, features: Float[np.ndarray, "P E F"]
     ) -> Float[np.ndarray, "P E O"]:
-        """What each member makes of its own observations."""
+        """Return each member's outputs for its own features."""
         hidden = features
         for layer, (weights, biases) in enumerate(layers):
             hidden = np.matmul(hidden, weights)
@@ -71,13 +71,13 @@ class PolicyNetwork:
         return hidden
 
     def actions(self, outputs: Float[np.ndarray, "B O"]) -> Shaped[np.ndarray, "B ..."]:
-        """Outputs as actions of the environment."""
+        """Return outputs as actions of the environment."""
         space = self.spaces.action
         if isinstance(space, gym_spaces.Box):
             shape = (-1, *space.shape)
-            middle, reach = (space.high + space.low) / 2, (space.high - space.low) / 2
-            acted = middle + reach * np.clip(outputs, -1, 1).reshape(shape)
-            return np.clip(acted, space.low, space.high).astype(space.dtype, copy=False)
+            middle, half_width = (space.high + space.low) / 2, (space.high - space.low) / 2
+            numbers = middle + half_width * np.clip(outputs, -1, 1).reshape(shape)
+            return np.clip(numbers, space.low, space.high).astype(space.dtype, copy=False)
         if isinstance(space, gym_spaces.MultiBinary):
             return (outputs > 0).astype(space.dtype)
         if isinstance(space, gym_spaces.Discrete):
@@ -93,7 +93,7 @@ class PolicyNetwork:
 
     @property
     def _groups(self) -> list[int]:
-        """Outputs of each group of categories, or one each."""
+        """Outputs of each group of categories; 1 for each number or bit."""
         space = self.spaces.action
         if isinstance(space, gym_spaces.Discrete):
             return [int(space.n)]

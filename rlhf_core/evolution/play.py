@@ -1,4 +1,4 @@
-"""A generation: all members play at once, each in its own copies of the environment."""
+"""One generation: all members act at once, each in its own copies of the environment."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,7 @@ from gymnasium.vector import VectorEnv
 from jaxtyping import Bool, Float
 
 from rlhf_core.evolution.network import PolicyNetwork
-from rlhf_core.evolution.normaliser import Normaliser
+from rlhf_core.normaliser import Normaliser
 from rlhf_core.recording import Record, Recorder
 from rlhf_core.rewards import EnvironmentReward, Reward
 from rlhf_core.types import Trajectory, Transitions, TrueRewards
@@ -16,7 +16,7 @@ from rlhf_core.types import Trajectory, Transitions, TrueRewards
 
 @dataclass(frozen=True)
 class Generation:
-    """What a population did. Copies lie member by member: copy = member * episodes + episode."""
+    """Episodes of a population; copy = member * episodes + episode."""
 
     record: Record
     counted: Bool[np.ndarray, "T copies"]
@@ -29,18 +29,18 @@ class Generation:
         return int(self.counted.sum())
 
     def member(self, member: int) -> "Generation":
-        """What one member did, cut off where its longest episode ends."""
+        """Return the episodes of one member, cut off where its longest episode ends."""
         episodes = self.counted.shape[1] // self.members
         own = slice(member * episodes, (member + 1) * episodes)
         counted = self.counted[:, own]
         time = int(counted.any(axis=1).sum())
         columns = [getattr(self.record, name) for name in Record.__dataclass_fields__]
-        # Copied: how numbers lie in memory would decide in which order they are summed.
+        # Copied, because the layout of an array decides the order in which NumPy sums it.
         record = Record(*(column[:time, own].copy() for column in columns))
         return Generation(record, counted[:time].copy(), 1)
 
     def transitions(self) -> Transitions:
-        """The steps that count, as a flat batch."""
+        """Return the steps that count as a flat batch."""
         record, counted = self.record, self.counted
         return Transitions(
             record.observations[counted],
@@ -50,40 +50,40 @@ class Generation:
         )
 
     def fitness(self, reward: Reward) -> tuple[Float[np.ndarray, " P"], float]:
-        """Mean return of each member over its episodes, and mean reward of a step.
+        """Return each member's mean return over its episodes, and the mean reward of a step.
 
-        A learned reward scores all transitions of all members in one pass.
+        A learned reward is computed for all transitions of all members in one batch.
         """
         record, counted = self.record, self.counted
         if isinstance(reward, EnvironmentReward):
-            paid = np.where(counted, record.rewards, 0.0)
+            rewards = np.where(counted, record.rewards, 0.0)
         else:
-            paid = np.zeros(counted.shape)
-            paid[counted] = reward(*self.transitions())
-        returns = paid.sum(axis=0).reshape(self.members, -1).mean(axis=1)
-        return returns, float(paid.sum() / counted.sum())
+            rewards = np.zeros(counted.shape)
+            rewards[counted] = reward(*self.transitions())
+        returns = rewards.sum(axis=0).reshape(self.members, -1).mean(axis=1)
+        return returns, float(rewards.sum() / counted.sum())
 
     def trajectories(
         self, copies: np.ndarray, policy_version: int
     ) -> tuple[list[Trajectory], list[TrueRewards]]:
-        """What some copies did, and what they were paid."""
-        found, paid = [], []
+        """Return the trajectories of some copies, and their true rewards."""
+        trajectories, rewards = [], []
         for copy in copies:
             length = int(self.counted[:, copy].sum())
-            seen = self.record.observations[:length, copy]
+            observations = self.record.observations[:length, copy]
             final = self.record.next_observations[length - 1, copy][None]
             terminated = bool(self.record.terminated[length - 1, copy])
-            found.append(
+            trajectories.append(
                 Trajectory(
-                    observations=np.concatenate([seen, final]),
+                    observations=np.concatenate([observations, final]),
                     actions=self.record.actions[:length, copy].copy(),
                     terminated=terminated,
                     truncated=not terminated,
                     policy_version=policy_version,
                 )
             )
-            paid.append(TrueRewards(self.record.rewards[:length, copy].copy()))
-        return found, paid
+            rewards.append(TrueRewards(self.record.rewards[:length, copy].copy()))
+        return trajectories, rewards
 
 
 def play(
@@ -98,11 +98,11 @@ def play(
 
     Args:
         environment: members * episodes copies.
-        network: what a member's parameters mean.
-        normaliser: what is done to observations first.
+        network: computes actions from the parameters of a member.
+        normaliser: normalises the features of observations.
         population: parameters, one member a row.
-        seeds: one an episode, the same for every member: common random numbers.
-        horizon: steps after which an episode ends at the latest.
+        seeds: one an episode, the same for every member (common random numbers).
+        horizon: largest number of steps of an episode.
     """
     members, episodes = len(population), len(seeds)
     layers = network.layers(population)

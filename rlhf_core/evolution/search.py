@@ -1,41 +1,54 @@
-"""What every evolution strategy is: asked for a population, told how fit it was."""
+"""The frozen state of a search, its population, and what several strategies compute."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 
-class Search(ABC):
-    """A search for parameters of high fitness. All that it knows is in `memory`."""
+@dataclass(frozen=True)
+class SearchState(ABC):
+    """State of a search between two generations; a strategy adds the arrays that it needs."""
 
     mean: Float[np.ndarray, " D"]
-    """The parameters that it thinks best of now."""
+    """Centre of the population, and the best parameters so far."""
 
     @abstractmethod
-    def ask(self, rng: np.random.Generator) -> Float[np.ndarray, "P D"]:
-        """A population to try."""
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return all arrays but the mean, by their names in a stored policy."""
 
-    @abstractmethod
-    def tell(self, fitness: Float[np.ndarray, " P"]) -> None:
-        """How fit the members of the last population were; more is better."""
 
-    @abstractmethod
-    def memory(self) -> dict[str, np.ndarray]:
-        """Everything but the mean that the search goes on with."""
+@dataclass(frozen=True)
+class MeanState(SearchState):
+    """State of a search that consists of the mean alone."""
 
-    @abstractmethod
-    def deviation(self) -> float:
-        """How far members are from the mean, as a root mean square over parameters."""
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return no arrays."""
+        return {}
+
+
+class Population(NamedTuple):
+    """One generation: the members, and the random numbers that they are made of."""
+
+    members: Float[np.ndarray, "P D"]
+    noise: Shaped[np.ndarray, "..."]
+    """As the `tell` of the same strategy reads it."""
 
 
 def antithetic(mean: np.ndarray, noise: np.ndarray) -> Float[np.ndarray, "P D"]:
-    """mean + noise, then mean - noise (Geweke 1988): what the pair has in common cancels out."""
+    """Return mean + noise, then mean - noise: antithetic pairs, P = 2 n.
+
+    Args:
+        mean: (D,).
+        noise: (n, D), perturbations in the units of the mean.
+    """
     return np.concatenate([mean + noise, mean - noise])
 
 
 def centred_ranks(fitness: Float[np.ndarray, " P"]) -> Float[np.ndarray, " P"]:
-    """Ranks from -1/2 (the worst) to 1/2 (the best); equals share the mean of their ranks.
+    """Return ranks from -1/2 (the lowest fitness) to 1/2; equal members get their mean rank.
 
     Salimans et al. 2017, https://arxiv.org/abs/1703.03864, section 2.1.
     """

@@ -1,12 +1,13 @@
-"""What all evolution strategies share: generations until the steps are spent."""
+"""The base of all evolution strategies: generations until the environment steps are used up."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int
+from gymnasium.vector import VectorEnv
+from jaxtyping import Float
 from pydantic import PositiveInt
 
 from rlhf_core.acting import Act
@@ -14,18 +15,18 @@ from rlhf_core.demonstrations import Cloning
 from rlhf_core.environments.factory import Environment, episode_seeds
 from rlhf_core.environments.spaces import Spaces
 from rlhf_core.evolution.distributed import (
-    Centre,
-    Scores,
-    Share,
+    GenerationStart,
+    WorkItem,
     close_idle,
+    evaluate_distributed,
     is_stepped_one_by_one,
-    play_apart,
-    played_members,
+    play_members,
 )
 from rlhf_core.evolution.network import PolicyNetwork
-from rlhf_core.evolution.normaliser import Normaliser
-from rlhf_core.evolution.play import Generation, play
-from rlhf_core.evolution.search import Search
+from rlhf_core.evolution.play import play
+from rlhf_core.evolution.progress import EvolutionProgress, newest_trajectories
+from rlhf_core.evolution.search import Population, SearchState
+from rlhf_core.normaliser import Normaliser
 from rlhf_core.policies import (
     DEFAULT_CONTEXT,
     OptimisationContext,
@@ -33,46 +34,22 @@ from rlhf_core.policies import (
     Optimiser,
     PolicyState,
 )
-from rlhf_core.reservoir import KEPT_STEPS
 from rlhf_core.rewards import ObservingReward, Reward
-from rlhf_core.types import Metrics, RolloutRewards, Rollouts, Value
+from rlhf_core.types import Metrics, RolloutRewards, Rollouts
 
 REPLAYED_STEPS = 16384
-"""Steps of the last generation that are played once more for questions, where members were played
-apart and nothing but their fitness came back; at the most, but one member at the least."""
-
-
-@dataclass(frozen=True, eq=False)
-class Evolved(Value):
-    """How far a call has come."""
-
-    policy: PolicyState
-    generations: int
-    taken: int
-    """Environment steps of this call."""
-    first_reward: float = 0.0
-    """Mean reward of a step in the first generation."""
-    last_reward: float = 0.0
-    fitness: Float[np.ndarray, " P"] = field(default_factory=lambda: np.empty(0))
-    """Of the last generation."""
-    rollouts: Rollouts | None = None
-    rewards: RolloutRewards | None = None
-    reward: Value | None = None
-    """What a reward that observes has learned."""
-    before: PolicyState | None = None
-    """The policy before the last generation, where its members were played apart."""
-    lengths: Int[np.ndarray, " members"] = field(
-        default_factory=lambda: np.empty(0, dtype=np.int64)
-    )
-    """Environment steps of its members there."""
+"""Steps of the last generation that are played again for questions, if its members were played in
+other processes, which return their fitness alone. At most so many, but at least one member."""
 
 
 class EvolutionStrategy(Optimiser):
-    """Search among the parameters of a policy by trying many, without gradients."""
+    """A search among the parameters of a policy that needs no gradients.
+
+    Every generation, `ask` draws a population around the state of the search, the members play
+    their episodes, and `tell` makes the next state of their fitness.
+    """
 
     stochastic: ClassVar[bool] = False
-    drawn_from: ClassVar[Sequence[str] | None] = None
-    """What of its memory a search draws the next population from; None: all of it."""
     population: PositiveInt = 32
     """P, members of a generation."""
     episodes: PositiveInt = 1
@@ -80,27 +57,50 @@ class EvolutionStrategy(Optimiser):
     hidden: tuple[PositiveInt, ...] = ()
     """Widths of the hidden layers; none is a linear policy."""
     normalise_observations: bool = True
-    """Bring observations to mean 0 and deviation 1 by all that was seen."""
+    """Bring observations to mean 0 and standard deviation 1 by the moments of all generations."""
     processes: PositiveInt = 1
-    """Processes that share the members of a generation; the numbers are the same with any. Used for
-    environments whose copies are stepped one by one, with a reward that does not learn from what
-    members do."""
+    """Processes among which the members of a generation are divided; the numbers are the same with
+    any. Used for environments whose copies are stepped one by one, with a reward that does not
+    learn from rollouts."""
 
     @abstractmethod
-    def search(self, mean: Float[np.ndarray, " D"], memory: Mapping[str, np.ndarray]) -> Search:
-        """The search, gone on with from what it wrote down; an empty memory begins it."""
+    def start(self, mean: Float[np.ndarray, " D"]) -> SearchState:
+        """Return the state before the first generation."""
+
+    @abstractmethod
+    def restore(
+        self, mean: Float[np.ndarray, " D"], arrays: Mapping[str, np.ndarray]
+    ) -> SearchState:
+        """Return the state with this mean whose other arrays are given by `SearchState.arrays`."""
+
+    @abstractmethod
+    def sampling_state(self, state: SearchState) -> SearchState:
+        """Return the state without the arrays that `ask` does not read, to be sent to processes."""
+
+    @abstractmethod
+    def ask(self, state: SearchState, rng: np.random.Generator) -> Population:
+        """Draw a population."""
+
+    @abstractmethod
+    def tell(
+        self, state: SearchState, population: Population, fitness: Float[np.ndarray, " P"]
+    ) -> SearchState:
+        """Return the next state, from the fitness of the members; more is better."""
+
+    @abstractmethod
+    def search_std(self, state: SearchState) -> float:
+        """Return the root mean square distance of members from the mean, over parameters."""
 
     def rollout_steps(self, environment: Environment) -> int:
-        """One generation in which no episode ends early."""
+        """Return the steps of one generation in which no episode ends early."""
         return self.population * self.episodes * environment.horizon()
 
     def initial(self, spaces: Spaces, seed: int) -> PolicyState:
-        """A network whose outputs are all 0."""
+        """Return a network whose outputs are all 0."""
         network = PolicyNetwork(spaces, self.hidden)
         mean = network.initial(np.random.default_rng(seed))
         normaliser = Normaliser.fresh(network.widths[0])
-        search = self.search(mean, {})
-        return PolicyState({"mean": mean, **normaliser.memory()}, search.memory())
+        return _policy(self.start(mean), normaliser, 0)
 
     def optimise(
         self,
@@ -112,186 +112,160 @@ class EvolutionStrategy(Optimiser):
         seed: int,
         context: OptimisationContext = DEFAULT_CONTEXT,
     ) -> Optimised:
-        """Generations as long as another one is sure to fit into `steps`; one at the least."""
-        apart = is_stepped_one_by_one(environment) and not isinstance(reward, ObservingReward)
-        network = PolicyNetwork(environment.spaces(), self.hidden)
+        """Play generations while another one is sure to fit into `steps`, and at least one."""
+        divided = is_stepped_one_by_one(environment) and not isinstance(reward, ObservingReward)
         largest = self.rollout_steps(environment)
         saved = context.checkpoints.load()
-        now = saved if isinstance(saved, Evolved) else Evolved(state, 0, 0)
-        search = self.search(now.policy.parameters["mean"], now.policy.optimiser)
-        if isinstance(reward, ObservingReward) and now.reward is not None:
-            reward = reward.resumed(now.reward)
-        vector = None if apart else environment.make_vector(self.population * self.episodes)
+        progress = saved if isinstance(saved, EvolutionProgress) else EvolutionProgress(state, 0, 0)
+        if isinstance(reward, ObservingReward) and progress.reward is not None:
+            reward = reward.resumed(progress.reward)
+        vector = None if divided else environment.make_vector(self.population * self.episodes)
         try:
-            while not now.generations or now.taken + largest <= steps:
-                before, rng = now.taken, np.random.default_rng([seed, now.generations])
-                starts = episode_seeds(rng, self.episodes)
-                population = search.ask(rng)
+            while not progress.generations or progress.taken + largest <= steps:
+                taken = progress.taken
+                start = self._generation_start(progress.policy, seed, progress.generations)
                 if vector is None:
-                    centre = self._centre(now.policy, seed, now.generations)
-                    whole = Share(self, environment, reward, centre, 0, self.population)
-                    now = self._scored(
-                        now, search, play_apart(whole, self.processes, context.executor)
-                    )
+                    progress = self._divided(progress, start, environment, reward, context)
                 else:
-                    normaliser = Normaliser.restored(now.policy.parameters)
-                    horizon = environment.horizon()
-                    played = play(vector, network, normaliser, population, starts, horizon)
-                    if isinstance(reward, ObservingReward):
-                        reward = reward.observe(played.transitions(), None, rng)
-                    now = self._told(now, search, played, normaliser, reward, network, rng)
-                context.report(now.taken - before)
-                context.checkpoints.save(now)
-            if now.before is not None:
-                now = self._replayed(now, environment, network, seed)
+                    progress, reward = self._batched(progress, start, environment, vector, reward)
+                context.report(progress.taken - taken)
+                context.checkpoints.save(progress)
+            if progress.previous is not None:
+                progress = self._replayed(progress, progress.previous, environment, seed)
         finally:
             close_idle()
             if vector is not None:
                 vector.close()
-        assert now.rollouts is not None, "one generation was played"
-        assert now.rewards is not None, "and paid"
-        metrics = self._metrics(now, search)
-        return Optimised(now.policy, now.rollouts, now.rewards, metrics, reward)
+        assert progress.rollouts is not None, "at least one generation was played"
+        assert progress.rewards is not None, "rollouts come with their rewards"
+        metrics = self._metrics(progress)
+        return Optimised(progress.policy, progress.rollouts, progress.rewards, metrics, reward)
 
-    def _centre(self, policy: PolicyState, seed: int, generation: int) -> Centre:
-        names = policy.optimiser.keys() if self.drawn_from is None else self.drawn_from
-        memory = {name: policy.optimiser[name] for name in names}
-        return Centre(policy.parameters, memory, seed, generation)
+    def _generation_start(self, policy: PolicyState, seed: int, generation: int) -> GenerationStart:
+        search = self.restore(policy.parameters["mean"], policy.optimizer_state)
+        return GenerationStart(search, Normaliser.from_arrays(policy.parameters), seed, generation)
 
-    def _scored(self, now: Evolved, search: Search, scores: Scores) -> Evolved:
-        """After a generation that was played apart."""
-        search.tell(scores.fitness)
-        normaliser = Normaliser.restored(now.policy.parameters)
+    def _divided(
+        self,
+        progress: EvolutionProgress,
+        start: GenerationStart,
+        environment: Environment,
+        reward: Reward,
+        context: OptimisationContext,
+    ) -> EvolutionProgress:
+        """Play a generation in several processes, which return fitness and moments alone."""
+        sampled = replace(start, search=self.sampling_state(start.search))
+        whole = WorkItem(self, environment, reward, sampled, 0, self.population)
+        fitness = evaluate_distributed(whole, self.processes, context.executor)
+        _, population = start.population(self)
+        search = self.tell(start.search, population, fitness.returns)
+        normaliser = start.normaliser
         if self.normalise_observations:
-            normaliser = scores.observed(normaliser)
-        steps = int(scores.steps.sum())
-        mean_reward = float(scores.fitness.sum() * self.episodes / steps)
-        policy = PolicyState(
-            {"mean": search.mean.copy(), **normaliser.memory()},
-            search.memory(),
-            now.policy.steps + steps,
-        )
-        return Evolved(
-            policy,
-            now.generations + 1,
-            now.taken + steps,
-            now.first_reward if now.generations else mean_reward,
-            mean_reward,
-            scores.fitness,
-            before=now.policy,
-            lengths=scores.steps,
-        )
+            normaliser = fitness.merged_into(normaliser)
+        steps = int(fitness.steps.sum())
+        mean_reward = float(fitness.returns.sum() * self.episodes / steps)
+        policy = _policy(search, normaliser, progress.policy.steps + steps)
+        advanced = progress.advanced(policy, steps, mean_reward, fitness.returns)
+        return replace(advanced, previous=progress.policy, lengths=fitness.steps)
+
+    def _batched(
+        self,
+        progress: EvolutionProgress,
+        start: GenerationStart,
+        environment: Environment,
+        vector: VectorEnv[Any, Any, Any],
+        reward: Reward,
+    ) -> tuple[EvolutionProgress, Reward]:
+        """Play a generation as one batch; return what a reward that observes has become, too."""
+        rng = np.random.default_rng([start.seed, start.generation])
+        seeds = episode_seeds(rng, self.episodes)
+        population = self.ask(start.search, rng)
+        network, horizon = PolicyNetwork(environment.spaces(), self.hidden), environment.horizon()
+        generation = play(vector, network, start.normaliser, population.members, seeds, horizon)
+        if isinstance(reward, ObservingReward):
+            reward = reward.observe(generation.transitions(), None, rng)
+        fitness, mean_reward = generation.fitness(reward)
+        search = self.tell(start.search, population, fitness)
+        normaliser = start.normaliser
+        if self.normalise_observations:
+            observations = generation.record.observations[generation.counted]
+            normaliser = normaliser.updated(network.features(observations))
+        policy = _policy(search, normaliser, progress.policy.steps + generation.steps)
+        rollouts, rewards = newest_trajectories(progress, generation, rng)
+        learned = reward.state if isinstance(reward, ObservingReward) else None
+        advanced = progress.advanced(policy, generation.steps, mean_reward, fitness)
+        return replace(advanced, rollouts=rollouts, rewards=rewards, reward=learned), reward
 
     def _replayed(
-        self, now: Evolved, environment: Environment, network: PolicyNetwork, seed: int
-    ) -> Evolved:
-        """With trajectories of members of the last generation, chosen at random."""
-        assert now.before is not None, "what was played apart can be played again"
-        order = np.random.default_rng([seed, now.generations, 1]).permutation(self.population)
-        count = max(1, int((now.lengths[order].cumsum() <= REPLAYED_STEPS).sum()))
-        centre = self._centre(now.before, seed, now.generations - 1)
-        played = played_members(self, environment, network, centre, np.sort(order[:count]))
-        found, paid = played.trajectories(np.arange(count * self.episodes), now.before.steps)
-        return replace(now, rollouts=Rollouts(tuple(found)), rewards=RolloutRewards(tuple(paid)))
-
-    def _told(
         self,
-        now: Evolved,
-        search: Search,
-        played: Generation,
-        normaliser: Normaliser,
-        reward: Reward,
-        network: PolicyNetwork,
-        rng: np.random.Generator,
-    ) -> Evolved:
-        """After a generation: the search moved on, its newest trajectories kept."""
-        fitness, mean_reward = played.fitness(reward)
-        search.tell(fitness)
-        if self.normalise_observations:
-            seen = network.features(played.record.observations[played.counted])
-            normaliser = normaliser.observed(seen)
-        policy = PolicyState(
-            {"mean": search.mean.copy(), **normaliser.memory()},
-            search.memory(),
-            now.policy.steps + played.steps,
-        )
-        rollouts, rewards = _newest(now, played, rng)
-        return Evolved(
-            policy,
-            now.generations + 1,
-            now.taken + played.steps,
-            now.first_reward if now.generations else mean_reward,
-            mean_reward,
-            fitness,
-            rollouts,
-            rewards,
-            reward.state if isinstance(reward, ObservingReward) else None,
+        progress: EvolutionProgress,
+        previous: PolicyState,
+        environment: Environment,
+        seed: int,
+    ) -> EvolutionProgress:
+        """Add trajectories of members of the last generation, chosen at random."""
+        order = np.random.default_rng([seed, progress.generations, 1]).permutation(self.population)
+        count = max(1, int((progress.lengths[order].cumsum() <= REPLAYED_STEPS).sum()))
+        start = self._generation_start(previous, seed, progress.generations - 1)
+        network = PolicyNetwork(environment.spaces(), self.hidden)
+        generation = play_members(self, environment, network, start, np.sort(order[:count]))
+        copies = np.arange(count * self.episodes)
+        trajectories, rewards = generation.trajectories(copies, previous.steps)
+        return replace(
+            progress,
+            rollouts=Rollouts(tuple(trajectories)),
+            rewards=RolloutRewards(tuple(rewards)),
         )
 
-    def _metrics(self, now: Evolved, search: Search) -> Metrics:
+    def _metrics(self, progress: EvolutionProgress) -> Metrics:
+        policy = progress.policy
+        search = self.restore(policy.parameters["mean"], policy.optimizer_state)
         return {
-            "proxy/return_mean": float(now.fitness.mean()),
-            "proxy/gain": now.last_reward - now.first_reward,
-            "policy/fitness_best": float(now.fitness.max()),
-            "policy/search_deviation": search.deviation(),
-            "policy/generations": float(now.generations),
+            "proxy/return_mean": float(progress.fitness.mean()),
+            "proxy/gain": progress.last_reward - progress.first_reward,
+            "policy/fitness_best": float(progress.fitness.max()),
+            "policy/search_deviation": self.search_std(search),
+            "policy/generations": float(progress.generations),
         }
 
     def clone(self, state: PolicyState, spaces: Spaces, cloning: Cloning, seed: int) -> PolicyState:
-        """The mean moved to a policy that acts as the demonstrations do."""
+        """Return the policy whose mean was trained to act as the demonstrations do."""
         from rlhf_core.cloning import clone_network
 
         network = PolicyNetwork(spaces, self.hidden)
-        normaliser = Normaliser.restored(state.parameters)
-        if self.normalise_observations and not normaliser.seen:
-            normaliser = normaliser.observed(network.features(cloning.shown.observations))
+        normaliser = Normaliser.from_arrays(state.parameters)
+        if self.normalise_observations and not normaliser.count:
+            normaliser = normaliser.updated(network.features(cloning.demonstrations.observations))
         mean = np.asarray(state.parameters["mean"])
         cloned = clone_network(network, normaliser, mean, cloning, np.random.default_rng(seed))
-        return replace(state, parameters={"mean": cloned, **normaliser.memory()})
+        return replace(state, parameters={"mean": cloned, **normaliser.arrays()})
 
     def act(self, state: PolicyState, spaces: Spaces, deterministic: bool, seed: int = 0) -> Act:
-        """The mean policy; or, to explore, a member of the next population for each observation.
+        """Return the mean policy or, to explore, members of the next population.
 
-        The member belongs to the observation's place in the batch, for as long as it is asked.
+        The member that acts is chosen by the observation's place in the batch, and stays the same.
         """
         network = PolicyNetwork(spaces, self.hidden)
-        normaliser = Normaliser.restored(state.parameters)
+        normaliser = Normaliser.from_arrays(state.parameters)
         members = np.asarray(state.parameters["mean"])[None]
         if not deterministic:
-            search = self.search(members[0], state.optimiser)
-            members = search.ask(np.random.default_rng(seed))
+            search = self.restore(members[0], state.optimizer_state)
+            members = self.ask(search, np.random.default_rng(seed)).members
         layers = network.layers(members)
 
         def choose(observations: np.ndarray) -> np.ndarray:
             features = normaliser(network.features(observations))
-            whose = np.arange(len(features)) % len(members)
+            member = np.arange(len(features)) % len(members)
             if len(members) == 1:
                 outputs = network.outputs(layers, features[None])[0]
             else:
-                chosen = [(weights[whose], biases[whose]) for weights, biases in layers]
+                chosen = [(weights[member], biases[member]) for weights, biases in layers]
                 outputs = network.outputs(chosen, features[:, None])[:, 0]
             return network.actions(outputs)
 
         return choose
 
 
-def _newest(
-    now: Evolved, played: Generation, rng: np.random.Generator
-) -> tuple[Rollouts, RolloutRewards]:
-    """The trajectories kept so far and this generation's, cut down to `KEPT_STEPS`.
-
-    Older generations go first; of a generation that is too large itself a random part is kept.
-    """
-    copies = played.counted.shape[1]
-    room = max(1, int(KEPT_STEPS * copies / max(played.steps, 1)))
-    chosen = np.sort(rng.permutation(copies)[: min(room, copies)])
-    found, paid = played.trajectories(chosen, now.policy.steps)
-    old = [] if now.rollouts is None else list(now.rollouts.trajectories)
-    old_paid = [] if now.rewards is None else list(now.rewards.rewards)
-    found, paid = old + found, old_paid + paid
-    lengths = np.array([len(trajectory) for trajectory in found])
-    # The newest come last.
-    kept = lengths[::-1].cumsum()[::-1] <= KEPT_STEPS
-    kept[-1] = True
-    first = int(kept.argmax())
-    return Rollouts(tuple(found[first:])), RolloutRewards(tuple(paid[first:]))
+def _policy(search: SearchState, normaliser: Normaliser, steps: int) -> PolicyState:
+    parameters = {"mean": search.mean.copy(), **normaliser.arrays()}
+    return PolicyState(parameters, search.arrays(), steps)

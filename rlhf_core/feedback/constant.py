@@ -15,7 +15,10 @@ from rlhf_core.types import Metrics
 
 
 class Constant(NoQuestions):
-    """Null control: every step is worth the same. What a policy learns of it leaked through the ends of episodes."""
+    """Null control: the same reward for every step.
+
+    What a policy learns from it leaked through the ends of episodes.
+    """
 
     kind: Literal["constant"] = "constant"
     value: float = 1.0

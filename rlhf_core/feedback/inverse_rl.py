@@ -127,7 +127,7 @@ class InverseRL(FeedbackStrategy):
         )
 
     def imitation(self) -> Imitation | None:
-        """Demonstrations are asked for, policies can be cloned, rollouts teach the discriminator."""
+        """Demonstrations are asked for; rollouts teach the discriminator."""
         return Imitation(self.demonstrations, self._check_optimiser, self._cloning, self._observed)
 
     def _check_optimiser(self, optimiser: Optimiser) -> None:

@@ -1,10 +1,10 @@
-"""Stable-Baselines3's PPO with its arithmetic fused: the same algorithm at a fraction of the cost.
+"""Stable-Baselines3's PPO with its arithmetic fused: the same algorithm in a fraction of the time.
 
 On a CPU and with the small networks of control tasks, Stable-Baselines3 spends most of its time
-between operations: building graphs, checking distributions, stepping one tensor after the other.
-`FusedPPO` is `stable_baselines3.PPO` with two methods overridden. For policies that it covers, a
-minibatch is one pass of hand-written forward and backward arithmetic over one flat vector of
-parameters; everything else goes through Stable-Baselines3's own code.
+between operations: it builds graphs, checks distributions, and updates tensors one by one.
+`FusedPPO` is `stable_baselines3.PPO` with two methods overridden. For the policies that it covers,
+a minibatch is one pass of hand-written forward and backward arithmetic over one flat vector of
+parameters; all others use Stable-Baselines3's own code.
 
     from rlhf_core.fused import FusedPPO
 

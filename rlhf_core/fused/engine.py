@@ -9,63 +9,63 @@ from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.utils import obs_as_tensor
 
 from rlhf_core.fused.heads import Head
-from rlhf_core.fused.layout import Memory, head_of, shape_of
+from rlhf_core.fused.layout import Buffers, head_of, shape_of
 from rlhf_core.fused.network import Network
 
 
 class Engine:
-    """Parameters of a policy that is covered, its distribution, and memory to work in."""
+    """Parameters and distribution of a covered policy, with preallocated arrays."""
 
-    def __init__(self, memory: Memory, head: Head) -> None:
-        self.memory, self.head = memory, head
+    def __init__(self, buffers: Buffers, head: Head) -> None:
+        self.buffers, self.head = buffers, head
         self.networks: dict[int, Network] = {}
-        """By batch size."""
+        """Networks by batch size."""
 
     @classmethod
     def of(cls, policy: ActorCriticPolicy, former: "Engine | None" = None) -> "Engine | None":
-        """The policy with the parameters it has now; None where `shape_of` does not cover it.
+        """Return an engine with the policy's current parameters, or None if it is not covered.
 
-        The memory of a former engine is used again if it was the same policy's.
+        The former engine is used again if it belongs to the same policy.
         """
         shape, head = shape_of(policy), head_of(policy)
         if shape is None or head is None:
             return None
-        if former is None or former.memory.policy is not policy:
-            former = cls(Memory(policy, shape, head.deviations), head)
-        former.memory.read()
+        if former is None or former.buffers.policy is not policy:
+            former = cls(Buffers(policy, shape, head.log_std_size), head)
+        former.buffers.read()
         return former
 
     def network(self, batch: int) -> Network:
-        """Working memory for batches of this size."""
+        """Return the network for batches of this size."""
         if batch not in self.networks:
-            self.networks[batch] = Network(self.memory.shape, batch)
+            self.networks[batch] = Network(self.buffers.shape, batch)
         return self.networks[batch]
 
     def features(self, observations: np.ndarray) -> np.ndarray:
-        """What the networks read of observations, and a column of ones."""
-        policy = self.memory.policy
+        """Return the extracted features of observations, followed by a column of ones."""
+        policy = self.buffers.policy
         extractor, space = policy.features_extractor, policy.observation_space
         if (
             type(extractor) is FlattenExtractor
             and isinstance(space, spaces.Box)
             and not is_image_space(space)
         ):
-            plain = observations.reshape(len(observations), -1)
+            extracted = observations.reshape(len(observations), -1)
         else:
             with torch.no_grad():
                 tensor = obs_as_tensor(observations, policy.device)
-                extracted = policy.extract_features(tensor)
-            assert isinstance(extracted, torch.Tensor), "the extractor is shared"
-            plain = extracted.numpy()
-        features = np.ones((len(plain), plain.shape[1] + 1), dtype=np.float32)
-        features[:, :-1] = plain
+                output = policy.extract_features(tensor)
+            assert isinstance(output, torch.Tensor), "the extractor is shared"
+            extracted = output.numpy()
+        features = np.ones((len(extracted), extracted.shape[1] + 1), dtype=np.float32)
+        features[:, :-1] = extracted
         return features
 
     def act(self, observations: np.ndarray, deterministic: bool) -> np.ndarray:
-        """The likeliest actions (B, act), or actions drawn from torch's generator."""
-        parts = self.memory.parts
+        """Return the mode of the actions (B, act), or actions drawn from torch's generator."""
+        parts = self.buffers.parts
         network = self.network(len(observations))
         outputs, _ = network.forward(parts, self.features(observations))
         if deterministic:
             return self.head.mode(outputs)
-        return self.head.sample(outputs, parts.deviations).actions
+        return self.head.sample(outputs, parts.log_std).actions

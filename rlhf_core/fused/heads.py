@@ -1,4 +1,4 @@
-"""What the actor's outputs mean: distributions of actions, with gradients by hand.
+"""Distributions of actions over the actor's outputs, with gradients by hand.
 
 Outputs, actions and noise are columns: (outputs, B), so that sums over outputs are sums of rows.
 """
@@ -14,71 +14,77 @@ from jaxtyping import Float, Shaped
 LOG_ROOT = np.float32(np.log(np.sqrt(2 * np.pi)))
 
 
-class Judged(NamedTuple):
-    """What a distribution says of some actions."""
+class LogProb(NamedTuple):
+    """Log-probabilities of actions, and the entropies of their distributions."""
 
-    log_probability: Float[np.ndarray, " B"]
+    log_prob: Float[np.ndarray, " B"]
     entropy: Float[np.ndarray, " B"]
-    kept: tuple[np.ndarray, ...]
-    """What the gradient needs."""
+    cache: tuple[np.ndarray, ...]
+    """Arrays that `Head.gradient` uses again."""
 
 
-class Drawn(NamedTuple):
-    """Actions, and how likely they were."""
+class Sample(NamedTuple):
+    """Drawn actions and their log-probabilities."""
 
     actions: Shaped[np.ndarray, "B act"]
-    log_probability: Float[np.ndarray, " B"]
+    log_prob: Float[np.ndarray, " B"]
 
 
 class Head(ABC):
-    """A distribution of actions over outputs of the network."""
+    """A family of distributions of actions, whose parameters are outputs of the network."""
 
-    deviations: int
-    """Parameters of the distribution that do not depend on the state."""
+    log_std_size: int
+    """Number of log standard deviations, which do not depend on the state."""
 
     @abstractmethod
     def encode(self, actions: Shaped[np.ndarray, "B act"]) -> Float[np.ndarray, "rows B"]:
-        """Actions as the other methods want them."""
+        """Return actions as the other methods read them."""
 
     @abstractmethod
-    def judge(
+    def log_prob(
         self, outputs: Float[np.ndarray, "outputs B"], log_std: np.ndarray, actions: np.ndarray
-    ) -> Judged:
-        """Log-probability of encoded actions, and entropy."""
+    ) -> LogProb:
+        """Compute the log-probability of encoded actions, and the entropy."""
 
     @abstractmethod
-    def slope(
+    def gradient(
         self,
-        judged: Judged,
+        evaluated: LogProb,
         log_std: np.ndarray,
         actions: np.ndarray,
-        slope: Float[np.ndarray, " B"],
-        entropy_slope: float,
-        log_std_slope: np.ndarray,
+        log_prob_gradient: Float[np.ndarray, " B"],
+        entropy_gradient: float,
+        log_std_gradient: np.ndarray,
     ) -> Float[np.ndarray, "outputs B"]:
-        """Gradient by the outputs, and into `log_std_slope`, of a loss.
+        """Compute the gradient of a loss by the outputs, and write that by `log_std`.
 
-        `slope` is the loss's derivative by each log-probability, `entropy_slope` by each entropy.
+        Args:
+            evaluated: result of `log_prob` for the same arguments.
+            log_std: log standard deviations.
+            actions: encoded actions.
+            log_prob_gradient: derivative of the loss by each log-probability.
+            entropy_gradient: derivative of the loss by each entropy.
+            log_std_gradient: receives the gradient by `log_std`.
         """
 
     @abstractmethod
     def mode(self, outputs: Float[np.ndarray, "outputs B"]) -> Shaped[np.ndarray, "B act"]:
-        """The likeliest actions."""
+        """Return the actions of the largest probability or density."""
 
     @abstractmethod
-    def sample(self, outputs: np.ndarray, log_std: np.ndarray) -> Drawn:
-        """Actions drawn as Stable-Baselines3 draws them, from torch's generator."""
+    def sample(self, outputs: np.ndarray, log_std: np.ndarray) -> Sample:
+        """Draw actions from torch's generator, with the draws of Stable-Baselines3."""
 
 
 class Categorical(Head):
-    """One category, or several that are drawn independently.
+    """One category, or several independent ones.
 
         log p(a) = sum over groups of l_a - log sum_j exp l_j
 
     d log p(a) / d l = onehot(a) - p;  d H / d l = -p (log p + H), group by group.
     """
 
-    deviations = 0
+    log_std_size = 0
 
     def __init__(self, sizes: tuple[int, ...]) -> None:
         self.sizes = sizes
@@ -87,15 +93,15 @@ class Categorical(Head):
         self._total = ends[-1]
 
     def encode(self, actions: np.ndarray) -> np.ndarray:
-        """One-hot."""
+        """Return actions one-hot."""
         hot = np.zeros((self._total, len(actions)), dtype=np.float32)
         for column, group in enumerate(self._groups):
             rows = actions[:, column].astype(np.int64) + group.start
             hot[rows, np.arange(len(actions))] = 1.0
         return hot
 
-    def judge(self, outputs: np.ndarray, log_std: np.ndarray, actions: np.ndarray) -> Judged:
-        """Normalise the logits of each group."""
+    def log_prob(self, outputs: np.ndarray, log_std: np.ndarray, actions: np.ndarray) -> LogProb:
+        """Compute log-softmax and softmax of each group."""
         logs, chances = np.empty_like(outputs), np.empty_like(outputs)
         entropies = []
         for group in self._groups:
@@ -108,44 +114,44 @@ class Categorical(Head):
             entropies.append(-np.add.reduce(chance * log))
         chosen = np.add.reduce(logs * actions)
         entropy = entropies[0] if len(entropies) == 1 else np.add.reduce(entropies)
-        return Judged(chosen, entropy, (logs, chances, *entropies))
+        return LogProb(chosen, entropy, (logs, chances, *entropies))
 
-    def slope(
+    def gradient(
         self,
-        judged: Judged,
+        evaluated: LogProb,
         log_std: np.ndarray,
         actions: np.ndarray,
-        slope: np.ndarray,
-        entropy_slope: float,
-        log_std_slope: np.ndarray,
+        log_prob_gradient: np.ndarray,
+        entropy_gradient: float,
+        log_std_gradient: np.ndarray,
     ) -> np.ndarray:
-        """Towards the taken categories, and towards more even ones."""
-        logs, chances, *entropies = judged.kept
-        gradient: np.ndarray = (actions - chances) * slope
-        if entropy_slope:
+        """Compute the gradient of log p(a), and of the entropy, by the logits."""
+        logs, chances, *entropies = evaluated.cache
+        gradient: np.ndarray = (actions - chances) * log_prob_gradient
+        if entropy_gradient:
             for group, entropy in zip(self._groups, entropies, strict=True):
-                gradient[group] -= entropy_slope * chances[group] * (logs[group] + entropy)
+                gradient[group] -= entropy_gradient * chances[group] * (logs[group] + entropy)
         return gradient
 
     def mode(self, outputs: np.ndarray) -> np.ndarray:
-        """The largest output of each group."""
+        """Return the category with the largest logit of each group."""
         return np.stack([outputs[group].argmax(axis=0) for group in self._groups], axis=1)
 
-    def sample(self, outputs: np.ndarray, log_std: np.ndarray) -> Drawn:
-        """The largest of chances over exponential noise: what `torch.multinomial` does inside."""
-        logs, chances, *_ = self.judge(outputs, log_std, outputs).kept
+    def sample(self, outputs: np.ndarray, log_std: np.ndarray) -> Sample:
+        """Draw argmax p / noise with exponential noise, as `torch.multinomial` does."""
+        logs, chances, *_ = self.log_prob(outputs, log_std, outputs).cache
         count = outputs.shape[1]
         actions = np.empty((count, len(self.sizes)), dtype=np.int64)
-        log_probability = np.zeros(count, dtype=np.float32)
+        log_prob = np.zeros(count, dtype=np.float32)
         for column, group in enumerate(self._groups):
             noise = torch.empty(count, self.sizes[column]).exponential_(1.0).numpy()
             actions[:, column] = (chances[group].T / noise).argmax(axis=1)
-            log_probability += logs[actions[:, column] + group.start, np.arange(count)]
-        return Drawn(actions, log_probability)
+            log_prob += logs[actions[:, column] + group.start, np.arange(count)]
+        return Sample(actions, log_prob)
 
 
 class DiagonalGaussian(Head):
-    """Independent numbers whose standard deviations do not depend on the state.
+    """Independent Gaussians whose standard deviations do not depend on the state.
 
         log p(a) = -sum of (z^2 / 2 + log std + log sqrt(2 pi)),  z = (a - mean) / std
 
@@ -153,45 +159,46 @@ class DiagonalGaussian(Head):
     """
 
     def __init__(self, size: int) -> None:
-        self.deviations = size
+        self.log_std_size = size
 
     def encode(self, actions: np.ndarray) -> np.ndarray:
-        """The numbers themselves."""
+        """Return actions as float32 columns."""
         return np.ascontiguousarray(actions.T, dtype=np.float32)
 
-    def judge(self, outputs: np.ndarray, log_std: np.ndarray, actions: np.ndarray) -> Judged:
-        """Standardise the actions."""
+    def log_prob(self, outputs: np.ndarray, log_std: np.ndarray, actions: np.ndarray) -> LogProb:
+        """Compute the density of standardised actions."""
         z = (actions - outputs) * np.exp(-log_std)[:, None]
-        constant = np.add.reduce(log_std) + self.deviations * LOG_ROOT
-        log_probability = np.add.reduce(z * z) * np.float32(-0.5) - constant
-        entropy = np.full_like(log_probability, constant + 0.5 * self.deviations)
-        return Judged(log_probability, entropy, (z,))
+        constant = np.add.reduce(log_std) + self.log_std_size * LOG_ROOT
+        log_prob = np.add.reduce(z * z) * np.float32(-0.5) - constant
+        entropy = np.full_like(log_prob, constant + 0.5 * self.log_std_size)
+        return LogProb(log_prob, entropy, (z,))
 
-    def slope(
+    def gradient(
         self,
-        judged: Judged,
+        evaluated: LogProb,
         log_std: np.ndarray,
         actions: np.ndarray,
-        slope: np.ndarray,
-        entropy_slope: float,
-        log_std_slope: np.ndarray,
+        log_prob_gradient: np.ndarray,
+        entropy_gradient: float,
+        log_std_gradient: np.ndarray,
     ) -> np.ndarray:
-        """Towards the taken actions."""
-        (z,) = judged.kept
-        pull = z * slope
-        log_std_slope[:] = np.add.reduce(pull * z, axis=1) - np.add.reduce(slope)
-        log_std_slope += entropy_slope * len(slope)
-        gradient: np.ndarray = pull * np.exp(-log_std)[:, None]
+        """Compute the gradient of log p(a) by the means; the entropy does not depend on them."""
+        (z,) = evaluated.cache
+        weighted = z * log_prob_gradient
+        log_std_gradient[:] = np.add.reduce(weighted * z, axis=1)
+        log_std_gradient -= np.add.reduce(log_prob_gradient)
+        log_std_gradient += entropy_gradient * len(log_prob_gradient)
+        gradient: np.ndarray = weighted * np.exp(-log_std)[:, None]
         return gradient
 
     def mode(self, outputs: np.ndarray) -> np.ndarray:
-        """The mean."""
+        """Return the mean."""
         return outputs.T.copy()
 
-    def sample(self, outputs: np.ndarray, log_std: np.ndarray) -> Drawn:
-        """Mean and noise."""
+    def sample(self, outputs: np.ndarray, log_std: np.ndarray) -> Sample:
+        """Draw mean + std * noise."""
         shape = outputs.T.shape
         noise = torch.normal(torch.zeros(shape), torch.ones(shape)).numpy()
         actions = outputs.T + noise * np.exp(log_std)
-        judged = self.judge(outputs, log_std, actions.T)
-        return Drawn(actions, judged.log_probability)
+        evaluated = self.log_prob(outputs, log_std, actions.T)
+        return Sample(actions, evaluated.log_prob)

@@ -1,4 +1,4 @@
-"""All parameters of an actor-critic policy as one flat vector, and Adam's memory of them."""
+"""All parameters of an actor-critic policy as one flat vector, with gradient and Adam's moments."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,7 +20,7 @@ ACTIVATIONS = {nn.Tanh: "tanh", nn.ReLU: "relu"}
 
 @dataclass(frozen=True)
 class Shape:
-    """Widths of the actor and of the critic, layer by layer, and what the actor puts out."""
+    """Widths of actor and critic, layer by layer, and their activation."""
 
     inputs: int
     actor: tuple[int, ...]
@@ -30,11 +30,12 @@ class Shape:
 
 
 def shape_of(policy: nn.Module) -> Shape | None:
-    """The shape of a policy that the fused arithmetic covers; None for any other.
+    """Return the shape of a policy that the fused arithmetic covers, or None for any other.
 
-    Covered are dense actors and critics of one depth, with tanh or ReLU, in single precision on
-    the CPU, behind a shared extractor without parameters; actions are categories, several of
-    them, or numbers with a deviation that does not depend on the state; optimised by plain Adam.
+    It covers dense actors and critics of the same depth, with tanh or ReLU, in single precision on
+    the CPU, behind a shared extractor without parameters. Actions are one or several categories, or
+    numbers with a standard deviation that does not depend on the state. The optimiser is Adam
+    without options.
     """
     if type(policy) is not ActorCriticPolicy or head_of(policy) is None:
         return None
@@ -69,7 +70,7 @@ def shape_of(policy: nn.Module) -> Shape | None:
 
 
 def head_of(policy: ActorCriticPolicy) -> Head | None:
-    """The distribution of actions, if it is one of those covered."""
+    """Return the distribution of actions, or None if it is not covered."""
     distribution = policy.action_dist
     if type(distribution) is CategoricalDistribution:
         return Categorical((int(distribution.action_dim),))
@@ -81,7 +82,7 @@ def head_of(policy: ActorCriticPolicy) -> Head | None:
 
 
 def _dense(net: nn.Sequential) -> list[int] | None:
-    """Widths of layers that are linear and activated in turns."""
+    """Return the widths of alternating linear and activation layers, or None for any others."""
     layers = list(net)
     linear = [layer for layer in layers[::2] if isinstance(layer, nn.Linear)]
     if len(layers) != 2 * len(linear):
@@ -94,34 +95,34 @@ def _plain_adam(optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter]
         return False
     group = optimizer.param_groups[0]
     plain = not (group["amsgrad"] or group["maximize"] or group["weight_decay"])
-    known = {id(parameter) for parameter in parameters}
-    return plain and {id(parameter) for parameter in group["params"]} == known
+    expected = {id(parameter) for parameter in parameters}
+    return plain and {id(parameter) for parameter in group["params"]} == expected
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Views into one flat vector, laid out so that what actor and critic both do is done once."""
+    """Views into one flat vector, in which actor and critic share matrix products."""
 
     first: np.ndarray
-    """(actor + critic, inputs + 1): rows of both first layers, each with its bias at the end."""
+    """(actor + critic, inputs + 1): the first layers of both, with their biases as last column."""
     further: tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]
-    """Of each further layer the actor's weights, the critic's, and the biases of both."""
+    """For each further layer, the actor's weights, the critic's, and the biases of both."""
     last: np.ndarray
-    """(outputs + 1, actor + critic): the actor's last layer and the critic's, 0 off the blocks."""
+    """(outputs + 1, actor + critic): the last layers of both as blocks, 0 elsewhere."""
     last_bias: np.ndarray
     """(outputs + 1,)"""
-    deviations: np.ndarray
-    """(outputs,) logarithms of standard deviations; empty where actions are categories."""
+    log_std: np.ndarray
+    """(outputs,) log standard deviations; empty if actions are categories."""
 
 
-def flat_size(shape: Shape, deviations: int) -> int:
-    """Entries of the flat vector."""
-    return sum(int(np.prod(size)) for size in _sizes(shape, deviations))
+def flat_size(shape: Shape, log_std_size: int) -> int:
+    """Return the number of entries of the flat vector."""
+    return sum(int(np.prod(size)) for size in _sizes(shape, log_std_size))
 
 
-def parts_of(flat: np.ndarray, shape: Shape, deviations: int) -> Parts:
-    """Views into a flat vector of `flat_size` entries."""
-    sizes = _sizes(shape, deviations)
+def parts_of(flat: np.ndarray, shape: Shape, log_std_size: int) -> Parts:
+    """Return views into a flat vector of `flat_size` entries."""
+    sizes = _sizes(shape, log_std_size)
     ends = np.cumsum([0, *(int(np.prod(size)) for size in sizes)]).tolist()
     views = [flat[a:b].reshape(size) for (a, b), size in zip(pairwise(ends), sizes, strict=True)]
     first, *middle, last, last_bias, log_std = views
@@ -129,17 +130,17 @@ def parts_of(flat: np.ndarray, shape: Shape, deviations: int) -> Parts:
     return Parts(first, further, last, last_bias, log_std)
 
 
-def _sizes(shape: Shape, deviations: int) -> list[tuple[int, ...]]:
+def _sizes(shape: Shape, log_std_size: int) -> list[tuple[int, ...]]:
     widths = list(zip(shape.actor, shape.critic, strict=True))
     sizes: list[tuple[int, ...]] = [(sum(widths[0]), shape.inputs + 1)]
     for (actor_in, critic_in), (actor_out, critic_out) in pairwise(widths):
         sizes += [(actor_out, actor_in), (critic_out, critic_in), (actor_out + critic_out,)]
     outputs = shape.outputs + 1
-    return [*sizes, (outputs, sum(widths[-1])), (outputs,), (deviations,)]
+    return [*sizes, (outputs, sum(widths[-1])), (outputs,), (log_std_size,)]
 
 
 def named(parts: Parts, shape: Shape) -> dict[str, np.ndarray]:
-    """The view of each parameter, by its name in Stable-Baselines3's policy."""
+    """Return the view of each parameter, by its name in Stable-Baselines3's policy."""
     actor, critic = "mlp_extractor.policy_net", "mlp_extractor.value_net"
     split = shape.actor[0]
     views = {
@@ -163,21 +164,21 @@ def named(parts: Parts, shape: Shape) -> dict[str, np.ndarray]:
         "value_net.weight": parts.last[outputs:, split:],
         "value_net.bias": parts.last_bias[outputs:],
     }
-    return views | ({"log_std": parts.deviations} if len(parts.deviations) else {})
+    return views | ({"log_std": parts.log_std} if len(parts.log_std) else {})
 
 
-class Memory:
+class Buffers:
     """Parameters, gradient and Adam's moments of a policy as flat vectors."""
 
-    def __init__(self, policy: ActorCriticPolicy, shape: Shape, deviations: int) -> None:
+    def __init__(self, policy: ActorCriticPolicy, shape: Shape, log_std_size: int) -> None:
         self.policy = policy
         self.shape = shape
-        size = flat_size(shape, deviations)
+        size = flat_size(shape, log_std_size)
         self.values, self.gradient, self._mean, self._square, self._scratch = (
             np.zeros(size, dtype=np.float32) for _ in range(5)
         )
-        self.parts, self.slopes, means, squares = (
-            parts_of(flat, shape, deviations)
+        self.parts, self.gradient_parts, means, squares = (
+            parts_of(flat, shape, log_std_size)
             for flat in (self.values, self.gradient, self._mean, self._square)
         )
         parameters = dict(policy.named_parameters())
@@ -186,22 +187,22 @@ class Memory:
         self._steps = 0
 
     def read(self) -> None:
-        """Take the parameters over from the policy."""
+        """Copy the parameters from the policy."""
         for parameter, value, _, _ in self._places:
             value[...] = parameter.detach().numpy()
 
     def read_moments(self) -> None:
-        """Take Adam's moments over from the policy's optimiser; 0 where it has none yet."""
+        """Copy Adam's moments from the policy's optimiser; they are 0 before its first step."""
         state = self.policy.optimizer.state
         self._steps = 0
         for parameter, _, mean, square in self._places:
-            known = state.get(parameter)
-            mean[...] = known["exp_avg"].numpy() if known else 0.0
-            square[...] = known["exp_avg_sq"].numpy() if known else 0.0
-            self._steps = int(known["step"]) if known else 0
+            moments = state.get(parameter)
+            mean[...] = moments["exp_avg"].numpy() if moments else 0.0
+            square[...] = moments["exp_avg_sq"].numpy() if moments else 0.0
+            self._steps = int(moments["step"]) if moments else 0
 
     def write(self) -> None:
-        """Give parameters and moments back, in the place and form in which they came."""
+        """Copy parameters and moments to the policy and its optimiser."""
         state = self.policy.optimizer.state
         with torch.no_grad():
             for parameter, value, mean, square in self._places:
@@ -214,7 +215,7 @@ class Memory:
                     }
 
     def descend(self, limit: float) -> None:
-        """Scale the gradient down to a norm, then take a step of Adam, in PyTorch's arithmetic."""
+        """Clip the norm of the gradient to `limit`, then take a step of Adam, as PyTorch does."""
         group = self.policy.optimizer.param_groups[0]
         values, gradient, mean, square, scratch = (
             torch.from_numpy(a)

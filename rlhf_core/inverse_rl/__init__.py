@@ -1,9 +1,10 @@
 """Rewards and policies from demonstrations.
 
-    behaviour_cloning   the policy that makes the demonstrated actions likely
-    adversarial         a reward that tells demonstrations from the policy's rollouts: GAIL, AIRL,
-                        and sampled maximum entropy; it learns at every rollout
+    adversarial         a reward that learns, at every rollout, to separate demonstrations from
+                        rollouts: GAIL, AIRL, and sampled maximum entropy
+    discriminator       the networks of that reward
+    training            the gradient steps of those networks
     maximum_entropy     the exact solution for finite Markov decision processes
 
-The feedback strategy `inverse_rl` puts them into the ordinary loop.
+The feedback strategy `inverse_rl` uses them in the ordinary loop.
 """

@@ -1,6 +1,6 @@
 """Maximum causal entropy inverse reinforcement learning, solved exactly for finite problems.
 
-Of all behaviours that visit states as often as the demonstrations did, the one with the largest
+Among all policies that visit states as often as the demonstrations, the one with the largest
 causal entropy is the soft-optimal policy of some reward (Ziebart et al. 2008,
 https://cdn.aaai.org/AAAI/2008/AAAI08-227.pdf; Ziebart 2010, doi:10.1184/R1/6720692):
 
@@ -9,8 +9,8 @@ https://cdn.aaai.org/AAAI/2008/AAAI08-227.pdf; Ziebart 2010, doi:10.1184/R1/6720
     pi_t(a|s) = exp(Q_t(s, a) - V_t(s))
 
 The reward minimises the convex dual  E[V_0(s_0)] - <demonstrated visits, r>, whose gradient is the
-soft policy's visits less the demonstrated ones. For problems too large for tables there is the
-method `maximum_entropy` of `rlhf_core.inverse_rl.adversarial`.
+soft policy's visits minus the demonstrated ones. `rlhf_core.inverse_rl.adversarial` estimates the
+same gradient from samples, for problems too large for tables.
 """
 
 from collections.abc import Sequence
@@ -55,11 +55,11 @@ class TabularMDP(NamedTuple):
 
 
 class Solution(NamedTuple):
-    """The reward behind demonstrations, and how it acts."""
+    """The reward that explains demonstrations, with its soft-optimal policy."""
 
     weights: Float[np.ndarray, " F"]
     reward: Float[np.ndarray, "S A"]
-    """Of the least norm among those that explain as much: what no demonstration tells is 0."""
+    """Of the smallest norm among those that explain the demonstrations equally well."""
     policy: Float[np.ndarray, "T S A"]
     visits: Float[np.ndarray, "S A"]
     """Expected visits of the policy in an episode."""
@@ -70,7 +70,7 @@ class Solution(NamedTuple):
 def soft_policy(
     mdp: TabularMDP, reward: Float[np.ndarray, "S A"]
 ) -> tuple[Float[np.ndarray, "T S A"], Float[np.ndarray, " S"]]:
-    """The soft-optimal policy at each step, and the soft values of first states."""
+    """Return the soft-optimal policy at each step, and the soft values V_0."""
     policies = np.empty((mdp.horizon, *reward.shape))
     values = np.zeros(len(mdp.initial))
     for step in reversed(range(mdp.horizon)):
@@ -84,7 +84,7 @@ def soft_policy(
 def expected_visits(
     mdp: TabularMDP, policy: Float[np.ndarray, "T S A"]
 ) -> Float[np.ndarray, "S A"]:
-    """How often each action is taken in each state in an episode, on average."""
+    """Return the expected number of times that an episode takes each action in each state."""
     state, visits = mdp.initial, np.zeros(policy.shape[1:])
     for chances in policy:
         taken = state[:, None] * chances
@@ -98,10 +98,10 @@ def demonstrated_visits(
     actions: Sequence[Int[np.ndarray, " T"]],
     mdp: TabularMDP,
 ) -> Float[np.ndarray, "S A"]:
-    """How often demonstrations take each action in each state, a mean over episodes."""
+    """Return the mean number of times that demonstrations take each action in each state."""
     visits = np.zeros(mdp.transitions.shape[:2])
-    for seen, acted in zip(states, actions, strict=True):
-        np.add.at(visits, (seen, acted), 1.0)
+    for state, action in zip(states, actions, strict=True):
+        np.add.at(visits, (state, action), 1.0)
     return visits / len(states)
 
 
@@ -111,7 +111,7 @@ def maximum_entropy(
     features: Float[np.ndarray, "S A F"] | None = None,
     tolerance: float = 1e-6,
 ) -> Solution:
-    """The reward under which the soft-optimal policy visits features as demonstrations do.
+    """Find the reward whose soft-optimal policy has the demonstrated expected features.
 
     Args:
         mdp: the problem without its reward.
@@ -132,32 +132,32 @@ def maximum_entropy(
         )
     if features is None:
         features = np.repeat(np.eye(states)[:, None], actions, axis=1)
-    wanted = np.einsum("sa,saf->f", visits, features)
+    demonstrated = np.einsum("sa,saf->f", visits, features)
     weights = torch.zeros(features.shape[2], dtype=torch.float64, requires_grad=True)
     search = torch.optim.LBFGS(
         [weights], max_iter=MOST_ITERATIONS, history_size=50, line_search_fn="strong_wolfe",
         tolerance_grad=tolerance / 10, tolerance_change=0.0,
     )  # fmt: skip
-    found: list[Solution] = []
+    best: list[Solution] = []
 
     def dual() -> Tensor:
-        given = weights.detach().numpy()
-        reward = features @ given
+        current = weights.detach().numpy()
+        reward = features @ current
         policy, values = soft_policy(mdp, reward)
-        made = expected_visits(mdp, policy)
-        slope = np.einsum("sa,saf->f", made, features) - wanted
-        weights.grad = torch.from_numpy(slope)
-        gap = float(np.abs(slope).max())
-        if not found or gap < found[0].gap:
-            found[:] = [Solution(given.copy(), reward, policy, made, gap)]
-        return torch.tensor(mdp.initial @ values - wanted @ given)
+        expected = expected_visits(mdp, policy)
+        gradient = np.einsum("sa,saf->f", expected, features) - demonstrated
+        weights.grad = torch.from_numpy(gradient)
+        gap = float(np.abs(gradient).max())
+        if not best or gap < best[0].gap:
+            best[:] = [Solution(current.copy(), reward, policy, expected, gap)]
+        return torch.tensor(mdp.initial @ values - demonstrated @ current)
 
     search.step(dual)
-    solution = found[0]
+    solution = best[0]
     if solution.gap > tolerance:
         raise ConfigurationError(
             f"visits: expected some that a finite reward explains within {tolerance:g}, actual: "
-            f"{solution.gap:.2g} are left; states that are never demonstrated need more features "
+            f"a gap of {solution.gap:.2g}; states that are never demonstrated need more features "
             "in common with others, or a larger tolerance"
         )
     return solution

@@ -1,4 +1,4 @@
-"""The discriminator as data: its hyper-parameters and its weights. No torch here."""
+"""Hyper-parameters and state of the discriminator, without torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ Method = Literal["gail", "airl", "maximum_entropy"]
 
 
 class Discriminator(Config):
-    """What tells demonstrations from rollouts, and how it learns to."""
+    """Hyper-parameters of the discriminator between demonstrations and rollouts."""
 
     hidden: tuple[PositiveInt, ...] = (32, 32)
     """Widths of the hidden layers; none makes it linear in the features."""
     inputs: tuple[Input, ...] = Field(("observation", "action"), min_length=1)
-    """What it may look at; [observation] or [next_observation] is a state-only reward."""
+    """Its inputs; [observation] or [next_observation] make a state-only reward."""
     learning_rate: PositiveFloat = 1e-3
     """Adam's step size."""
     updates: PositiveInt = 8
@@ -29,30 +29,31 @@ class Discriminator(Config):
     batch_size: PositiveInt = 512
     """Steps of demonstrations, and as many of rollouts, in a gradient step."""
     gradient_penalty: NonNegativeFloat = 0.0
-    """Weight of the squared norm of the gradient by the inputs, between demonstrations and
-    rollouts: smooth rewards are easier to climb."""
+    """Weight of the squared gradient by the inputs, between demonstrations and rollouts:
+    a smooth reward is easier to optimise."""
     output_penalty: NonNegativeFloat = 0.05
-    """Weight of the mean square of what it puts out, which keeps `maximum_entropy` finite."""
+    """Weight of the mean square of its output, which keeps `maximum_entropy` finite."""
     discount: float = Field(0.99, ge=0, le=1)
     """Of the shaping term of `airl`."""
     entropy_weight: NonNegativeFloat = 0.0
-    """How much of -log pi(a|s) `airl` pays the policy beside f: 0 leaves the entropy to the
-    optimiser, 1 pays log D - log(1 - D)."""
+    """Weight of -log pi(a|s) beside f in the policy's reward of `airl`: 0 leaves the entropy to the
+    optimiser, 1 makes the reward log D - log(1 - D)."""
 
 
 @dataclass(frozen=True, eq=False)
 class DiscriminatorState(Value):
-    """Weights, Adam's moments, and the scales around them."""
+    """Weights, Adam's moments, moments of the inputs, and the scale of the reward."""
 
     parameters: Mapping[str, np.ndarray]
     """`reward/weight_i` (in, out), `reward/bias_i` (out,), and for airl `shaping/...` likewise."""
     moments: Mapping[str, np.ndarray]
     """`first/NAME` and `second/NAME` of each parameter."""
     updates: int
+    """Steps of Adam so far."""
     input_mean: Float[np.ndarray, " features"]
     input_square: Float[np.ndarray, " features"]
     input_count: float
     state_mean: Float[np.ndarray, " states"]
     state_square: Float[np.ndarray, " states"]
     scale: float = 1.0
-    """Of the reward over what the policy did, a running root mean square about its mean."""
+    """Running standard deviation of the reward over rollouts."""

@@ -1,4 +1,4 @@
-"""From a reward to a policy: the optimisers, one file each; what they are is in `policies`."""
+"""Optimisers of policies, one file each; their base is `rlhf_core.policies.Optimiser`."""
 
 from typing import Annotated
 

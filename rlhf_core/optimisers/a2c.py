@@ -28,13 +28,13 @@ class A2C(ActorCritic):
     max_gradient_norm: PositiveFloat = 0.5
     """Gradients are scaled down to this norm."""
     normalise_advantages: bool = True
-    """Bring the advantages of a rollout to mean 0 and deviation 1."""
+    """Bring the advantages of a rollout to mean 0 and standard deviation 1."""
 
     def check_spaces(self, spaces: Spaces) -> None:
-        """All are learned on."""
+        """Accept all spaces."""
 
     def rollout_steps(self, environment: Environment) -> int:
-        """Steps of all copies together, two at the least where advantages are normalised."""
+        """Return the steps of all copies together, at least two if advantages are normalised."""
         rollout = self.steps * environment.count
         if self.normalise_advantages and rollout < 2:
             raise ValueError(
@@ -43,7 +43,7 @@ class A2C(ActorCritic):
             )
         return rollout
 
-    def _memory(self) -> None:
+    def _lstm_size(self) -> None:
         return None
 
     def _algorithm(self) -> "tuple[type[OnPolicyAlgorithm], dict[str, Any]]":

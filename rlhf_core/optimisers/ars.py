@@ -1,14 +1,14 @@
 """Augmented random search."""
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from rlhf_core.environments.spaces import Spaces
-from rlhf_core.evolution.search import Search, antithetic
+from rlhf_core.evolution.search import MeanState, Population, SearchState, antithetic
 from rlhf_core.evolution.strategy import EvolutionStrategy
 
 
@@ -18,11 +18,10 @@ class ARS(EvolutionStrategy):
         mean <- mean + learning_rate / (b sigma_R) sum over the b best directions of
                 (R(+) - R(-)) noise
 
-    A direction is as good as the better one of its two members; sigma_R is the standard deviation
-    of the returns in the sum.
+    The best directions are those with the largest max(R(+), R(-)); sigma_R is the standard
+    deviation of the returns in the sum.
     """
 
-    drawn_from: ClassVar[Sequence[str] | None] = ()
     kind: Literal["ars"] = "ars"
     population: PositiveInt = Field(32, ge=2, multiple_of=2)
     """P, members of a generation: two for each direction."""
@@ -43,38 +42,40 @@ class ARS(EvolutionStrategy):
         return self
 
     def check_spaces(self, spaces: Spaces) -> None:
-        """All are learned on."""
+        """Accept all spaces."""
 
-    def search(self, mean: Float[np.ndarray, " D"], memory: Mapping[str, np.ndarray]) -> Search:
-        """Finite differences along random directions."""
-        return _Differences(self, mean)
+    def start(self, mean: Float[np.ndarray, " D"]) -> SearchState:
+        """Return the mean."""
+        return MeanState(np.array(mean, dtype=np.float64))
 
+    def restore(
+        self, mean: Float[np.ndarray, " D"], arrays: Mapping[str, np.ndarray]
+    ) -> SearchState:
+        """Return the mean."""
+        return self.start(mean)
 
-class _Differences(Search):
-    def __init__(self, settings: ARS, mean: np.ndarray) -> None:
-        self.settings, self.mean = settings, np.array(mean, dtype=np.float64)
-        self._noise = np.zeros((1, len(self.mean)))
+    def sampling_state(self, state: SearchState) -> SearchState:
+        """Return the mean."""
+        return state
 
-    def ask(self, rng: np.random.Generator) -> np.ndarray:
-        """Pairs around the mean."""
-        self._noise = rng.standard_normal((self.settings.population // 2, len(self.mean)))
-        return antithetic(self.mean, self.settings.deviation * self._noise)
+    def ask(self, state: SearchState, rng: np.random.Generator) -> Population:
+        """Draw mean + deviation * noise and mean - deviation * noise; noise ~ N(0, 1)."""
+        noise = rng.standard_normal((self.population // 2, len(state.mean)))
+        return Population(antithetic(state.mean, self.deviation * noise), noise)
 
-    def tell(self, fitness: np.ndarray) -> None:
-        """A step along the differences."""
+    def tell(
+        self, state: SearchState, population: Population, fitness: Float[np.ndarray, " P"]
+    ) -> SearchState:
+        """Move the mean along the finite differences of the best directions."""
         pairs = fitness.reshape(2, -1)
-        count = self.settings.best or pairs.shape[1]
+        count = self.best or pairs.shape[1]
         best = np.argsort(-pairs.max(axis=0), kind="stable")[:count]
-        used = pairs[:, best]
-        # Returns that are all alike tell no direction.
-        spread = used.std() or 1.0
-        step = (used[0] - used[1]) @ self._noise[best] / (count * spread)
-        self.mean = self.mean + self.settings.learning_rate * step
+        positive, negative = used = pairs[:, best]
+        # Equal returns give no direction, and nothing to divide by.
+        std = used.std() or 1.0
+        gradient = (positive - negative) @ population.noise[best] / (count * std)
+        return MeanState(state.mean + self.learning_rate * gradient)
 
-    def memory(self) -> dict[str, np.ndarray]:
-        """Nothing."""
-        return {}
-
-    def deviation(self) -> float:
-        """As given."""
-        return float(self.settings.deviation)
+    def search_std(self, state: SearchState) -> float:
+        """Return the standard deviation of the noise."""
+        return float(self.deviation)

@@ -1,26 +1,44 @@
-"""Evolution strategies as scalable as OpenAI made them."""
+"""OpenAI's evolution strategy."""
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from rlhf_core.environments.spaces import Spaces
-from rlhf_core.evolution.search import Search, antithetic, centred_ranks
+from rlhf_core.evolution.search import Population, SearchState, antithetic, centred_ranks
 from rlhf_core.evolution.strategy import EvolutionStrategy
+
+
+@dataclass(frozen=True)
+class OpenAIESState(SearchState):
+    """The mean and Adam's moments of the gradient."""
+
+    first_moment: Float[np.ndarray, " moments"]
+    """(D,), or empty where nothing but `ask` follows."""
+    second_moment: Float[np.ndarray, " moments"]
+    updates: int
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return Adam's moments and the number of updates."""
+        return {
+            "first_moment": self.first_moment,
+            "second_moment": self.second_moment,
+            "updates": np.array(self.updates),
+        }
 
 
 class OpenAIES(EvolutionStrategy):
     """OpenAI's evolution strategy (Salimans et al. 2017, https://arxiv.org/abs/1703.03864).
 
-        g = 1 / (P sigma) sum over pairs of (u(+) - u(-)) noise - weight_decay mean
+        gradient = 1 / (P sigma) sum over pairs of (u(+) - u(-)) noise - weight_decay mean
 
     with u the centred rank of a member's fitness, followed by Adam.
     """
 
-    drawn_from: ClassVar[Sequence[str] | None] = ()
     kind: Literal["openai_es"] = "openai_es"
     population: PositiveInt = Field(32, ge=2, multiple_of=2)
     """P, members of a generation, in pairs of opposite noise."""
@@ -34,50 +52,50 @@ class OpenAIES(EvolutionStrategy):
     """Pull of the parameters towards 0."""
 
     def check_spaces(self, spaces: Spaces) -> None:
-        """All are learned on."""
+        """Accept all spaces."""
 
-    def search(self, mean: Float[np.ndarray, " D"], memory: Mapping[str, np.ndarray]) -> Search:
-        """Adam on an estimated gradient."""
-        return _Ascent(self, mean, memory)
+    def start(self, mean: Float[np.ndarray, " D"]) -> SearchState:
+        """Return the mean, and moments of 0."""
+        zeros = np.zeros(len(mean))
+        return OpenAIESState(np.array(mean, dtype=np.float64), zeros, zeros, 0)
 
+    def restore(
+        self, mean: Float[np.ndarray, " D"], arrays: Mapping[str, np.ndarray]
+    ) -> SearchState:
+        """Return the mean and the moments."""
+        return OpenAIESState(
+            np.array(mean, dtype=np.float64),
+            np.asarray(arrays["first_moment"]),
+            np.asarray(arrays["second_moment"]),
+            int(arrays["updates"]),
+        )
 
-class _Ascent(Search):
-    def __init__(
-        self, settings: OpenAIES, mean: np.ndarray, memory: Mapping[str, np.ndarray]
-    ) -> None:
-        self.settings, self.mean = settings, np.array(mean, dtype=np.float64)
-        nothing = np.zeros_like(self.mean)
-        self._first = np.array(memory.get("first_moment", nothing))
-        self._second = np.array(memory.get("second_moment", nothing))
-        self._updates = int(memory.get("updates", np.array(0)))
-        self._noise = nothing[None]
+    def sampling_state(self, state: SearchState) -> SearchState:
+        """Return the mean, without the moments."""
+        assert isinstance(state, OpenAIESState)
+        return replace(state, first_moment=np.empty(0), second_moment=np.empty(0))
 
-    def ask(self, rng: np.random.Generator) -> np.ndarray:
-        """Pairs around the mean."""
-        self._noise = rng.standard_normal((self.settings.population // 2, len(self.mean)))
-        return antithetic(self.mean, self.settings.deviation * self._noise)
+    def ask(self, state: SearchState, rng: np.random.Generator) -> Population:
+        """Draw mean + sigma * noise and mean - sigma * noise; noise ~ N(0, 1)."""
+        noise = rng.standard_normal((self.population // 2, len(state.mean)))
+        return Population(antithetic(state.mean, self.deviation * noise), noise)
 
-    def tell(self, fitness: np.ndarray) -> None:
-        """Adam (Kingma and Ba 2015) with its usual constants."""
-        rule = self.settings
-        better, worse = np.split(centred_ranks(fitness), 2)
-        gradient = (better - worse) @ self._noise / (len(fitness) * rule.deviation)
-        gradient -= rule.weight_decay * self.mean
-        self._updates += 1
-        self._first += 0.1 * (gradient - self._first)
-        self._second += 0.001 * (np.square(gradient) - self._second)
-        first = self._first / (1 - 0.9**self._updates)
-        second = self._second / (1 - 0.999**self._updates)
-        self.mean = self.mean + rule.learning_rate * first / (np.sqrt(second) + 1e-8)
+    def tell(
+        self, state: SearchState, population: Population, fitness: Float[np.ndarray, " P"]
+    ) -> SearchState:
+        """Estimate the gradient, and take one step of Adam (Kingma and Ba 2015) along it."""
+        assert isinstance(state, OpenAIESState)
+        positive, negative = np.split(centred_ranks(fitness), 2)
+        gradient = (positive - negative) @ population.noise / (self.population * self.deviation)
+        gradient -= self.weight_decay * state.mean
+        updates = state.updates + 1
+        first = state.first_moment + 0.1 * (gradient - state.first_moment)
+        second = state.second_moment + 0.001 * (np.square(gradient) - state.second_moment)
+        direction = first / (1 - 0.9**updates)
+        scale = np.sqrt(second / (1 - 0.999**updates)) + 1e-8
+        mean = state.mean + self.learning_rate * direction / scale
+        return OpenAIESState(mean, first, second, updates)
 
-    def memory(self) -> dict[str, np.ndarray]:
-        """Adam's moments."""
-        return {
-            "first_moment": self._first.copy(),
-            "second_moment": self._second.copy(),
-            "updates": np.array(self._updates),
-        }
-
-    def deviation(self) -> float:
-        """As given."""
-        return float(self.settings.deviation)
+    def search_std(self, state: SearchState) -> float:
+        """Return sigma."""
+        return float(self.deviation)

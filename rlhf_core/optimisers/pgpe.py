@@ -1,19 +1,33 @@
 """Policy gradients with parameter-based exploration."""
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from rlhf_core.environments.spaces import Spaces
-from rlhf_core.evolution.search import Search, antithetic, centred_ranks
+from rlhf_core.evolution.search import Population, SearchState, antithetic, centred_ranks
 from rlhf_core.evolution.strategy import EvolutionStrategy
 
 MOMENTUM = 0.9
-MOST_CHANGE = 0.2
-"""Of a deviation in one generation."""
+LARGEST_CHANGE = 0.2
+"""Largest relative change of a standard deviation in one generation."""
+
+
+@dataclass(frozen=True)
+class PGPEState(SearchState):
+    """Mean and standard deviation of every parameter, and ClipUp's velocity of the mean."""
+
+    sigma: Float[np.ndarray, " D"]
+    velocity: Float[np.ndarray, " velocity"]
+    """(D,), or empty where nothing but `ask` follows."""
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return standard deviations and velocity."""
+        return {"sigma": self.sigma, "velocity": self.velocity}
 
 
 class PGPE(EvolutionStrategy):
@@ -27,7 +41,6 @@ class PGPE(EvolutionStrategy):
     momentum, never further than `fastest` in one generation.
     """
 
-    drawn_from: ClassVar[Sequence[str] | None] = ("sigma",)
     kind: Literal["pgpe"] = "pgpe"
     population: PositiveInt = Field(64, ge=2, multiple_of=2)
     """P, members of a generation, in pairs of opposite noise."""
@@ -39,53 +52,66 @@ class PGPE(EvolutionStrategy):
     """Longest step of the mean in a generation, in parameters' own units; half of it is the step
     size."""
     deviation_learning_rate: PositiveFloat = 0.1
-    """Step size of the deviations."""
+    """Step size of the standard deviations."""
 
     def check_spaces(self, spaces: Spaces) -> None:
-        """All are learned on."""
+        """Accept all spaces."""
 
-    def search(self, mean: Float[np.ndarray, " D"], memory: Mapping[str, np.ndarray]) -> Search:
-        """ClipUp on the mean, plain gradients on the deviations."""
-        return _Exploration(self, mean, memory)
+    def start(self, mean: Float[np.ndarray, " D"]) -> SearchState:
+        """Return the mean, one sigma for all parameters, and no velocity."""
+        centre = np.array(mean, dtype=np.float64)
+        return PGPEState(centre, np.full_like(centre, self.deviation), np.zeros_like(centre))
 
+    def restore(
+        self, mean: Float[np.ndarray, " D"], arrays: Mapping[str, np.ndarray]
+    ) -> SearchState:
+        """Return mean, standard deviations and velocity."""
+        centre = np.array(mean, dtype=np.float64)
+        return PGPEState(centre, np.asarray(arrays["sigma"]), np.asarray(arrays["velocity"]))
 
-class _Exploration(Search):
-    def __init__(self, settings: PGPE, mean: np.ndarray, memory: Mapping[str, np.ndarray]) -> None:
-        self.settings, self.mean = settings, np.array(mean, dtype=np.float64)
-        start = np.full_like(self.mean, settings.deviation)
-        self._sigma = np.array(memory.get("sigma", start))
-        self._velocity = np.array(memory.get("velocity", np.zeros_like(self.mean)))
-        self._noise = np.zeros((1, len(self.mean)))
+    def sampling_state(self, state: SearchState) -> SearchState:
+        """Return mean and standard deviations, without the velocity."""
+        assert isinstance(state, PGPEState)
+        return replace(state, velocity=np.empty(0))
 
-    def ask(self, rng: np.random.Generator) -> np.ndarray:
-        """Pairs around the mean."""
-        shape = (self.settings.population // 2, len(self.mean))
-        self._noise = self._sigma * rng.standard_normal(shape)
-        return antithetic(self.mean, self._noise)
+    def ask(self, state: SearchState, rng: np.random.Generator) -> Population:
+        """Draw mean + noise and mean - noise; noise ~ N(0, sigma^2)."""
+        assert isinstance(state, PGPEState)
+        noise = state.sigma * rng.standard_normal((self.population // 2, len(state.mean)))
+        return Population(antithetic(state.mean, noise), noise)
 
-    def tell(self, fitness: np.ndarray) -> None:
-        """Move mean and deviations."""
-        rule, ranks = self.settings, centred_ranks(fitness)
-        plus, minus = np.split(ranks, 2)
-        count = len(plus)
-        slope = (plus - minus) / 2 @ self._noise / count
-        widened = (np.square(self._noise) - np.square(self._sigma)) / self._sigma
-        wider = ((plus + minus) / 2 - ranks.mean()) @ widened / count
-        norm = np.linalg.norm(slope)
+    def tell(
+        self, state: SearchState, population: Population, fitness: Float[np.ndarray, " P"]
+    ) -> SearchState:
+        """Move the mean by ClipUp, and the standard deviations along their gradient."""
+        assert isinstance(state, PGPEState)
+        ranks, noise, sigma = centred_ranks(fitness), population.noise, state.sigma
+        positive, negative = np.split(ranks, 2)
+        pairs = len(positive)
+        gradient = (positive - negative) / 2 @ noise / pairs
+        curvature = (np.square(noise) - np.square(sigma)) / sigma
+        sigma_gradient = ((positive + negative) / 2 - ranks.mean()) @ curvature / pairs
+        velocity = self._clip_up(state.velocity, gradient)
+        change = self.deviation_learning_rate * sigma_gradient
+        largest = LARGEST_CHANGE * sigma
+        return PGPEState(
+            state.mean + velocity, sigma + np.clip(change, -largest, largest), velocity
+        )
+
+    def _clip_up(
+        self, velocity: Float[np.ndarray, " D"], gradient: Float[np.ndarray, " D"]
+    ) -> Float[np.ndarray, " D"]:
+        """Return the velocity after one step of ClipUp.
+
+        v <- momentum v + fastest / 2 gradient / |gradient|, scaled down to |v| <= fastest
+        """
+        norm = np.linalg.norm(gradient)
         if norm > 0:
-            self._velocity = MOMENTUM * self._velocity + rule.fastest / 2 * slope / norm
-        speed = np.linalg.norm(self._velocity)
-        if speed > rule.fastest:
-            self._velocity *= rule.fastest / speed
-        self.mean = self.mean + self._velocity
-        change = rule.deviation_learning_rate * wider
-        most = MOST_CHANGE * self._sigma
-        self._sigma = self._sigma + np.clip(change, -most, most)
+            velocity = MOMENTUM * velocity + self.fastest / 2 * gradient / norm
+        speed = np.linalg.norm(velocity)
+        return velocity * (self.fastest / speed) if speed > self.fastest else velocity
 
-    def memory(self) -> dict[str, np.ndarray]:
-        """Deviations and velocity."""
-        return {"sigma": self._sigma.copy(), "velocity": self._velocity.copy()}
-
-    def deviation(self) -> float:
-        """Root mean square over parameters."""
-        return float(np.sqrt(np.square(self._sigma).mean()))
+    def search_std(self, state: SearchState) -> float:
+        """Return the root mean square of sigma over parameters."""
+        assert isinstance(state, PGPEState)
+        return float(np.sqrt(np.square(state.sigma).mean()))

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class PPO(ActorCritic):
     """PPO (Schulman et al. 2017, https://arxiv.org/abs/1707.06347) by Stable-Baselines3.
 
-    The environment's reward never reaches the learner: when a rollout is complete it is labelled
-    with the reward in one batch, time limits are bootstrapped with the value of the final
+    The learner never receives the environment's reward. A complete rollout is labelled with the
+    given reward in one batch, truncated episodes are bootstrapped with the value of the final
     observation, and advantages are computed anew.
     """
 
@@ -26,7 +26,7 @@ class PPO(ActorCritic):
     epochs: PositiveInt = 10
     """Passes over a rollout."""
     clip_range: PositiveFloat = 0.2
-    """How far the probability ratio may move before its gradient is cut."""
+    """Largest change of the probability ratio whose gradient is used."""
     entropy_coefficient: NonNegativeFloat = 0.0
     """Weight of the entropy bonus."""
     value_coefficient: NonNegativeFloat = 0.5
@@ -34,16 +34,16 @@ class PPO(ActorCritic):
     max_gradient_norm: PositiveFloat = 0.5
     """Gradients are scaled down to this norm."""
     target_kl: PositiveFloat | None = None
-    """Stop the epochs of a rollout when the policy moved further than this."""
+    """Divergence from the rollout's policy at which its epochs stop; None: they never do."""
 
     def check_spaces(self, spaces: Spaces) -> None:
-        """All are learned on."""
+        """Accept all spaces."""
 
     def rollout_steps(self, environment: Environment) -> int:
-        """Steps of all copies together, a multiple of the batch size."""
+        """Return the steps of all copies together, a multiple of the batch size."""
         return whole_batches(self, self.batch_size, environment)
 
-    def _memory(self) -> None:
+    def _lstm_size(self) -> None:
         return None
 
     def _algorithm(self) -> "tuple[type[OnPolicyAlgorithm], dict[str, Any]]":

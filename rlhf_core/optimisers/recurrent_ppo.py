@@ -1,4 +1,4 @@
-"""Proximal policy optimisation of policies with a memory, through sb3-contrib."""
+"""Proximal policy optimisation of recurrent policies, through sb3-contrib."""
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -16,12 +16,11 @@ if TYPE_CHECKING:
 class RecurrentPPO(ActorCritic):
     """PPO (Schulman et al. 2017, https://arxiv.org/abs/1707.06347) with an LSTM, by sb3-contrib.
 
-    For tasks in which what is seen now does not tell all. Actor and critic remember the episode,
-    each in an LSTM of its own. A batch is of whole sequences, so its size varies a little. Needs
-    the extra `contrib`.
+    For partially observed tasks. Actor and critic each have an LSTM. A batch consists of whole
+    sequences, so its size varies a little. Needs the extra `contrib`.
     """
 
-    # A single transition does not tell what was remembered.
+    # An action's probability depends on the LSTM's state, which a transition does not contain.
     stochastic: ClassVar[bool] = False
     kind: Literal["recurrent_ppo"] = "recurrent_ppo"
     batch_size: int = Field(256, ge=2)
@@ -29,7 +28,7 @@ class RecurrentPPO(ActorCritic):
     epochs: PositiveInt = 10
     """Passes over a rollout."""
     clip_range: PositiveFloat = 0.2
-    """How far the probability ratio may move before its gradient is cut."""
+    """Largest change of the probability ratio whose gradient is used."""
     entropy_coefficient: NonNegativeFloat = 0.0
     """Weight of the entropy bonus."""
     value_coefficient: NonNegativeFloat = 0.5
@@ -37,21 +36,21 @@ class RecurrentPPO(ActorCritic):
     max_gradient_norm: PositiveFloat = 0.5
     """Gradients are scaled down to this norm."""
     target_kl: PositiveFloat | None = None
-    """Stop the epochs of a rollout when the policy moved further than this."""
-    memory: PositiveInt = 64
-    """Numbers that the policy remembers, and as many that the value function does."""
+    """Divergence from the rollout's policy at which its epochs stop; None: they never do."""
+    lstm_size: PositiveInt = 64
+    """Width of the actor's LSTM and of the critic's."""
 
     def check_spaces(self, spaces: Spaces) -> None:
-        """All are learned on, where the package is installed."""
+        """Accept all spaces, if the package is installed."""
         expect_contrib(self.kind)
 
     def rollout_steps(self, environment: Environment) -> int:
-        """Steps of all copies together, a multiple of the batch size."""
+        """Return the steps of all copies together, a multiple of the batch size."""
         return whole_batches(self, self.batch_size, environment)
 
-    def _memory(self) -> int:
+    def _lstm_size(self) -> int:
         expect_contrib(self.kind)
-        return self.memory
+        return self.lstm_size
 
     def _algorithm(self) -> "tuple[type[OnPolicyAlgorithm], dict[str, Any]]":
         from sb3_contrib import RecurrentPPO

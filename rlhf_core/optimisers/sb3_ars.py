@@ -1,23 +1,27 @@
 """Augmented random search through sb3-contrib."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from jaxtyping import Float
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from rlhf_core.environments.spaces import Spaces
-from rlhf_core.evolution.search import Search
+from rlhf_core.evolution.search import MeanState, Population, SearchState
 from rlhf_core.evolution.strategy import EvolutionStrategy
+from rlhf_core.seeding import integer
 from rlhf_core.stable_baselines.contrib import expect_contrib
+
+if TYPE_CHECKING:
+    from rlhf_core.stable_baselines.random_search import UnplayedARS
 
 
 class SB3ARS(EvolutionStrategy):
     """ARS (Mania et al. 2018, https://arxiv.org/abs/1803.07055) as sb3-contrib takes its steps.
 
-    The policy, its starts and the reward are those of `ars`; the draws, the step and the defaults
-    are sb3-contrib's. Needs the extra `contrib`.
+    The policy and its evaluation are those of `ars`; the draws, the step and the defaults are
+    sb3-contrib's. Needs the extra `contrib`.
     """
 
     kind: Literal["sb3_ars"] = "sb3_ars"
@@ -40,14 +44,48 @@ class SB3ARS(EvolutionStrategy):
         return self
 
     def check_spaces(self, spaces: Spaces) -> None:
-        """All are learned on, where the package is installed."""
+        """Accept all spaces, if the package is installed."""
         expect_contrib(self.kind)
 
-    def search(self, mean: Float[np.ndarray, " D"], memory: Mapping[str, np.ndarray]) -> Search:
-        """Finite differences along random directions."""
+    def start(self, mean: Float[np.ndarray, " D"]) -> SearchState:
+        """Return the mean."""
         expect_contrib(self.kind)
-        from rlhf_core.stable_baselines.random_search import Contributed
+        return MeanState(np.array(mean, dtype=np.float64))
+
+    def restore(
+        self, mean: Float[np.ndarray, " D"], arrays: Mapping[str, np.ndarray]
+    ) -> SearchState:
+        """Return the mean."""
+        return self.start(mean)
+
+    def sampling_state(self, state: SearchState) -> SearchState:
+        """Return the mean."""
+        return state
+
+    def ask(self, state: SearchState, rng: np.random.Generator) -> Population:
+        """Draw sb3-contrib's candidates; the noise is the seed of torch's generator."""
+        from rlhf_core.stable_baselines.random_search import candidates
+
+        seed = integer(rng)
+        return Population(candidates(self._model(state), state.mean, seed), np.array(seed))
+
+    def tell(
+        self, state: SearchState, population: Population, fitness: Float[np.ndarray, " P"]
+    ) -> SearchState:
+        """Move the mean by sb3-contrib's step."""
+        from rlhf_core.stable_baselines.random_search import updated_mean
+
+        seed = int(population.noise)
+        return MeanState(updated_mean(self._model(state), state.mean, seed, fitness))
+
+    def search_std(self, state: SearchState) -> float:
+        """Return the standard deviation of the noise."""
+        return float(self.deviation)
+
+    def _model(self, state: SearchState) -> "UnplayedARS":
+        expect_contrib(self.kind)
+        from rlhf_core.stable_baselines.random_search import UnplayedARS
 
         directions = self.population // 2
         best = self.best or directions
-        return Contributed(mean, directions, best, self.learning_rate, self.deviation)
+        return UnplayedARS(len(state.mean), directions, best, self.learning_rate, self.deviation)

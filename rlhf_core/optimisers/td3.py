@@ -8,38 +8,38 @@ from rlhf_core.environments.spaces import Spaces
 from rlhf_core.stable_baselines.off_policy_optimiser import OffPolicy, expect_actions
 
 if TYPE_CHECKING:
-    from rlhf_core.stable_baselines.off_policy import Algorithm
+    from rlhf_core.stable_baselines.off_policy_state import Algorithm
 
 
 class TD3(OffPolicy):
     """TD3 (Fujimoto et al. 2018, https://arxiv.org/abs/1802.09477) by Stable-Baselines3.
 
-    For continuous actions. The environment's reward never reaches the learner; all that is
-    remembered is labelled anew whenever the learned reward has changed (Lee et al. 2021,
+    For continuous actions. The learner never receives the environment's reward; the replay
+    buffer is labelled anew whenever the learned reward has changed (Lee et al. 2021,
     https://arxiv.org/abs/2106.05091).
     """
 
     stochastic: ClassVar[bool] = False
     kind: Literal["td3"] = "td3"
     target_rate: float = Field(0.005, gt=0, le=1)
-    """How far the target networks move to the others with each update of the actor."""
+    """Fraction by which target networks move to the others at each update of the actor."""
     exploration_deviation: NonNegativeFloat = 0.1
-    """Standard deviation of the noise on actions while it learns; actions reach from -1 to 1."""
+    """Standard deviation of the exploration noise on actions scaled to [-1, 1]."""
     policy_delay: PositiveInt = 2
-    """Updates of the critics for each one of the actor."""
+    """Updates of the critics for each update of the actor."""
     target_deviation: NonNegativeFloat = 0.2
-    """Standard deviation of the noise on the actions that the target is made of."""
+    """Standard deviation of the noise on the target policy's actions."""
     target_clip: NonNegativeFloat = 0.5
-    """Where that noise is cut off."""
+    """Bound that this noise is clipped to."""
 
     def check_spaces(self, spaces: Spaces) -> None:
-        """Box actions alone."""
+        """Check that actions are a Box."""
         expect_actions(self.kind, "Box", spaces)
 
     def _algorithm(self) -> "Algorithm":
         from stable_baselines3 import TD3
 
-        from rlhf_core.stable_baselines.off_policy import Algorithm
+        from rlhf_core.stable_baselines.off_policy_state import Algorithm
 
         return Algorithm(
             TD3,
@@ -49,5 +49,5 @@ class TD3(OffPolicy):
                 "target_policy_noise": self.target_deviation,
                 "target_noise_clip": self.target_clip,
             },
-            deviation=self.exploration_deviation,
+            noise_std=self.exploration_deviation,
         )

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class TRPO(ActorCritic):
     """TRPO (Schulman et al. 2015, https://arxiv.org/abs/1502.05477) by sb3-contrib.
 
-    The policy moves along the natural gradient, as far as its divergence from the one before
-    allows; the value function follows by Adam. Needs the extra `contrib`.
+    The policy moves along the natural gradient up to a divergence from the one before; the value
+    function is fitted by Adam. Needs the extra `contrib`.
     """
 
     kind: Literal["trpo"] = "trpo"
@@ -26,21 +26,21 @@ class TRPO(ActorCritic):
     value_epochs: PositiveInt = 10
     """Passes of the value function over a rollout."""
     max_kl: PositiveFloat = 0.01
-    """How far the policy may move with one rollout."""
+    """Largest divergence from the policy before, for one rollout."""
     conjugate_steps: PositiveInt = 15
-    """Steps of the conjugate gradient method, at the most."""
+    """Largest number of steps of the conjugate gradient method."""
     damping: PositiveFloat = 0.1
     """Added to the diagonal of the Fisher matrix."""
 
     def check_spaces(self, spaces: Spaces) -> None:
-        """All are learned on, where the package is installed."""
+        """Accept all spaces, if the package is installed."""
         expect_contrib(self.kind)
 
     def rollout_steps(self, environment: Environment) -> int:
-        """Steps of all copies together, a multiple of the batch size."""
+        """Return the steps of all copies together, a multiple of the batch size."""
         return whole_batches(self, self.batch_size, environment)
 
-    def _memory(self) -> None:
+    def _lstm_size(self) -> None:
         return None
 
     def _algorithm(self) -> "tuple[type[OnPolicyAlgorithm], dict[str, Any]]":

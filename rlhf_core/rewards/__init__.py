@@ -1,7 +1,7 @@
-"""Rewards: learned from evidence, or the control that the environment pays.
+"""Protocols of rewards: learned functions of transitions, or the environment's own reward.
 
-`RewardFunction` is all that an optimiser needs to know. `EnvironmentReward` is the one exception:
-the marker of the control that trains on what the environment pays.
+Optimisers maximise any `RewardFunction`. The marker `EnvironmentReward` stands for the true reward
+of the environment, which controls and experts are trained on.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ Density = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 @runtime_checkable
 class RewardFunction(Protocol):
-    """A reward of single transitions."""
+    """A reward that is a function of single transitions."""
 
     def __call__(
         self,
@@ -27,46 +27,46 @@ class RewardFunction(Protocol):
         next_observation: Shaped[np.ndarray, "B *obs"],
         terminated: Bool[np.ndarray, " B"],
     ) -> Float[np.ndarray, " B"]:
-        """The reward of each transition, float32. Actions are those the environment received."""
+        """Return the reward (float32) of each transition, for actions as the environment received."""
         ...
 
 
 @runtime_checkable
 class ObservingReward(RewardFunction, Protocol):
-    """A reward that learns at every rollout of the policy that it is paid to."""
+    """A reward that learns from every rollout of the policy that maximises it."""
 
     @property
     def state(self) -> Value:
-        """All that it has learned."""
+        """Everything that the reward has learned."""
         ...
 
     def resumed(self, state: Value) -> "ObservingReward":
-        """The same reward with what it had learned before."""
+        """Return the same reward with another state."""
         ...
 
     def observe(
-        self, seen: Transitions, density: Density | None, rng: np.random.Generator
+        self, transitions: Transitions, density: Density | None, rng: np.random.Generator
     ) -> "ObservingReward":
-        """The reward after a rollout, which is then paid by it.
+        """Return the reward after learning from a rollout, which is then labelled by it.
 
         Args:
-            seen: the steps of the rollout.
-            density: log-probability of actions under the policy that made it, if it has any.
+            transitions: the steps of the rollout.
+            density: log-probability of actions under the policy of the rollout, if it has one.
             rng: the source of randomness.
         """
         ...
 
-    def paid(self, seen: Transitions, density: Density | None) -> np.ndarray:
-        """Rewards (B,) of the policy's own steps, of which it may know how likely they were."""
+    def policy_rewards(self, transitions: Transitions, density: Density | None) -> np.ndarray:
+        """Return the rewards (B,) of the policy's own steps; they may depend on the density."""
         ...
 
-    def metrics(self, seen: Transitions) -> Metrics:
-        """How it does on these steps of the policy."""
+    def metrics(self, transitions: Transitions) -> Metrics:
+        """Return diagnostics on these steps of the policy."""
         ...
 
 
 class EnvironmentReward:
-    """Marks the control that optimises the true reward; an optimiser then relabels nothing."""
+    """A marker of the true reward of the environment; optimisers then use the recorded rewards."""
 
 
 Reward = RewardFunction | EnvironmentReward

@@ -1,4 +1,4 @@
-"""Labels of which a share is wrong: how large that share is, estimated while the reward is fitted."""
+"""The share of wrong labels, estimated while a reward is fitted to them."""
 
 from collections.abc import Sequence
 

@@ -235,7 +235,7 @@ def standardised_ratings(ratings: Ratings) -> Float[np.ndarray, " R"]:
 
 
 def question_numbers(names: np.ndarray) -> Int[Tensor, " R"]:
-    """Number of each row's question: rows that name the same are one; first come, first numbered."""
+    """Number the question of each row in order of appearance; equal rows are one question."""
     _, first, which = np.unique(names, axis=0, return_index=True, return_inverse=True)
     return torch.from_numpy(first.argsort().argsort()[which.ravel()])
 

@@ -1,1 +1,1 @@
-"""How the algorithms of Stable-Baselines3 and sb3-contrib are carried out on learned rewards."""
+"""Algorithms of Stable-Baselines3 and sb3-contrib on learned rewards."""

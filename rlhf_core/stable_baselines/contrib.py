@@ -1,4 +1,4 @@
-"""sb3-contrib, an optional package."""
+"""The check that the optional package sb3-contrib is installed."""
 
 from importlib.util import find_spec
 

@@ -1,4 +1,4 @@
-"""What all off-policy algorithms of Stable-Baselines3 share: a replay buffer, relabelled."""
+"""The base of Stable-Baselines3's off-policy algorithms: a replay buffer that is relabelled."""
 
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Literal
@@ -21,15 +21,15 @@ from rlhf_core.policies import (
 from rlhf_core.rewards import Reward
 
 if TYPE_CHECKING:
-    from rlhf_core.stable_baselines.off_policy import Algorithm
+    from rlhf_core.stable_baselines.off_policy_state import Algorithm
 
 
 class OffPolicy(Optimiser):
-    """A policy improved on all transitions that it remembers.
+    """A policy improved on the transitions of a replay buffer.
 
-    The environment's reward never reaches the learner. Whenever the reward has changed, all that is
-    remembered is labelled with it anew, as PEBBLE does (Lee et al. 2021,
-    https://arxiv.org/abs/2106.05091); what is remembered is part of the policy's state.
+    The learner never receives the environment's reward. Whenever the reward has changed, the whole
+    buffer is labelled with it anew, as in PEBBLE (Lee et al. 2021,
+    https://arxiv.org/abs/2106.05091). The buffer is part of the policy's state.
     """
 
     learning_rate: PositiveFloat = 1e-3
@@ -43,12 +43,12 @@ class OffPolicy(Optimiser):
     batch_size: int = Field(256, ge=2)
     """Transitions a gradient step."""
     buffer_size: PositiveInt = 100_000
-    """Transitions that are remembered; the oldest are forgotten first."""
+    """Transitions in the replay buffer; new ones replace the oldest."""
     warmup_steps: NonNegativeInt = 1000
-    """Transitions, of random actions, that are remembered before anything is learned."""
+    """Transitions of random actions that are stored before the first gradient step."""
     observe_steps: PositiveInt = 2048
-    """Environment steps after which a reward that learns from rollouts does so, and all that is
-    remembered is labelled anew."""
+    """Environment steps after which a reward that learns from rollouts is updated and the buffer
+    labelled anew."""
     discount: float = Field(0.99, ge=0, le=1)
     """Weight of a reward relative to the one a step earlier."""
     hidden: tuple[PositiveInt, ...] = (64, 64)
@@ -56,10 +56,14 @@ class OffPolicy(Optimiser):
 
     @abstractmethod
     def _algorithm(self) -> "Algorithm":
-        """Stable-Baselines3's class, and what is its own."""
+        """Return Stable-Baselines3's class, and the settings that other algorithms lack."""
 
     def rollout_steps(self, environment: Environment) -> int:
-        """Steps of all copies together."""
+        """Return the steps of all copies together.
+
+        Raises:
+            ValueError: the replay buffer has no room for them.
+        """
         rollout = self.train_every * environment.count
         if rollout > self.buffer_size:
             raise ValueError(
@@ -69,9 +73,9 @@ class OffPolicy(Optimiser):
         return rollout
 
     def initial(self, spaces: Spaces, seed: int) -> PolicyState:
-        """Weights as Stable-Baselines3 draws them; nothing is remembered."""
+        """Return weights as Stable-Baselines3 draws them, and an empty buffer."""
         from rlhf_core.seeding import isolated
-        from rlhf_core.stable_baselines import off_policy as sb3
+        from rlhf_core.stable_baselines import off_policy_state as sb3
 
         with isolated(seed):
             policy = sb3.make_policy(self._algorithm(), spaces, self.hidden)
@@ -87,7 +91,7 @@ class OffPolicy(Optimiser):
         seed: int,
         context: OptimisationContext = DEFAULT_CONTEXT,
     ) -> Optimised:
-        """Rollouts, with gradient steps after each, until `steps` are taken."""
+        """Take rollouts, with gradient steps after each, until `steps` are taken."""
         from rlhf_core.seeding import isolated
         from rlhf_core.stable_baselines import off_policy as sb3
 
@@ -108,25 +112,25 @@ class OffPolicy(Optimiser):
             )  # fmt: skip
 
     def _learning_rate(self, done: float) -> float:
-        """Step size when this share of the run's steps is taken."""
+        """Return the step size when this fraction of the run's steps is done."""
         linear = self.learning_rate_schedule == "linear"
         return self.learning_rate * (max(1 - done, 0.0) if linear else 1.0)
 
     def clone(self, state: PolicyState, spaces: Spaces, cloning: Cloning, seed: int) -> PolicyState:
-        """The demonstrated actions as the policy's first choice; values stay as they are."""
-        from rlhf_core.stable_baselines import off_policy as sb3
+        """Train the greedy actions, and not the critics, on the demonstrations."""
+        from rlhf_core.stable_baselines import off_policy_acting as sb3
 
         return sb3.clone(self._algorithm(), self.hidden, state, spaces, cloning, seed)
 
     def act(self, state: PolicyState, spaces: Spaces, deterministic: bool, seed: int = 0) -> Act:
-        """The policy; to explore, as it does while it learns: at random before it has learned."""
-        from rlhf_core.stable_baselines import off_policy as sb3
+        """Return the policy, with the exploration of its training unless it is deterministic."""
+        from rlhf_core.stable_baselines import off_policy_acting as sb3
 
         return sb3.act(self._algorithm(), self.hidden, state, spaces, deterministic, seed)
 
 
 def expect_actions(kind: str, expected: str, spaces: Spaces) -> None:
-    """Raise `UnsupportedSpaceError` unless actions are of this kind of space."""
+    """Raise `UnsupportedSpaceError` unless actions are of this type of space."""
     actual = type(spaces.action).__name__
     if actual != expected:
         raise UnsupportedSpaceError(

@@ -1,4 +1,4 @@
-"""Stable-Baselines3's on-policy algorithms from arrays to arrays."""
+"""Training and acting of Stable-Baselines3's on-policy algorithms, from arrays to arrays."""
 
 import math
 from collections.abc import Mapping
@@ -21,48 +21,51 @@ from rlhf_core.policies import Optimised, PolicyState, Report
 from rlhf_core.rewards import Reward
 from rlhf_core.seeding import isolated
 from rlhf_core.stable_baselines.normalisation import Normalised
-from rlhf_core.stable_baselines.relabelling import Relabel, plain_critic
+from rlhf_core.stable_baselines.relabelling import OnPolicyRelabelling, feedforward_critic
 from rlhf_core.stable_baselines.vec_env import RecordingVecEnv
 
 Weights = dict[str, np.ndarray]
 ALIASES = ("pi_features_extractor.", "vf_features_extractor.")
-"""Other names of Stable-Baselines3 for the extractor that actor and critic share."""
+"""Stable-Baselines3's further names of the extractor that actor and critic share."""
 LOGGED = {
     "train/entropy_loss": ("policy/entropy", -1.0),
     "train/approx_kl": ("policy/kl", 1.0),
     "train/kl_divergence_loss": ("policy/kl", 1.0),
     "train/explained_variance": ("policy/value_explained_variance", 1.0),
 }
-"""What Stable-Baselines3 logs: the metric that it is, and a factor."""
+"""Of each name in Stable-Baselines3's log: the metric, and a factor."""
 TRUE_SCALE = "true_reward_scale"
-"""Key among what the optimiser remembers: the scale of the true-reward control."""
+"""Key of `PolicyState.optimizer_state`: the scale of the true reward, for the control."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """What a policy's network looks like."""
+    """Architecture of a policy."""
 
     hidden: tuple[int, ...]
+    """Widths of the hidden layers of actor and critic."""
     normalise: bool = False
-    deviation: float = 1.0
-    memory: int | None = None
-    """Width of the LSTM in front of the hidden layers, where there is one."""
+    """Whether observations are normalised by running moments."""
+    initial_std: float = 1.0
+    """Standard deviation of continuous actions in the untrained policy."""
+    lstm_size: int | None = None
+    """Width of the LSTM in front of the hidden layers; None: no LSTM."""
 
     def arguments(self, spaces: Spaces) -> dict[str, Any]:
-        """What Stable-Baselines3 builds it from; categories it makes one-hot by itself."""
+        """Return Stable-Baselines3's arguments; it encodes categories one-hot itself."""
         numbers = isinstance(flat(spaces.observation), (gym_spaces.Box, gym_spaces.MultiBinary))
         return {
             "net_arch": {"pi": list(self.hidden), "vf": list(self.hidden)},
-            "log_std_init": math.log(self.deviation),
-            **({"lstm_hidden_size": self.memory} if self.memory else {}),
+            "log_std_init": math.log(self.initial_std),
+            **({"lstm_hidden_size": self.lstm_size} if self.lstm_size else {}),
             **({"features_extractor_class": Normalised} if self.normalise and numbers else {}),
         }
 
 
 def make_policy(spaces: Spaces, network: Network, learning_rate: float) -> ActorCriticPolicy:
-    """An untrained actor-critic network for these spaces."""
+    """Return an untrained actor-critic network for these spaces."""
     kind: type[ActorCriticPolicy] = ActorCriticPolicy
-    if network.memory:
+    if network.lstm_size:
         from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 
         kind = RecurrentActorCriticPolicy
@@ -75,21 +78,21 @@ def make_policy(spaces: Spaces, network: Network, learning_rate: float) -> Actor
 
 
 def weights(policy: ActorCriticPolicy) -> tuple[Weights, Weights]:
-    """Parameters and Adam's moments as arrays, by the parameter's name."""
+    """Return parameters, and the moments of the optimiser, by the parameter's name."""
     parameters = {
         name: tensor.detach().cpu().numpy().copy()
         for name, tensor in policy.state_dict().items()
         if not name.startswith(ALIASES)
     }
-    memory: Weights = {}
+    moments: Weights = {}
     for name, parameter in policy.named_parameters():
         for key, value in policy.optimizer.state.get(parameter, {}).items():
-            memory[f"{name}/{key}"] = value.detach().cpu().numpy().copy()
-    return parameters, memory
+            moments[f"{name}/{key}"] = value.detach().cpu().numpy().copy()
+    return parameters, moments
 
 
 def load(policy: ActorCriticPolicy, parameters: Mapping[str, np.ndarray]) -> None:
-    """Put parameters made by `weights` back into a policy."""
+    """Load parameters from `weights` into a policy."""
     tensors = {name: torch.tensor(np.asarray(array)) for name, array in parameters.items()}
     shared = [name for name in tensors if name.startswith("features_extractor.")]
     tensors |= {alias + name[len("features_extractor.") :]: tensors[name]
@@ -98,17 +101,17 @@ def load(policy: ActorCriticPolicy, parameters: Mapping[str, np.ndarray]) -> Non
 
 
 def restore(policy: ActorCriticPolicy, state: PolicyState) -> None:
-    """Put arrays made by `weights` back into a policy."""
+    """Load parameters and moments from `weights` into a policy."""
     load(policy, state.parameters)
     for name, parameter in policy.named_parameters():
         prefix = f"{name}/"
-        memory = {
+        moments = {
             key.removeprefix(prefix): torch.tensor(np.asarray(value))
-            for key, value in state.optimiser.items()
+            for key, value in state.optimizer_state.items()
             if key.startswith(prefix)
         }
-        if memory:
-            policy.optimizer.state[parameter] = memory
+        if moments:
+            policy.optimizer.state[parameter] = moments
 
 
 def learn(
@@ -124,11 +127,11 @@ def learn(
     stagger: bool,
     report: Report,
 ) -> Optimised:
-    """Train for `steps` environment steps. Draws from the global generators: see `isolated`."""
+    """Train for `steps` environment steps; the caller isolates the global generators."""
     vector = RecordingVecEnv(environment, rng, stagger)
     shape = network.arguments(environment.spaces())
-    policy, critic = "MlpPolicy", plain_critic()
-    if network.memory:
+    policy, critic = "MlpPolicy", feedforward_critic()
+    if network.lstm_size:
         from rlhf_core.stable_baselines.recurrent import recurrent_critic
 
         policy, critic = "MlpLstmPolicy", recurrent_critic()
@@ -136,69 +139,69 @@ def learn(
     # Stable-Baselines3's own choice of logger leaves an empty folder behind at every call.
     model.set_logger(Logger(folder=None, output_formats=[]))
     restore(model.policy, state)
-    scale = state.optimiser.get(TRUE_SCALE)
+    scale = state.optimizer_state.get(TRUE_SCALE)
     true_scale = None if scale is None else float(scale)
-    relabel = Relabel(
+    relabelling = OnPolicyRelabelling(
         reward, vector, report, true_scale, normalise_returns, critic, rng, state.steps
     )
-    model.learn(steps, callback=relabel)
+    model.learn(steps, callback=relabelling)
     vector.close()
-    rollouts, rewards = relabel.kept.trajectories()
+    rollouts, rewards = relabelling.reservoir.trajectories()
     metrics = {
-        "proxy/return_mean": relabel.returns.mean(),
-        "proxy/gain": relabel.means[-1] - relabel.means[0],
+        "proxy/return_mean": relabelling.returns.mean(),
+        "proxy/gain": relabelling.means[-1] - relabelling.means[0],
     }
     logged = model.logger.name_to_value
     for source, (name, factor) in LOGGED.items():
         if source in logged:
             metrics[name] = factor * float(logged[source])
-    parameters, memory = weights(model.policy)
-    if relabel.true_scale is not None:
-        memory[TRUE_SCALE] = np.array(relabel.true_scale)
+    parameters, optimizer_state = weights(model.policy)
+    if relabelling.true_scale is not None:
+        optimizer_state[TRUE_SCALE] = np.array(relabelling.true_scale)
     return Optimised(
-        PolicyState(parameters, memory, state.steps + relabel.taken),
+        PolicyState(parameters, optimizer_state, state.steps + relabelling.steps),
         rollouts,
         rewards,
         metrics,
-        relabel.reward,
+        relabelling.reward,
     )
 
 
 def clone(
     state: PolicyState, spaces: Spaces, network: Network, cloning: Cloning, seed: int
 ) -> PolicyState:
-    """The policy with its actor taught by demonstrations."""
+    """Return the policy with its actor trained on demonstrations."""
     from rlhf_core.cloning import clone_actor
 
     with isolated(seed):
         policy = make_policy(spaces, network, 0.0)
     restore(policy, state)
-    shown = flattened(spaces.observation, cloning.shown.observations)
+    observations = flattened(spaces.observation, cloning.demonstrations.observations)
     if isinstance(policy.features_extractor, Normalised) and not float(
-        policy.features_extractor.seen
+        policy.features_extractor.count
     ):
-        policy.features_extractor.observe(torch.from_numpy(shown))
-    if network.memory:
+        policy.features_extractor.update(torch.from_numpy(observations))
+    if network.lstm_size:
         from rlhf_core.stable_baselines.recurrent import clone_actor as clone_recurrent
 
-        clone_recurrent(policy, shown, cloning, np.random.default_rng(seed))
+        clone_recurrent(policy, observations, cloning, np.random.default_rng(seed))
     else:
-        clone_actor(policy, shown, cloning, np.random.default_rng(seed))
-    parameters, memory = weights(policy)
-    kept = {name: state.optimiser[name] for name in state.optimiser if name == TRUE_SCALE}
-    return PolicyState(parameters, memory | kept, state.steps)
+        clone_actor(policy, observations, cloning, np.random.default_rng(seed))
+    parameters, moments = weights(policy)
+    scale = {n: array for n, array in state.optimizer_state.items() if n == TRUE_SCALE}
+    return PolicyState(parameters, moments | scale, state.steps)
 
 
 def act(
     state: PolicyState, spaces: Spaces, network: Network, deterministic: bool, seed: int
 ) -> Act:
-    """The policy as a function of a batch of observations; actions are inside their bounds."""
+    """Return the policy as a function of a batch of observations; actions are within bounds."""
     with isolated(0):
         policy = make_policy(spaces, network, 0.0)
     load(policy, state.parameters)
     policy.set_training_mode(False)
     rng = np.random.default_rng(seed)
-    if network.memory:
+    if network.lstm_size:
         from rlhf_core.stable_baselines.recurrent import RecurrentAct
 
         return RecurrentAct(policy, spaces, deterministic, rng)

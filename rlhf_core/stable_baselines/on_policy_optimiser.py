@@ -1,4 +1,4 @@
-"""What all on-policy algorithms of Stable-Baselines3 share: rollouts, each learned from once."""
+"""The base of Stable-Baselines3's on-policy algorithms: each rollout is used for one update."""
 
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 class ActorCritic(Optimiser):
     """A policy and its value function, improved on rollouts of the policy.
 
-    The environment's reward never reaches the learner: when a rollout is complete it is labelled
-    with the reward in one batch, time limits are bootstrapped with the value of the final
+    The learner never receives the environment's reward. A complete rollout is labelled with the
+    given reward in one batch, truncated episodes are bootstrapped with the value of the final
     observation, and advantages are computed anew.
     """
 
@@ -47,32 +47,32 @@ class ActorCritic(Optimiser):
     hidden: tuple[PositiveInt, ...] = (64, 64)
     """Widths of the hidden layers, for the policy and for the value function."""
     normalise_observations: bool = False
-    """Bring observations to mean 0 and deviation 1 by all rollouts that were learned from so far,
-    the first one as it is; for states whose numbers differ much in size, as those of robots do.
-    Categories stay as they are."""
+    """Bring observations to mean 0 and standard deviation 1 by the moments of all earlier rollouts;
+    for states whose numbers differ much in size, as those of robots do. The first rollout and
+    categories are not normalised."""
     normalise_returns: bool = False
-    """Divide rewards by the deviation of discounted returns over the rollouts of the round so far:
-    rewards that were rare when the reward was scaled and became common make returns so large that
-    the gradients of the value function drown the policy's."""
+    """Divide rewards by the standard deviation of discounted returns over the rollouts of the round
+    so far. Otherwise, if rewards that were rare when the reward was scaled become common, returns
+    grow so large that the gradient of the value loss dominates the policy's."""
     stagger: bool = False
-    """Cut the first episodes of a round at times evenly spread over the copies, so that every
-    rollout sees all parts of an episode; for episodes of one length and rollouts shorter than
-    that, which else see one part after the other."""
+    """Cut the first episodes of a round at times evenly spaced over the copies, so that every
+    rollout contains all parts of an episode. For episodes of one length and rollouts shorter than
+    that: otherwise each rollout contains only one part of them."""
     initial_deviation: float = Field(1.0, ge=1e-3, le=1e2)
-    """Standard deviation of continuous actions before anything is learned. Where actions are cut
-    off at 1, less than 1 explores all of them and not their bounds alone. Discrete actions have
-    none."""
+    """Standard deviation of continuous actions in the untrained policy. Actions that are clipped to
+    [-1, 1] are explored evenly, and not at their bounds alone, with less than 1. Discrete actions
+    have none."""
 
     @abstractmethod
     def _algorithm(self) -> "tuple[type[OnPolicyAlgorithm], dict[str, Any]]":
-        """Stable-Baselines3's class, and its arguments beside those that all share."""
+        """Return Stable-Baselines3's class, and the arguments that other algorithms lack."""
 
     @abstractmethod
-    def _memory(self) -> int | None:
-        """Numbers that the policy remembers of an episode, if it does."""
+    def _lstm_size(self) -> int | None:
+        """Return the width of the policy's LSTM, or None if it has none."""
 
     def initial(self, spaces: Spaces, seed: int) -> PolicyState:
-        """Weights as Stable-Baselines3 draws them."""
+        """Return weights as Stable-Baselines3 draws them."""
         from rlhf_core.seeding import isolated
         from rlhf_core.stable_baselines import on_policy as sb3
 
@@ -90,13 +90,13 @@ class ActorCritic(Optimiser):
         seed: int,
         context: OptimisationContext = DEFAULT_CONTEXT,
     ) -> Optimised:
-        """Whole rollouts until `steps` are taken, then the policy and what it did."""
+        """Take whole rollouts until `steps` are taken, with one update after each."""
         from rlhf_core.seeding import isolated
         from rlhf_core.stable_baselines import on_policy as sb3
 
         def learning_rate(remaining: float) -> float:
-            """Step size for a rollout after which this fraction of the call's steps remains."""
-            # Counted from the rollout's beginning, or the last one would teach nothing.
+            """Return the step size for a rollout after which this fraction of the steps remains."""
+            # Counted from the start of the rollout: at its end, the last step size would be 0.
             begun = steps * (1 - remaining) - self.rollout_steps(environment)
             done = (state.steps + max(begun, 0.0)) / max(total_steps, 1)
             linear = self.learning_rate_schedule == "linear"
@@ -118,13 +118,13 @@ class ActorCritic(Optimiser):
             )  # fmt: skip
 
     def clone(self, state: PolicyState, spaces: Spaces, cloning: Cloning, seed: int) -> PolicyState:
-        """Maximum likelihood of the demonstrated actions; the value function stays as it is."""
+        """Train the actor, and not the value function, on the demonstrations."""
         from rlhf_core.stable_baselines import on_policy as sb3
 
         return sb3.clone(state, spaces, self._network(), cloning, seed)
 
     def act(self, state: PolicyState, spaces: Spaces, deterministic: bool, seed: int = 0) -> Act:
-        """The policy network; random actions are drawn from a generator of their own."""
+        """Return the policy; random actions are drawn from a generator of their own."""
         from rlhf_core.stable_baselines import on_policy as sb3
 
         return sb3.act(state, spaces, self._network(), deterministic, seed)
@@ -133,12 +133,16 @@ class ActorCritic(Optimiser):
         from rlhf_core.stable_baselines.on_policy import Network
 
         return Network(
-            self.hidden, self.normalise_observations, self.initial_deviation, self._memory()
+            self.hidden, self.normalise_observations, self.initial_deviation, self._lstm_size()
         )
 
 
 def whole_batches(optimiser: ActorCritic, batch_size: int, environment: Environment) -> int:
-    """Steps of a rollout; raises `ValueError` unless they are a multiple of the batch size."""
+    """Return the steps of a rollout.
+
+    Raises:
+        ValueError: they are not a multiple of the batch size.
+    """
     rollout = optimiser.steps * environment.count
     if rollout % batch_size:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Policies of sb3-contrib that remember the episode in an LSTM."""
+"""Recurrent policies of sb3-contrib: acting, relabelling and behaviour cloning."""
 
 from typing import Any
 
@@ -21,13 +21,16 @@ from rlhf_core.stable_baselines.relabelling import Critic
 from rlhf_core.types import Transitions
 
 PIECE = 32
-"""Steps that are cloned from at a stretch, from an empty memory, at the most."""
+"""Largest number of consecutive steps that are cloned from; each piece starts with state 0."""
 BATCH = 16
 """Pieces a gradient step."""
 
+LSTMState = tuple[Tensor, Tensor]
+"""Hidden and cell state (layers, copies, width)."""
+
 
 class RecurrentAct:
-    """The policy as a function of batches of observations that follow one another."""
+    """A recurrent policy as a function of batches of consecutive observations."""
 
     def __init__(
         self,
@@ -39,89 +42,96 @@ class RecurrentAct:
         assert isinstance(policy, RecurrentActorCriticPolicy)
         self._policy, self._spaces = policy, spaces
         self._deterministic, self._rng = deterministic, rng
-        self._memory = nothing(policy, 0)
+        self._state = zero_state(policy, 0)
         self._first = np.zeros(0, dtype=bool)
 
     def __call__(self, observations: np.ndarray) -> np.ndarray:
-        """The actions; a batch of another size than the last one begins anew."""
+        """Return actions; a batch of another size than the last one starts with state 0."""
         count = len(observations)
         if len(self._first) != count:
-            self._memory = nothing(self._policy, count)
+            self._state = zero_state(self._policy, count)
             self._first = np.ones(count, dtype=bool)
-        shown = flattened(self._spaces.observation, observations)
-        seen, _ = self._policy.obs_to_tensor(shown)
-        assert isinstance(seen, Tensor)
+        inputs, _ = self._policy.obs_to_tensor(flattened(self._spaces.observation, observations))
+        assert isinstance(inputs, Tensor)
         starts = torch.from_numpy(self._first.astype(np.float32))
         with torch.no_grad(), isolated(int(self._rng.integers(2**31))):
-            actions, memory = self._policy._predict(
-                seen, self._memory, starts, deterministic=self._deterministic
+            actions, state = self._policy._predict(
+                inputs, self._state, starts, deterministic=self._deterministic
             )
-        self._memory = (memory[0], memory[1])
+        self._state = (state[0], state[1])
         self._first = np.zeros(count, dtype=bool)
         return within(self._spaces, actions.numpy())
 
-    def forget(self, copies: np.ndarray) -> None:
-        """New episodes begin in these copies (a mask)."""
+    def reset(self, copies: np.ndarray) -> None:
+        """Set the state of these copies (a mask) to 0."""
         self._first = self._first | copies if len(self._first) == len(copies) else copies.copy()
-        if self._memory[0].shape[1] != len(copies):
-            self._memory = nothing(self._policy, len(copies))
+        if self._state[0].shape[1] != len(copies):
+            self._state = zero_state(self._policy, len(copies))
 
 
-def nothing(policy: RecurrentActorCriticPolicy, count: int) -> tuple[Tensor, Tensor]:
-    """The memory of so many episodes that have not begun."""
+def zero_state(policy: RecurrentActorCriticPolicy, count: int) -> LSTMState:
+    """Return the LSTM state of `count` episodes at their start."""
     layers, _, width = policy.lstm_hidden_state_shape
     return torch.zeros(layers, count, width), torch.zeros(layers, count, width)
 
 
 def recurrent_critic() -> Critic:
-    """Of a policy with a memory: it goes on from what it remembers after the step."""
-    return Critic(finals=_finals, after=_after, density=False)
+    """Return the critic of a recurrent policy, whose values follow from the LSTM state."""
+    return Critic(final_values=_final_values, next_values=_next_values, density=False)
 
 
-def _finals(model: OnPolicyAlgorithm, shown: PyTorchObs, cut: np.ndarray) -> Tensor:
+def _final_values(
+    model: OnPolicyAlgorithm, observations: PyTorchObs, truncated: np.ndarray
+) -> Tensor:
     assert isinstance(model, RecurrentPPO)
-    assert isinstance(shown, Tensor)
+    assert isinstance(observations, Tensor)
     buffer: Any = model.rollout_buffer
     last = model._last_lstm_states
     assert last is not None
-    steps, copies = np.nonzero(cut)
-    memory = []
+    steps, copies = np.nonzero(truncated)
+    states = []
     for before, after in zip(
         (buffer.hidden_states_vf, buffer.cell_states_vf), last.vf, strict=True
     ):
-        # What is remembered before each step and after the last: (T + 1, layers, copies, width).
+        # States before each step and after the last one: (T + 1, layers, copies, width).
         every = np.concatenate([before, after.numpy()[None]])
-        memory.append(
+        states.append(
             torch.from_numpy(every[steps + 1, :, copies].astype(np.float32)).swapaxes(0, 1)
         )
-    goes_on = torch.zeros(len(steps))
-    policy = model.policy
-    return policy.predict_values(shown, (memory[0].contiguous(), memory[1].contiguous()), goes_on)
+    starts = torch.zeros(len(steps))
+    state = (states[0].contiguous(), states[1].contiguous())
+    return model.policy.predict_values(observations, state, starts)
 
 
-def _after(model: OnPolicyAlgorithm, known: dict[str, Any]) -> Tensor:
+def _next_values(model: OnPolicyAlgorithm, variables: dict[str, Any]) -> Tensor:
     assert isinstance(model, RecurrentPPO)
     assert isinstance(model._last_obs, np.ndarray)
     assert model._last_lstm_states is not None
-    seen = obs_as_tensor(model._last_obs, model.device)
-    assert isinstance(seen, Tensor)
-    starts = torch.from_numpy(known["dones"].astype(np.float32))
-    return model.policy.predict_values(seen, model._last_lstm_states.vf, starts)
+    observations = obs_as_tensor(model._last_obs, model.device)
+    assert isinstance(observations, Tensor)
+    starts = torch.from_numpy(variables["dones"].astype(np.float32))
+    return model.policy.predict_values(observations, model._last_lstm_states.vf, starts)
 
 
-def pieces(shown: Transitions) -> tuple[Int[np.ndarray, "pieces steps"], Bool[np.ndarray, "..."]]:
-    """Rows that follow one another, in pieces of at most `PIECE`; and a mask of what is real."""
-    follows = (shown.next_observations[:-1] == shown.observations[1:]).reshape(
-        len(shown.terminated) - 1, -1
+def pieces(
+    steps: Transitions,
+) -> tuple[Int[np.ndarray, "pieces steps"], Bool[np.ndarray, "pieces steps"]]:
+    """Cut transitions into pieces of at most `PIECE` consecutive rows.
+
+    Returns:
+        The rows of each piece, filled up with row 0, and a mask that is False where filled up.
+    """
+    follows = (steps.next_observations[:-1] == steps.observations[1:]).reshape(
+        len(steps.terminated) - 1, -1
     )
-    goes_on = follows.all(axis=1) & ~shown.terminated[:-1]
+    continued = follows.all(axis=1) & ~steps.terminated[:-1]
     starts, length = [0], 1
-    for row, more in enumerate(goes_on, start=1):
+    for row, more in enumerate(continued, start=1):
         if not more or length == PIECE:
             starts.append(row)
             length = 0
         length += 1
-    lengths = np.diff([*starts, len(shown.terminated)])
+    lengths = np.diff([*starts, len(steps.terminated)])
     offsets = np.arange(lengths.max())
     mask = offsets < lengths[:, None]
     return np.where(mask, np.array(starts)[:, None] + offsets, 0), mask
@@ -133,30 +143,30 @@ def clone_actor(
     cloning: Cloning,
     rng: np.random.Generator,
 ) -> None:
-    """Train the actor in place on pieces of the demonstrations; its exploration stays as it is.
+    """Train the actor in place on pieces of the demonstrations, except for its exploration noise.
 
     Args:
-        policy: a policy with a memory.
+        policy: a recurrent policy.
         observations: those of the demonstrations, as the policy reads them.
-        cloning: what to clone from, and for how long.
+        cloning: demonstrations and number of epochs.
         rng: order of the minibatches.
     """
     from rlhf_core.cloning import descend
 
     assert isinstance(policy, RecurrentActorCriticPolicy)
-    seen, _ = policy.obs_to_tensor(observations)
-    assert isinstance(seen, Tensor)
-    acted = torch.from_numpy(np.array(cloning.shown.actions, dtype=np.float32))
+    inputs, _ = policy.obs_to_tensor(observations)
+    assert isinstance(inputs, Tensor)
+    actions = torch.from_numpy(np.array(cloning.demonstrations.actions, dtype=np.float32))
     if isinstance(policy.action_space, gym_spaces.Discrete):
-        acted = acted.long()
-    rows, real = (torch.from_numpy(array) for array in pieces(cloning.shown))
+        actions = actions.long()
+    rows, mask = (torch.from_numpy(array) for array in pieces(cloning.demonstrations))
     parameters = [p for name, p in policy.named_parameters() if name != "log_std"]
 
     def loss(chosen: Tensor) -> Tensor:
-        flat, kept = rows[chosen].flatten(), real[chosen].flatten()
-        memory = nothing(policy, len(chosen))
-        drawn, _ = policy.get_distribution(seen[flat], memory, torch.zeros(len(flat)))
-        return -drawn.log_prob(acted[flat])[kept].mean()
+        flat, real = rows[chosen].flatten(), mask[chosen].flatten()
+        state = zero_state(policy, len(chosen))
+        distribution, _ = policy.get_distribution(inputs[flat], state, torch.zeros(len(flat)))
+        return -distribution.log_prob(actions[flat])[real].mean()
 
     policy.set_training_mode(True)
     descend(parameters, loss, len(rows), cloning.epochs, rng, BATCH)

@@ -1,4 +1,4 @@
-"""Rollouts of Stable-Baselines3 that are paid when they are complete, by any reward."""
+"""On-policy rollouts of Stable-Baselines3, labelled by any reward when they are complete."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,36 +22,41 @@ from rlhf_core.stable_baselines.normalisation import Normalised
 from rlhf_core.stable_baselines.vec_env import RecordingVecEnv
 from rlhf_core.types import Transitions
 
-SMALLEST = 1e-6
-"""A deviation of returns below it is that of a constant: nothing to divide by."""
+SMALLEST_STD = 1e-6
+"""Returns with a smaller standard deviation are constant, and not divided by it."""
 
 
 @dataclass(frozen=True)
 class Critic:
-    """How the value function of a model is asked, when its rollout is complete."""
+    """The values that a complete rollout needs, computed by the value function of a model."""
 
-    finals: Callable[[OnPolicyAlgorithm, PyTorchObs, np.ndarray], Tensor]
-    """Values of the final observations of steps that were cut off, a mask over T and copies."""
-    after: Callable[[OnPolicyAlgorithm, dict[str, Any]], Tensor]
-    """Those of the observations after the rollout, also by the names that its collection knows."""
+    final_values: Callable[[OnPolicyAlgorithm, PyTorchObs, np.ndarray], Tensor]
+    """Of the model, the final observations (n, ...) of truncated steps and the mask (T, copies) of
+    those steps: their values (n,)."""
+    next_values: Callable[[OnPolicyAlgorithm, dict[str, Any]], Tensor]
+    """Of the model and the local variables of its collection: the values (copies,) of the
+    observations after the rollout."""
     density: bool
-    """Whether actions have a probability by the observation alone."""
+    """Whether the observation alone determines the probability of an action."""
 
 
-def plain_critic() -> Critic:
-    """Of a policy without memory."""
+def feedforward_critic() -> Critic:
+    """Return the critic of a policy without a recurrent state."""
     return Critic(
-        finals=lambda model, shown, cut: model.policy.predict_values(shown),
-        after=lambda model, known: known["values"],
+        final_values=lambda model, observations, truncated: model.policy.predict_values(
+            observations
+        ),
+        next_values=lambda model, variables: variables["values"],
         density=True,
     )
 
 
-class Relabel(BaseCallback):
-    """When a rollout is complete: label it with the reward in one batch, as if SB3 had seen it.
+class OnPolicyRelabelling(BaseCallback):
+    """A callback that labels a complete rollout in one batch and computes its advantages anew.
 
-    Stable-Baselines3 adds discount x value(final observation) to the reward of a step at which a
-    time limit cut the episode off; so does this, in one batch.
+        r_t <- reward(s_t, a_t, s_t+1) + discount V(s_t+1) where the episode was truncated at t
+
+    as Stable-Baselines3 does with the rewards of an environment.
     """
 
     def __init__(
@@ -68,8 +73,8 @@ class Relabel(BaseCallback):
         super().__init__()
         self.reward = reward
         self.environment = environment
-        self.kept = Kept(KEPT_STEPS, policy_version, rng)
-        self.taken = 0
+        self.reservoir = Kept(KEPT_STEPS, policy_version, rng)
+        self.steps = 0
         """Environment steps of all rollouts."""
         self.returns = Returns(environment.num_envs)
         self.means: list[float] = []
@@ -88,17 +93,17 @@ class Relabel(BaseCallback):
         return True
 
     def _on_rollout_start(self) -> None:
-        self._observe()
+        self._update_normalisation()
 
     def _on_training_end(self) -> None:
-        self._observe()
+        self._update_normalisation()
 
-    def _observe(self) -> None:
-        """Normalise by the last rollout from now on, when nothing is left to learn from it."""
+    def _update_normalisation(self) -> None:
+        """Add the last rollout to the moments, once all gradient steps on it are done."""
         extractor = self.model.policy.features_extractor
         if isinstance(extractor, Normalised) and self._last is not None:
-            shown = self.environment.shown(all_steps(self._last.observations))
-            extractor.observe(torch.from_numpy(shown))
+            observations = self.environment.flattened(all_steps(self._last.observations))
+            extractor.update(torch.from_numpy(observations))
 
     def _on_rollout_end(self) -> None:
         record = self.environment.recorder.take()
@@ -107,72 +112,73 @@ class Relabel(BaseCallback):
             self.reward = self.reward.observe(transitions(record), density, self._rng)
         labels = self._labels(record)
         self._last = record
-        self.kept.add(record)
-        self.taken += record.rewards.size
+        self.reservoir.add(record)
+        self.steps += record.rewards.size
         self.returns.add(labels, record.terminated | record.truncated)
         self.means[1:] = [float(labels.mean())]
         model = self.model
         assert isinstance(model, OnPolicyAlgorithm)
-        cut = record.truncated & ~record.terminated
+        truncated = record.truncated & ~record.terminated
         bootstrapped = labels.copy()
         if self._normalise_returns:
-            bootstrapped /= self._deviation(labels, record)
-        if cut.any():
+            bootstrapped /= self._return_std(labels, record)
+        if truncated.any():
             final, _ = model.policy.obs_to_tensor(
-                self.environment.shown(record.next_observations[cut])
+                self.environment.flattened(record.next_observations[truncated])
             )
             with torch.no_grad():
-                values = self._critic.finals(model, final, cut)
-            bootstrapped[cut] += model.gamma * values.cpu().numpy().ravel()
+                values = self._critic.final_values(model, final, truncated)
+            bootstrapped[truncated] += model.gamma * values.cpu().numpy().ravel()
         buffer = model.rollout_buffer
         buffer.rewards[:] = bootstrapped
         with torch.no_grad():
-            after = self._critic.after(model, self.locals)
-        buffer.compute_returns_and_advantage(last_values=after, dones=self.locals["dones"])
+            next_values = self._critic.next_values(model, self.locals)
+        buffer.compute_returns_and_advantage(last_values=next_values, dones=self.locals["dones"])
         self._report(record.rewards.size)
 
     def _density(self, observations: np.ndarray, actions: np.ndarray) -> np.ndarray:
-        """Log-probability (B,) of actions under the policy that is just learning."""
+        """Return the log-probability (B,) of actions under the current policy."""
         policy = self.model.policy
         assert isinstance(policy, ActorCriticPolicy)
-        seen, _ = policy.obs_to_tensor(self.environment.shown(observations))
-        acted = torch.from_numpy(np.array(actions, dtype=np.float32))
+        inputs, _ = policy.obs_to_tensor(self.environment.flattened(observations))
+        tensor = torch.from_numpy(np.array(actions, dtype=np.float32))
         with torch.no_grad():
-            drawn = policy.get_distribution(seen)
-            if isinstance(drawn, DiagGaussianDistribution):
-                likelihood = _cut_off(drawn.distribution, self.environment.action_space, acted)
+            distribution = policy.get_distribution(inputs)
+            if isinstance(distribution, DiagGaussianDistribution):
+                space = self.environment.action_space
+                log_prob = _clipped_log_prob(distribution.distribution, space, tensor)
             else:
-                likelihood = drawn.log_prob(acted)
-        taken: np.ndarray = likelihood.numpy()
-        return taken
+                log_prob = distribution.log_prob(tensor)
+        result: np.ndarray = log_prob.numpy()
+        return result
 
-    def _deviation(self, labels: np.ndarray, record: Record) -> np.float32:
-        """Standard deviation of discounted returns over this call's rollouts so far."""
+    def _return_std(self, labels: np.ndarray, record: Record) -> np.float32:
+        """Return the standard deviation of discounted returns over this call's rollouts so far."""
         assert isinstance(self.model, OnPolicyAlgorithm)
         ended = record.terminated | record.truncated
         sums, self._discounted = _discounted(labels, ended, self.model.gamma, self._discounted)
         self._moments += [sums.size, sums.sum(), np.square(sums).sum()]
         count, total, squares = self._moments
-        spread = np.sqrt(max(squares / count - (total / count) ** 2, 0.0))
-        return np.float32(spread if spread > SMALLEST else 1.0)
+        std = np.sqrt(max(squares / count - (total / count) ** 2, 0.0))
+        return np.float32(std if std > SMALLEST_STD else 1.0)
 
     def _labels(self, record: Record) -> np.ndarray:
         if isinstance(self.reward, EnvironmentReward):
-            # Learned rewards come on a scale of 1; the control gets the same, once and for all on
-            # the first rollout that pays. Not shifted: that would change what an end is worth.
+            # Learned rewards have a scale of 1. The control gets it from the first rollout whose
+            # rewards are not all 0. A shift would change the value of the end of an episode.
             if self.true_scale is None:
                 self.true_scale = float(np.sqrt(np.square(record.rewards).mean())) or None
             return (record.rewards / (self.true_scale or 1.0)).astype(np.float32)
         steps = transitions(record)
         if isinstance(self.reward, ObservingReward):
-            labels = self.reward.paid(steps, self._density)
+            labels = self.reward.policy_rewards(steps, self._density)
         else:
             labels = self.reward(*steps)
         return labels.reshape(record.rewards.shape)
 
 
 class Returns:
-    """Mean sum of rewards of the episodes that ended, or of all parts where none did."""
+    """Mean return of the episodes that ended, or of the unfinished ones if none did."""
 
     def __init__(self, count: int) -> None:
         self._running = np.zeros(count)
@@ -180,45 +186,48 @@ class Returns:
         self._total = 0.0
 
     def add(self, rewards: np.ndarray, ended: np.ndarray) -> None:
-        """Go on with rewards (T, count) of all copies, and where episodes ended."""
-        for paid, over in zip(rewards, ended, strict=True):
-            self._running += paid
+        """Add rewards (T, copies), and the steps (T, copies) at which episodes ended."""
+        for step_rewards, over in zip(rewards, ended, strict=True):
+            self._running += step_rewards
             if over.any():
                 self._total += float(self._running[over].sum())
                 self._ended += int(over.sum())
                 self._running[over] = 0.0
 
     def mean(self) -> float:
-        """Over the episodes so far."""
+        """Return the mean over the episodes so far."""
         return self._total / self._ended if self._ended else float(self._running.mean())
 
 
-def _cut_off(
-    drawn: torch.distributions.Distribution, space: gymnasium.Space[Any], actions: torch.Tensor
+def _clipped_log_prob(
+    distribution: torch.distributions.Distribution,
+    space: gymnasium.Space[Any],
+    actions: torch.Tensor,
 ) -> torch.Tensor:
-    """Log-probability (B,) of actions that were cut off at their bounds.
+    """Return the log-probability (B,) of actions that were clipped to their bounds.
 
-    A bound has all the probability beyond it, and not the density there, which is next to nothing
-    where the policy is sure of it.
+    An action at a bound has the probability of all actions beyond it. The density at the bound
+    would be close to 0 where the mean lies far beyond it.
     """
-    assert isinstance(drawn, torch.distributions.Normal)
+    assert isinstance(distribution, torch.distributions.Normal)
     assert isinstance(space, gymnasium.spaces.Box)
     low, high = torch.from_numpy(space.low), torch.from_numpy(space.high)
-    likelihood = drawn.log_prob(actions)
-    beyond = torch.special.log_ndtr((drawn.mean - high) / drawn.stddev)
-    likelihood = torch.where(actions >= high, beyond, likelihood)
-    below = torch.special.log_ndtr((low - drawn.mean) / drawn.stddev)
-    return torch.where(actions <= low, below, likelihood).flatten(1).sum(dim=1)
+    mean, std = distribution.mean, distribution.stddev
+    log_prob = distribution.log_prob(actions)
+    above = torch.special.log_ndtr((mean - high) / std)
+    log_prob = torch.where(actions >= high, above, log_prob)
+    below = torch.special.log_ndtr((low - mean) / std)
+    return torch.where(actions <= low, below, log_prob).flatten(1).sum(dim=1)
 
 
 def _discounted(
     rewards: np.ndarray, ended: np.ndarray, discount: float, before: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """R_t = r_t + discount R_(t-1) within each episode (T, copies), and what the next step adds to.
+    """Return R_t = r_t + discount R_(t-1) (T, copies) within episodes, and R_T (copies,) or 0.
 
     Args:
         rewards: (T, copies).
-        ended: (T, copies), whether the episode ended with a step.
+        ended: (T, copies), whether the episode ended with this step.
         discount: of one step.
         before: (copies,), R_(-1).
     """
@@ -230,11 +239,11 @@ def _discounted(
 
 
 def transitions(record: Record) -> Transitions:
-    """All steps of a record as a flat batch."""
+    """Return all steps of a record as a flat batch."""
     columns = (record.observations, record.actions, record.next_observations, record.terminated)
     return Transitions(*(all_steps(column) for column in columns))
 
 
 def all_steps(array: np.ndarray) -> np.ndarray:
-    """An array (T, copies, ...) as (T x copies, ...)."""
+    """Return an array (T, copies, ...) as (T x copies, ...)."""
     return array.reshape(-1, *array.shape[2:])

@@ -1,4 +1,4 @@
-"""Batched environments as Stable-Baselines3 wants them, recorded and with the rewards withheld."""
+"""A Gymnasium vector environment as a recorded `VecEnv` of Stable-Baselines3, without rewards."""
 
 from typing import Any
 
@@ -13,21 +13,21 @@ from rlhf_core.recording import Recorder
 
 
 class RecordingVecEnv(VecEnv):
-    """A Gymnasium vector environment as Stable-Baselines3 wants it, with the rewards withheld.
+    """A Gymnasium vector environment whose steps are recorded and whose rewards are replaced by 0.
 
-    Rewards shown to the learner are 0 and no time limit is announced: `Relabel` puts both right
-    once the rollout is complete, from the record.
+    No time limit is reported either: once a rollout is complete, `OnPolicyRelabelling` or
+    `ReplayRelabelling` computes rewards and time limits from the record.
     """
 
     render_mode: str | None = None
 
     def __init__(self, environment: Environment, rng: np.random.Generator, stagger: bool) -> None:
-        """Copies of an environment.
+        """Make copies of an environment.
 
         Args:
-            environment: what to act in.
+            environment: the environment.
             rng: draws the seeds of the copies.
-            stagger: cut the copies' first episodes at evenly spread times.
+            stagger: whether the first episodes of the copies are cut at evenly spaced times.
         """
         self._cuts: np.ndarray | None = None
         if stagger:
@@ -40,15 +40,15 @@ class RecordingVecEnv(VecEnv):
         )
         self._own_space = vector.single_observation_space
         self._rng = rng
-        self._nothing = np.zeros(self.num_envs, dtype=np.float32)
+        self._zero_rewards = np.zeros(self.num_envs, dtype=np.float32)
         self._infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         self._actions = np.empty(0)
 
     def reset(self) -> np.ndarray:
-        return self.shown(self.recorder.reset(episode_seeds(self._rng, self.num_envs)))
+        return self.flattened(self.recorder.reset(episode_seeds(self._rng, self.num_envs)))
 
-    def shown(self, observations: np.ndarray) -> np.ndarray:
-        """Observations as the policy reads them."""
+    def flattened(self, observations: np.ndarray) -> np.ndarray:
+        """Return observations as the policy reads them."""
         return flattened(self._own_space, observations)
 
     def step_async(self, actions: np.ndarray) -> None:
@@ -63,7 +63,7 @@ class RecordingVecEnv(VecEnv):
             if cut.any():
                 self.recorder.cut(cut)
                 done = done | cut
-        return self.shown(self.recorder.observation), self._nothing, done, self._infos
+        return self.flattened(self.recorder.observation), self._zero_rewards, done, self._infos
 
     def close(self) -> None:
         self.recorder.environment.close()

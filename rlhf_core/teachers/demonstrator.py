@@ -3,12 +3,14 @@
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from gymnasium.spaces import Space
+from jaxtyping import Bool, Float
 
 from rlhf_core import seeding
-from rlhf_core.acting import Act, begin
+from rlhf_core.acting import Act, reset
 from rlhf_core.demonstrations import Demonstrations, demonstrations
 from rlhf_core.environments.factory import Environment, episode_seeds
 from rlhf_core.environments.spaces import Spaces, build, describe, encode
@@ -121,9 +123,9 @@ def play(
     try:
         recorder = Recorder(vector)
         recorder.reset(episode_seeds(rng, copies))
-        begin(act, np.ones(copies, dtype=bool))
+        reset(act, np.ones(copies, dtype=bool))
         for _ in range(steps):
-            begin(act, recorder.step(act(recorder.observation)))
+            reset(act, recorder.step(act(recorder.observation)))
         return recorder.take()
     finally:
         vector.close()
@@ -137,21 +139,11 @@ def expert_values(
     A copy is steered at random and by the expert in turns, of random lengths; only the expert's
     own transitions teach.
     """
-    spaces = environment.spaces()
-    steered = iter(_turns(rng).T)
+    spaces, turns = environment.spaces(), _turns(rng)
     spaces.action.seed(seeding.integer(rng))
-    flags: list[np.ndarray] = []
-
-    def wander(observations: np.ndarray) -> np.ndarray:
-        actions = np.array(act(observations))
-        random = next(steered)
-        flags.append(random)
-        for index in np.flatnonzero(random):
-            actions[index] = spaces.action.sample()
-        return actions
-
-    record = play(environment, wander, PRACTICE_COPIES, PRACTICE_STEPS, rng)
-    own = ~np.stack(flags)
+    steered = _Steered(act, turns, spaces.action)
+    record = play(environment, steered, PRACTICE_COPIES, PRACTICE_STEPS, rng)
+    own = ~turns.T
     return fit_values(
         states(spaces, record.observations[own]),
         states(spaces, record.next_observations[own]),
@@ -160,6 +152,27 @@ def expert_values(
         discount,
         rng,
     )
+
+
+class _Steered:
+    """A policy whose actions are replaced by random ones where `turns` (copies, steps) is True."""
+
+    def __init__(
+        self, act: Act, turns: Bool[np.ndarray, "copies steps"], space: Space[Any]
+    ) -> None:
+        self._act, self._space = act, space
+        self._turns = iter(turns.T)
+
+    def __call__(self, observations: np.ndarray) -> np.ndarray:
+        """Return the actions of one step."""
+        actions = np.array(self._act(observations))
+        for index in np.flatnonzero(next(self._turns)):
+            actions[index] = self._space.sample()
+        return actions
+
+    def reset(self, copies: np.ndarray) -> None:
+        """Reset the policy in these copies (a mask), if it is recurrent."""
+        reset(self._act, copies)
 
 
 def states(spaces: Spaces, observations: np.ndarray) -> np.ndarray:

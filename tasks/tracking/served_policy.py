@@ -11,7 +11,7 @@ from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from pydantic import TypeAdapter
 
-from rlhf_core.acting import begin
+from rlhf_core.acting import reset
 from rlhf_core.environments.spaces import Spaces, build
 from rlhf_core.optimisers import AnyOptimiser
 from rlhf_core.policies import Optimiser, PolicyState
@@ -36,7 +36,7 @@ class PolicyModel(PythonModel):
         observations = np.asarray(model_input, dtype=self.spaces.observation.dtype)
         batch = observations.reshape(-1, *shape)
         # Requests may come from anybody: none remembers another.
-        begin(self.act, np.ones(len(batch), dtype=bool))
+        reset(self.act, np.ones(len(batch), dtype=bool))
         return self.act(batch)
 
 

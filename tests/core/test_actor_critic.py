@@ -13,7 +13,7 @@ from stable_baselines3 import A2C as PlainA2C  # noqa: N811
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
-from rlhf_core.acting import Remembering
+from rlhf_core.acting import RecurrentPolicy
 from rlhf_core.agents import Agent
 from rlhf_core.demonstrations import Cloning
 from rlhf_core.environments import Environment
@@ -43,7 +43,7 @@ STEPS = 3 * 16
 FIELDS: dict[str, dict[str, Any]] = {
     "a2c": {},
     "trpo": {"batch_size": 8},
-    "recurrent_ppo": {"batch_size": 8, "epochs": 2, "memory": 5},
+    "recurrent_ppo": {"batch_size": 8, "epochs": 2, "lstm_size": 5},
 }
 PLAIN: dict[str, Any] = {
     "a2c": (PlainA2C, {"normalize_advantage": True}),
@@ -131,7 +131,7 @@ def test_a_policy_that_was_stored_goes_on_as_if_it_had_not_been(kind: str) -> No
         for s in (first, stored)
     )
     assert pack(one) == pack(two)
-    assert first.optimiser
+    assert first.optimizer_state
 
 
 class Recall(gymnasium.Env[np.ndarray, Any]):
@@ -185,7 +185,7 @@ def test_trpo_solves_a_tiny_task_by_its_true_reward() -> None:
 
 def test_a_memory_solves_what_cannot_be_seen() -> None:
     optimiser = RecurrentPPO(
-        steps=16, memory=8, hidden=(8,), learning_rate=2e-2, discount=0.5, epochs=4
+        steps=16, lstm_size=8, hidden=(8,), learning_rate=2e-2, discount=0.5, epochs=4
     )
     start = optimiser.initial(RECALL.spaces(), 0)
     total = 12 * 256
@@ -195,7 +195,7 @@ def test_a_memory_solves_what_cannot_be_seen() -> None:
 
 
 def test_a_memory_is_cloned_from_whole_episodes() -> None:
-    optimiser = RecurrentPPO(memory=8, hidden=(8,))
+    optimiser = RecurrentPPO(lstm_size=8, hidden=(8,))
     coins = np.random.default_rng(0).integers(2, size=60)
     seen = np.zeros((60, 5, 1), dtype=np.float32)
     seen[:, 0, 0] = 2 * coins - 1
@@ -224,14 +224,14 @@ def test_acting_goes_on_from_what_was_seen_and_begins_again() -> None:
     found = Spaces(spaces.Box(-1, 1, (1,)), spaces.Box(-1, 1, (1,)))
     state = optimiser.initial(found, 0)
     act = optimiser.act(state, found, deterministic=True)
-    assert isinstance(act, Remembering)
+    assert isinstance(act, RecurrentPolicy)
     assert not isinstance(
-        small("a2c").act(small("a2c").initial(found, 0), found, True), Remembering
+        small("a2c").act(small("a2c").initial(found, 0), found, True), RecurrentPolicy
     )
     seen = np.array([[1.0], [-1.0]], dtype=np.float32)
     first, second = act(seen), act(seen)
     assert (first != second).all()
-    act.forget(np.array([True, False]))
+    act.reset(np.array([True, False]))
     third = act(seen)
     assert third[0] == pytest.approx(first[0], abs=1e-6)
     assert third[1] != pytest.approx(first[1], abs=1e-6)
@@ -258,7 +258,7 @@ class Counting:
         self.steps += 1
         return self.steps % 2
 
-    def forget(self, copies: np.ndarray) -> None:
+    def reset(self, copies: np.ndarray) -> None:
         kept = self.steps if len(self.steps) == len(copies) else np.zeros(len(copies), np.int64)
         self.steps = np.where(copies, 0, kept)
 

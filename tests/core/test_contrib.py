@@ -33,15 +33,16 @@ def test_without_the_package_the_extra_is_named(kind: str, monkeypatch: pytest.M
 
 def test_the_step_of_sb3_ars_is_that_of_the_paper() -> None:
     settings = SB3ARS(population=6, best=2, deviation=0.1, learning_rate=0.5)
-    search = settings.search(np.array([1.0, -1.0]), {})
-    members = search.ask(np.random.default_rng(0))
-    again = settings.search(np.array([1.0, -1.0]), {}).ask(np.random.default_rng(0))
+    state = settings.start(np.array([1.0, -1.0]))
+    population = settings.ask(state, np.random.default_rng(0))
+    members = population.members
+    again = settings.ask(state, np.random.default_rng(0)).members
     np.testing.assert_array_equal(members, again)
     noise = (members[:3] - [1.0, -1.0]) / 0.1
     np.testing.assert_allclose(members[3:], [1.0, -1.0] - 0.1 * noise)
     # The better one of a pair: 3, 9, 5. The last two are used.
     fitness = np.array([3.0, 9.0, 1.0, 2.0, 4.0, 5.0])
-    search.tell(fitness)
-    spread = np.std([9.0, 1.0, 4.0, 5.0], ddof=1)
+    after = settings.tell(state, population, fitness)
+    std = np.std([9.0, 1.0, 4.0, 5.0], ddof=1)
     step = (9 - 4) * noise[1] + (1 - 5) * noise[2]
-    np.testing.assert_allclose(search.mean, [1.0, -1.0] + 0.5 / (2 * spread) * step, rtol=1e-5)
+    np.testing.assert_allclose(after.mean, [1.0, -1.0] + 0.5 / (2 * std) * step, rtol=1e-5)

@@ -139,8 +139,8 @@ def test_questions_are_asked_about_members_of_the_last_generation(
 
     def noted(function: Callable[[Job], Done], jobs: Sequence[Job], /) -> list[Done]:
         done = in_turn(function, jobs)
-        scores: Any = done
-        fitness[:] = [value for part in scores for value in part.fitness]
+        parts: Any = done
+        fitness[:] = [value for part in parts for value in part.returns]
         return done
 
     found = trained(made("ars", population=12, deviation=1.0), POLE, executor=noted)

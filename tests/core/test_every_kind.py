@@ -117,7 +117,7 @@ def test_every_aggregator(kind: str, strategy: str) -> None:
 
 
 MADE_SMALL: dict[str, Any] = {
-    "population": 4, "warmup_steps": 20, "memory": 4, "hidden": [8], "batch_size": 40,
+    "population": 4, "warmup_steps": 20, "lstm_size": 4, "hidden": [8], "batch_size": 40,
     "steps": 20, "epochs": 1, "value_epochs": 1,
 }  # fmt: skip
 

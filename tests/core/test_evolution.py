@@ -1,5 +1,6 @@
 """Evolution strategies: their arithmetic, their populations, and that they learn."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,10 +13,10 @@ from rlhf_core.environments.factory import episode_seeds
 from rlhf_core.environments.spaces import Spaces
 from rlhf_core.evaluation.returns import evaluate
 from rlhf_core.evolution.network import PolicyNetwork
-from rlhf_core.evolution.normaliser import Normaliser
 from rlhf_core.evolution.play import play
-from rlhf_core.evolution.search import antithetic, centred_ranks
+from rlhf_core.evolution.search import SearchState, antithetic, centred_ranks
 from rlhf_core.evolution.strategy import EvolutionStrategy
+from rlhf_core.normaliser import Normaliser
 from rlhf_core.optimisers import OPTIMISERS
 from rlhf_core.optimisers.ars import ARS
 from rlhf_core.optimisers.cma_es import CMAES
@@ -56,57 +57,74 @@ def test_pairs_are_opposites() -> None:
     np.testing.assert_array_equal(found, [[1.5, 2], [1, 1], [0.5, 2], [1, 3]])
 
 
+def step(
+    strategy: EvolutionStrategy,
+    state: SearchState,
+    objective: Callable[[np.ndarray], np.ndarray],
+    seed: int,
+) -> SearchState:
+    """One generation whose fitness is a function of the members (P, D)."""
+    population = strategy.ask(state, draws(seed))
+    return strategy.tell(state, population, objective(population.members))
+
+
 def test_ars_takes_the_step_of_its_paper() -> None:
-    search = ARS(population=6, best=2, deviation=0.5, learning_rate=0.1).search(np.zeros(2), {})
-    members = search.ask(draws())
-    noise = members[:3] / 0.5
+    strategy = ARS(population=6, best=2, deviation=0.5, learning_rate=0.1)
+    state = strategy.start(np.zeros(2))
+    population = strategy.ask(state, draws())
+    noise = population.members[:3] / 0.5
     # Directions are worth 4, 9 and 1: the first two count, with returns 4, 9 and 2, -3.
-    search.tell(np.array([4.0, 9.0, 1.0, 2.0, -3.0, 0.0]))
-    spread = np.std([4, 9, 2, -3])
-    expected = 0.1 / (2 * spread) * (2 * noise[0] + 12 * noise[1])
-    np.testing.assert_allclose(search.mean, expected)
+    after = strategy.tell(state, population, np.array([4.0, 9.0, 1.0, 2.0, -3.0, 0.0]))
+    std = np.std([4, 9, 2, -3])
+    expected = 0.1 / (2 * std) * (2 * noise[0] + 12 * noise[1])
+    np.testing.assert_allclose(after.mean, expected)
 
 
 def test_ars_stays_where_all_returns_are_alike() -> None:
-    search = ARS(population=4).search(np.ones(3), {})
-    search.ask(draws())
-    search.tell(np.full(4, -7.0))
-    np.testing.assert_array_equal(search.mean, np.ones(3))
+    strategy = ARS(population=4)
+    after = step(strategy, strategy.start(np.ones(3)), lambda members: np.full(4, -7.0), 0)
+    np.testing.assert_array_equal(after.mean, np.ones(3))
 
 
 def test_openai_es_follows_ranks_with_adam() -> None:
-    settings = OpenAIES(population=4, deviation=0.2, learning_rate=0.01, weight_decay=0.5)
+    strategy = OpenAIES(population=4, deviation=0.2, learning_rate=0.01, weight_decay=0.5)
     start = np.array([2.0, -1.0])
-    search = settings.search(start, {})
-    noise = (search.ask(draws())[:2] - start) / 0.2
-    search.tell(np.array([10.0, 3.0, 1.0, 2.0]))
+    state = strategy.start(start)
+    population = strategy.ask(state, draws())
+    noise = (population.members[:2] - start) / 0.2
+    after = strategy.tell(state, population, np.array([10.0, 3.0, 1.0, 2.0]))
     # Ranks 1/2, 1/6, -1/2, -1/6.
     gradient = (1.0 * noise[0] + 1 / 3 * noise[1]) / (4 * 0.2) - 0.5 * start
-    np.testing.assert_allclose(search.mean, start + 0.01 * np.sign(gradient), rtol=1e-6)
+    np.testing.assert_allclose(after.mean, start + 0.01 * np.sign(gradient), rtol=1e-6)
 
 
 def test_pgpe_moves_with_momentum_and_never_too_far() -> None:
-    search = PGPE(population=2, deviation=1.0, fastest=0.4).search(np.zeros(2), {})
-    for step in range(5):
-        before = search.mean.copy()
-        members = search.ask(draws(step))
-        search.tell(members.sum(axis=1))
-        moved = np.linalg.norm(search.mean - before)
+    strategy = PGPE(population=2, deviation=1.0, fastest=0.4)
+    state = strategy.start(np.zeros(2))
+    for index in range(5):
+        population = strategy.ask(state, draws(index))
+        after = strategy.tell(state, population, population.members.sum(axis=1))
+        moved = np.linalg.norm(after.mean - state.mean)
         assert moved <= 0.4 + 1e-12
-        if step == 0:
-            noise = members[0]
+        if index == 0:
+            noise = population.members[0]
             expected = 0.2 * noise * np.sign(noise.sum()) / np.linalg.norm(noise)
-            np.testing.assert_allclose(search.mean, expected)
+            np.testing.assert_allclose(after.mean, expected)
+        state = after
 
 
 def test_pgpe_narrows_at_the_top_and_widens_on_a_slope_of_one_side() -> None:
-    top, valley = (PGPE(population=64, deviation=0.5).search(np.zeros(3), {}) for _ in range(2))
-    for step in range(10):
-        for search, sign in ((top, -1), (valley, 1)):
-            members = search.ask(draws(step))
-            search.tell(sign * np.square(members - search.mean).sum(axis=1))
-    assert top.deviation() < 0.45
-    assert valley.deviation() > 0.6
+    strategy = PGPE(population=64, deviation=0.5)
+    top = valley = strategy.start(np.zeros(3))
+    for index in range(10):
+        top, valley = (
+            step(
+                strategy, state, lambda m, s=state, f=sign: f * np.square(m - s.mean).sum(1), index
+            )
+            for state, sign in ((top, -1), (valley, 1))
+        )
+    assert strategy.search_std(top) < 0.45
+    assert strategy.search_std(valley) > 0.6
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -114,24 +132,57 @@ def test_a_search_climbs_a_hill(kind: str) -> None:
     top = np.linspace(-1, 1, 6)
     # ClipUp's steps do not become shorter near the top.
     shorter = {"fastest": 0.05} if kind == "pgpe" else {}
-    search = made(kind, population=32, deviation=0.1, **shorter).search(np.zeros(6), {})
-    for step in range(300):
-        search.tell(-np.square(search.ask(draws(step)) - top).sum(axis=1))
-    assert np.abs(search.mean - top).max() < 0.15
+    strategy = made(kind, population=32, deviation=0.1, **shorter)
+    state = strategy.start(np.zeros(6))
+    for index in range(300):
+        state = step(strategy, state, lambda members: -np.square(members - top).sum(1), index)
+    assert np.abs(state.mean - top).max() < 0.15
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_search_goes_on_from_its_memory_to_the_last_bit(kind: str) -> None:
+def test_a_state_is_restored_from_its_arrays_to_the_last_bit(kind: str) -> None:
     strategy = made(kind, population=12)
-    whole = strategy.search(np.zeros(5), {})
-    broken = strategy.search(np.zeros(5), {})
-    for step in range(60):
-        if step % 7 == 0:
-            broken = strategy.search(broken.mean, broken.memory())
-        for search in (whole, broken):
-            search.tell(-np.abs(search.ask(draws(step)) - 2).sum(axis=1))
+    whole = broken = strategy.start(np.zeros(5))
+    for index in range(60):
+        if index % 7 == 0:
+            broken = strategy.restore(broken.mean, broken.arrays())
+        whole, broken = (
+            step(strategy, state, lambda members: -np.abs(members - 2).sum(1), index)
+            for state in (whole, broken)
+        )
         np.testing.assert_array_equal(whole.mean, broken.mean)
-    assert whole.deviation() == broken.deviation()
+    assert strategy.search_std(whole) == strategy.search_std(broken)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_ask_and_tell_leave_the_state_and_the_population_as_they_are(kind: str) -> None:
+    strategy = made(kind, population=8)
+    state = step(strategy, strategy.start(np.ones(4)), lambda members: members[:, 0], 0)
+    before = {"mean": state.mean.copy(), **{n: a.copy() for n, a in state.arrays().items()}}
+    population = strategy.ask(state, draws(1))
+    members, noise = population.members.copy(), population.noise.copy()
+    first = strategy.tell(state, population, members[:, 1])
+    again = strategy.tell(state, population, members[:, 1])
+    np.testing.assert_array_equal(first.mean, again.mean)
+    for name, array in {"mean": state.mean, **state.arrays()}.items():
+        np.testing.assert_array_equal(array, before[name])
+    np.testing.assert_array_equal(population.members, members)
+    np.testing.assert_array_equal(population.noise, noise)
+    sent = strategy.sampling_state(state)
+    np.testing.assert_array_equal(strategy.ask(sent, draws(1)).members, members)
+
+
+def test_cma_es_searches_among_more_parameters_than_pycmas_other_step_size_begins_at() -> None:
+    strategy = CMAES(population=8, deviation=0.1)
+    state = strategy.start(np.ones(320))
+    for index in range(3):
+        restored = strategy.restore(state.mean, state.arrays())
+        state, again = (
+            step(strategy, each, lambda members: -np.square(members).sum(1), index)
+            for each in (state, restored)
+        )
+        np.testing.assert_array_equal(state.mean, again.mean)
+    assert np.square(state.mean).sum() < 320
 
 
 ACTIONS: list[tuple[spaces.Space[Any], list[list[float]], Any]] = [
@@ -181,7 +232,7 @@ def test_observations_are_normalised_by_all_that_was_seen() -> None:
     normaliser = Normaliser.fresh(3)
     np.testing.assert_array_equal(normaliser(np.ones((1, 3))), np.ones((1, 3)))
     for part in parts:
-        normaliser = Normaliser.restored(normaliser.observed(part).memory())
+        normaliser = Normaliser.from_arrays(normaliser.updated(part).arrays())
     everything = np.concatenate(parts)
     found = normaliser(everything)
     np.testing.assert_allclose(found[:, :2].mean(axis=0), 0, atol=1e-5)
@@ -284,7 +335,7 @@ def test_every_strategy_balances_the_pole(kind: str) -> None:
 def test_rollouts_for_questions_are_the_newest_and_not_too_many(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("rlhf_core.evolution.strategy.KEPT_STEPS", 300)
+    monkeypatch.setattr("rlhf_core.evolution.progress.KEPT_STEPS", 300)
     environment = GymEnv("Pendulum-v1", time_limit=20)
     strategy = made("ars", population=8)
     start = replace(strategy.initial(environment.spaces(), 0), steps=1000)
@@ -333,10 +384,14 @@ def test_seeds_are_the_same_for_all_members_and_other_ones_each_generation() -> 
 
 
 def test_cma_es_learns_what_goes_together() -> None:
-    search = CMAES(population=16, deviation=0.3).search(np.zeros(4), {})
-    for step in range(150):
-        members = search.ask(draws(step))
-        # A narrow ridge along the diagonal of the first two.
+    strategy = CMAES(population=16, deviation=0.3)
+
+    def ridge(members: np.ndarray) -> np.ndarray:
+        """A narrow ridge along the diagonal of the first two."""
         along, across = members[:, 0] + members[:, 1] - 2, members[:, 0] - members[:, 1]
-        search.tell(-np.square(along) - 1e4 * np.square(across) - np.square(members[:, 2:]).sum(1))
-    np.testing.assert_allclose(search.mean, [1, 1, 0, 0], atol=1e-3)
+        return -np.square(along) - 1e4 * np.square(across) - np.square(members[:, 2:]).sum(1)
+
+    state = strategy.start(np.zeros(4))
+    for index in range(150):
+        state = step(strategy, state, ridge, index)
+    np.testing.assert_allclose(state.mean, [1, 1, 0, 0], atol=1e-3)

@@ -168,7 +168,10 @@ LONGER = {"env_steps": 256}
 def alike(first: PolicyState, second: PolicyState) -> bool:
     return all(
         np.array_equal(first.parameters[n], second.parameters[n]) for n in first.parameters
-    ) and all(np.array_equal(first.optimiser[n], second.optimiser[n]) for n in second.optimiser)
+    ) and all(
+        np.array_equal(first.optimizer_state[n], second.optimizer_state[n])
+        for n in second.optimizer_state
+    )
 
 
 def test_a_report_changes_nothing_but_the_record(watch: Callable[..., Watched]) -> None:

@@ -90,7 +90,7 @@ def test_an_untrained_discriminator_knows_nothing(method: Any) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_a_discriminator_pays_for_what_was_demonstrated(method: Any) -> None:
     reward, seen = trained(method)
-    assert reward(*reward.shown).mean() > reward(*seen).mean() + 1
+    assert reward(*reward.demonstrations).mean() > reward(*seen).mean() + 1
     told = reward.metrics(seen)
     assert told["reward/demonstrations_told"] > 0.85
     assert told["reward/rollouts_told"] > 0.85
@@ -102,7 +102,7 @@ def test_a_discriminator_pays_for_what_was_demonstrated(method: Any) -> None:
 def test_the_same_rollouts_teach_the_same_and_a_state_goes_on(method: Any) -> None:
     (one, seen), (other, _) = trained(method, rounds=5), trained(method, rounds=5)
     assert pack(one.state) == pack(other.state)
-    fresh = initial(method, one.model, PLANE, one.shown, draws(9))
+    fresh = initial(method, one.model, PLANE, one.demonstrations, draws(9))
     resumed = fresh.resumed(one.state).observe(seen, even, draws(3))
     assert pack(resumed.state) == pack(one.observe(seen, even, draws(3)).state)
 
@@ -145,12 +145,12 @@ def test_airl_takes_the_policys_likelihood_out() -> None:
 def test_airl_pays_the_policy_for_its_entropy_besides(weight: float) -> None:
     # At 1 that is log D - log(1 - D), the discriminator's logit.
     reward, seen = trained("airl", rounds=20, entropy_weight=weight)
-    own = reward.paid(seen, even) * reward.state.scale
+    own = reward.policy_rewards(seen, even) * reward.state.scale
     alone = reward(*seen) * reward.state.scale
     np.testing.assert_allclose(own, alone + weight * np.log(2), atol=1e-5)
     for method in ("gail", "maximum_entropy"):
         other, _ = trained(method, rounds=5, entropy_weight=weight)
-        np.testing.assert_array_equal(other.paid(seen, even), other(*seen))
+        np.testing.assert_array_equal(other.policy_rewards(seen, even), other(*seen))
 
 
 def test_shaping_is_left_out_of_the_reward_that_transfers_and_ends_have_none() -> None:
@@ -175,7 +175,7 @@ def test_shaping_is_left_out_of_the_reward_that_transfers_and_ends_have_none() -
 def test_a_gradient_penalty_flattens_the_reward() -> None:
     steep, _ = trained("gail")
     flat, _ = trained("gail", gradient_penalty=5.0)
-    spread = [reward(*reward.shown).std() * reward.state.scale for reward in (steep, flat)]
+    spread = [reward(*reward.demonstrations).std() * reward.state.scale for reward in (steep, flat)]
     assert spread[1] < 0.5 * spread[0]
 
 

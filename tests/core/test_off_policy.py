@@ -31,9 +31,10 @@ from rlhf_core.recording import Record
 from rlhf_core.reservoir import Kept
 from rlhf_core.rewards import Density, EnvironmentReward, Reward
 from rlhf_core.seeding import integer, isolated
-from rlhf_core.stable_baselines.off_policy import memory, restore
 from rlhf_core.stable_baselines.off_policy_optimiser import OffPolicy
-from rlhf_core.stable_baselines.replay_buffer import RelabelReplay, Replay, in_chunks
+from rlhf_core.stable_baselines.off_policy_state import optimizer_state, restore
+from rlhf_core.stable_baselines.replay_buffer import Replay
+from rlhf_core.stable_baselines.replay_relabelling import ReplayRelabelling, in_chunks
 from rlhf_core.stable_baselines.vec_env import RecordingVecEnv
 from rlhf_core.store import pack, unpack
 from rlhf_core.types import Metrics, Transitions, Value
@@ -99,13 +100,13 @@ def optimise(
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[Replay]:
     """The buffers of all models that were trained, as they are at the end."""
     seen: list[Replay] = []
-    plain = RelabelReplay._on_training_end
+    plain = ReplayRelabelling._on_training_end
 
-    def spy(callback: RelabelReplay) -> None:
+    def spy(callback: ReplayRelabelling) -> None:
         plain(callback)
         seen.append(callback._replay)
 
-    monkeypatch.setattr(RelabelReplay, "_on_training_end", spy)
+    monkeypatch.setattr(ReplayRelabelling, "_on_training_end", spy)
     return seen
 
 
@@ -131,8 +132,8 @@ def plain(kind: str, state: PolicyState, environment: Environment, seed: int) ->
             explore = algorithm.exploration
             model.exploration_schedule = lambda remaining: explore(1 - remaining)
             model.exploration_rate = explore(0.0)
-        if algorithm.deviation:
-            model.action_noise = NormalActionNoise(np.zeros(1), np.full(1, algorithm.deviation))
+        if algorithm.noise_std:
+            model.action_noise = NormalActionNoise(np.zeros(1), np.full(1, algorithm.noise_std))
         restore(model, state)
         model.learn(STEPS)
     return model
@@ -162,10 +163,10 @@ def test_relabelling_equals_the_plain_algorithm_on_the_same_rewards(kind: str) -
     model = plain(kind, start, environment, 3)
     assert distance(outcome.state, model) < 1e-5
     assert distance(start, model) > 1e-2
-    theirs = memory(model)
-    assert theirs.keys() <= outcome.state.optimiser.keys()
+    theirs = optimizer_state(model)
+    assert theirs.keys() <= outcome.state.optimizer_state.keys()
     for name, value in theirs.items():
-        np.testing.assert_allclose(outcome.state.optimiser[name], value, atol=1e-5)
+        np.testing.assert_allclose(outcome.state.optimizer_state[name], value, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -177,7 +178,7 @@ def test_all_that_is_remembered_carries_the_reward_of_now(kind: str, trained: li
         paid = reward(*replay.transitions(replay.rows()))
         np.testing.assert_array_equal(replay.rewards[replay.rows()].ravel(), paid)
     # Of the first call 36 transitions are left, the newest last.
-    kept = first.state.optimiser["replay/observations"][4:]
+    kept = first.state.optimizer_state["replay/observations"][4:]
     rows = trained[1].rows()[:18]
     np.testing.assert_array_equal(trained[1].observations[rows].reshape(kept.shape), kept)
 
@@ -185,7 +186,7 @@ def test_all_that_is_remembered_carries_the_reward_of_now(kind: str, trained: li
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_remembered_is_what_was_done(kind: str) -> None:
     outcome = optimise(kind, buffer_size=1000)
-    told = {n: outcome.state.optimiser[f"replay/{n}"] for n in
+    told = {n: outcome.state.optimizer_state[f"replay/{n}"] for n in
             ("observations", "next_observations", "acted", "terminated", "timeouts")}  # fmt: skip
     assert {len(column) for column in told.values()} == {STEPS}
     # Trajectories come by their end, what is remembered comes step by step.
@@ -201,7 +202,7 @@ def test_what_is_remembered_is_what_was_done(kind: str) -> None:
     ends = np.flatnonzero(told["timeouts"] | told["terminated"])
     assert told["timeouts"].any()
     assert len(ends) >= len(outcome.rollouts.trajectories) - 2
-    assert "replay/true_rewards" not in outcome.state.optimiser
+    assert "replay/true_rewards" not in outcome.state.optimizer_state
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -236,15 +237,15 @@ def test_a_model_comes_back_whole(kind: str) -> None:
     assert distance(state, model) > 0
     restore(model, state)
     assert distance(state, model) == 0
-    told = memory(model)
+    told = optimizer_state(model)
     told.pop("exploration_rate", None)
     moments = [name for name in told if name.endswith("exp_avg_sq")]
     assert len(moments) > 3
     for name, value in told.items():
-        np.testing.assert_array_equal(value, state.optimiser[name])
-    assert state.optimiser["updates"] > 0
+        np.testing.assert_array_equal(value, state.optimizer_state[name])
+    assert state.optimizer_state["updates"] > 0
     if kind == "sac":
-        assert state.optimiser["log_temperature"] != 0
+        assert state.optimizer_state["log_temperature"] != 0
 
 
 def test_a_time_limit_is_bootstrapped_and_an_end_is_not(trained: list[Replay]) -> None:
@@ -274,16 +275,16 @@ def test_the_true_reward_is_scaled_by_that_of_the_warm_up(trained: list[Replay])
     # 16 transitions are random, and the first rollout after them is the first that teaches.
     paid = replay.true_rewards[:10]
     scale = float(np.sqrt(np.square(paid).mean()))
-    assert outcome.state.optimiser["true_reward_scale"] == scale
+    assert outcome.state.optimizer_state["true_reward_scale"] == scale
     rows = replay.rows()
     every = (replay.true_rewards[rows] / scale).astype(np.float32)
     np.testing.assert_array_equal(replay.rewards[rows], every)
     np.testing.assert_array_equal(
-        outcome.state.optimiser["replay/true_rewards"], replay.true_rewards[rows].ravel()
+        outcome.state.optimizer_state["replay/true_rewards"], replay.true_rewards[rows].ravel()
     )
     # It stays what it was.
     later = optimise("sac", EnvironmentReward(), outcome.state, seed=4)
-    assert later.state.optimiser["true_reward_scale"] == scale
+    assert later.state.optimizer_state["true_reward_scale"] == scale
 
 
 def test_true_rewards_that_were_not_kept_are_not_made_up(trained: list[Replay]) -> None:
@@ -293,10 +294,10 @@ def test_true_rewards_that_were_not_kept_are_not_made_up(trained: list[Replay]) 
 
 
 class Learning:
-    """A reward that pays how often it has learned."""
+    """A reward that is the number of rollouts it has learned from."""
 
-    def __init__(self, seen: tuple[int, ...] = (), density: bool | None = None) -> None:
-        self.seen, self.density = seen, density
+    def __init__(self, steps: tuple[int, ...] = (), density: bool | None = None) -> None:
+        self.steps, self.density = steps, density
 
     def __call__(
         self,
@@ -305,7 +306,7 @@ class Learning:
         next_observation: np.ndarray,
         terminated: np.ndarray,
     ) -> np.ndarray:
-        return np.full(len(observation), len(self.seen), dtype=np.float32)
+        return np.full(len(observation), len(self.steps), dtype=np.float32)
 
     @property
     def state(self) -> Value:
@@ -315,16 +316,16 @@ class Learning:
         return self
 
     def observe(
-        self, seen: Transitions, density: Density | None, rng: np.random.Generator
+        self, transitions: Transitions, density: Density | None, rng: np.random.Generator
     ) -> "Learning":
         if density is not None:
-            assert np.isfinite(density(seen.observations, seen.actions)).all()
-        return Learning((*self.seen, len(seen.terminated)), density is not None)
+            assert np.isfinite(density(transitions.observations, transitions.actions)).all()
+        return Learning((*self.steps, len(transitions.terminated)), density is not None)
 
-    def paid(self, seen: Transitions, density: Density | None) -> np.ndarray:
-        return self(*seen)
+    def policy_rewards(self, transitions: Transitions, density: Density | None) -> np.ndarray:
+        return self(*transitions)
 
-    def metrics(self, seen: Transitions) -> Metrics:
+    def metrics(self, transitions: Transitions) -> Metrics:
         return {}
 
 
@@ -334,7 +335,7 @@ def test_a_reward_that_learns_is_paid_anew_to_all(kind: str, trained: list[Repla
     learned = outcome.reward
     assert isinstance(learned, Learning)
     # Rollouts are of 4 steps; what is left over at the end is seen as well.
-    assert learned.seen == (16, 16, 16, 12)
+    assert learned.steps == (16, 16, 16, 12)
     assert learned.density == OPTIMISERS.get(kind).stochastic
     # The last lesson comes after the last gradient step.
     assert (trained[0].rewards == 3).all()
@@ -351,7 +352,7 @@ def test_the_density_of_sac_is_one(trained: list[Replay]) -> None:
     restore(model, state)
     replay = Replay(4, vector.observation_space, vector.action_space, n_envs=2,
                     own_space=vector.observation_space)  # fmt: skip
-    relabel = RelabelReplay(
+    relabel = ReplayRelabelling(
         other_reward,
         vector,
         replay,
@@ -376,7 +377,7 @@ def test_many_transitions_are_labelled_in_parts(monkeypatch: pytest.MonkeyPatch)
         sizes.append(len(seen[0]))
         return other_reward(*seen)
 
-    monkeypatch.setattr("rlhf_core.stable_baselines.replay_buffer.CHUNK", 4)
+    monkeypatch.setattr("rlhf_core.stable_baselines.replay_relabelling.CHUNK", 4)
     rng = np.random.default_rng(0)
     seen = Transitions(
         rng.normal(size=(10, 1)), rng.integers(2, size=10), rng.normal(size=(10, 1)),
@@ -436,8 +437,10 @@ def test_images_are_kept_as_bytes_and_read_from_0_to_1(trained: list[Replay]) ->
     rng = np.random.default_rng(0)
     shown = rng.integers(256, size=(2, 3, 2, 4, 4, 3), dtype=np.uint8)
     nothing = np.zeros((3, 2), dtype=bool)
-    replay.remember(Record(shown[0], shown[1], nothing.astype(np.int64), nothing, nothing, nothing))
-    assert replay.memory(False)["replay/observations"].dtype == np.uint8
+    replay.add_rollout(
+        Record(shown[0], shown[1], nothing.astype(np.int64), nothing, nothing, nothing)
+    )
+    assert replay.buffers(False)["replay/observations"].dtype == np.uint8
     with isolated(0):
         drawn = replay.sample(50)
     assert drawn.observations.shape == (50, 48)
@@ -468,7 +471,7 @@ def test_exploration_decays_over_the_run_and_goes_on() -> None:
     assert first.metrics["policy/exploration_rate"] == pytest.approx(0.6)
     second = optimise("dqn", state=first.state, total_steps=2 * STEPS, seed=4, **fields)
     assert second.metrics["policy/exploration_rate"] == pytest.approx(0.2)
-    assert second.state.optimiser["calls"] == STEPS
+    assert second.state.optimizer_state["calls"] == STEPS
 
 
 def test_a_linear_schedule_runs_over_the_whole_run() -> None:

@@ -23,7 +23,7 @@ from rlhf_core.rewards import EnvironmentReward, Reward
 from rlhf_core.seeding import isolated
 from rlhf_core.stable_baselines.normalisation import Normalised
 from rlhf_core.stable_baselines.on_policy import Network, make_policy, restore, weights
-from rlhf_core.stable_baselines.relabelling import _cut_off, _discounted
+from rlhf_core.stable_baselines.relabelling import _clipped_log_prob, _discounted
 from rlhf_core.store import pack, unpack
 from tests.core.environments import OBSERVATIONS
 from tests.core.examples import HERE
@@ -266,7 +266,7 @@ def test_the_reward_of_the_environment_never_reaches_the_learner() -> None:
 def test_a_linear_schedule_runs_over_the_whole_run_and_not_over_one_call() -> None:
     linear = SMALL.model_copy(update={"learning_rate_schedule": "linear"})
     fresh = SMALL.initial(DRIFT.spaces(), 0)
-    start = PolicyState(fresh.parameters, fresh.optimiser, steps=100)
+    start = PolicyState(fresh.parameters, fresh.optimizer_state, steps=100)
     # 48 steps of a run of 200 that stands at 100, in rollouts of 16: the first is learned from at
     # 100 / 200 of the step size, the last at 68 / 200.
     outcome = linear.optimise(start, DRIFT, drift_reward, STEPS, 200, 3)
@@ -305,7 +305,7 @@ def test_a_policy_that_was_stored_goes_on_as_if_it_had_not_been() -> None:
     one, two = (optimise(DRIFT, drift_reward, seed=4, state=s).state for s in (first, stored))
     for name, array in one.parameters.items():
         np.testing.assert_array_equal(array, two.parameters[name])
-    assert first.optimiser
+    assert first.optimizer_state
     assert one.steps == two.steps
 
 
@@ -319,7 +319,9 @@ def test_weights_survive_a_round_trip() -> None:
     state = optimise(DRIFT, drift_reward).state
     policy = make_policy(DRIFT.spaces(), Network((6,)), 1e-2)
     restore(policy, state)
-    for mine, theirs in zip((state.parameters, state.optimiser), weights(policy), strict=True):
+    for mine, theirs in zip(
+        (state.parameters, state.optimizer_state), weights(policy), strict=True
+    ):
         assert set(mine) == set(theirs)
         for name, array in mine.items():
             np.testing.assert_array_equal(array, theirs[name])
@@ -390,7 +392,7 @@ def test_normalised_observations_have_the_moments_of_all_that_was_seen() -> None
         seen += [found.observations[:-1] for found in outcome.rollouts.trajectories]
     every = np.concatenate(seen).astype(np.float64)
     name = "features_extractor."
-    assert state.parameters[f"{name}seen"] == len(every) == 2 * STEPS
+    assert state.parameters[f"{name}count"] == len(every) == 2 * STEPS
     np.testing.assert_allclose(state.parameters[f"{name}mean"], every.mean(axis=0))
     variance = state.parameters[f"{name}square"] / len(every)
     np.testing.assert_allclose(variance, every.var(axis=0), rtol=1e-6)
@@ -433,7 +435,7 @@ def test_moments_stand_still_while_a_rollout_is_learned_from() -> None:
 
 def test_a_number_that_never_varied_is_only_shifted() -> None:
     extractor = Normalised(spaces.Box(-9, 9, (2,)))
-    extractor.observe(torch.tensor([[1.0, 3.0], [3.0, 3.0]]))
+    extractor.update(torch.tensor([[1.0, 3.0], [3.0, 3.0]]))
     shown = extractor(torch.tensor([[4.0, 3.5]]))
     np.testing.assert_allclose(shown, [[2.0, 0.5]])
 
@@ -457,10 +459,10 @@ def test_actions_at_their_bounds_have_the_probability_of_all_beyond() -> None:
     actions = torch.linspace(-1, 0.5, 3001)[:, None]
     for mean in (-3.0, 0.2, 2.0):
         drawn = torch.distributions.Normal(torch.full((3001, 1), mean), torch.tensor(0.7))
-        likelihood = _cut_off(drawn, space, actions).exp()
+        likelihood = _clipped_log_prob(drawn, space, actions).exp()
         between = torch.trapezoid(likelihood[1:-1], actions[1:-1, 0])
         assert float(likelihood[0] + likelihood[-1] + between) == pytest.approx(1, abs=2e-3)
     # Two standard deviations beyond the upper bound: it is taken in 98 of 100 cases.
     sure = torch.distributions.Normal(torch.full((1, 1), 1.9), torch.tensor(0.7))
-    taken = _cut_off(sure, space, torch.tensor([[0.5]]))
+    taken = _clipped_log_prob(sure, space, torch.tensor([[0.5]]))
     assert float(taken.exp()) == pytest.approx(0.97725, abs=1e-4)

@@ -147,7 +147,7 @@ def test_a_roll_back_keeps_what_was_spent() -> None:
     back = stages.roll_back(now, before)
     assert back.steps == 200
     np.testing.assert_array_equal(back.parameters["a"], [1, 1])
-    assert back.optimiser["a/step"] == 1
+    assert back.optimizer_state["a/step"] == 1
 
 
 def test_the_first_rollouts_take_the_first_steps() -> None:
