@@ -10,7 +10,7 @@ from scipy.stats import beta
 
 from rlhf_core.annotators import AnnotatorState
 from rlhf_core.annotators.crowd import Crowd
-from rlhf_core.crowd.assignment import consensus, dismissals, failing, spread_evenly
+from rlhf_core.crowd.assignment import consensus, dismissals, failing, pick_next, spread_evenly
 from rlhf_core.crowd.workers import Role, nth
 from rlhf_core.environments.factory import Environment
 from rlhf_core.evidence import EXPERT, WHOLE, Annotations, Answers, Choice, Queries, Request
@@ -307,6 +307,22 @@ def test_trials_go_to_those_with_the_fewest() -> None:
     assert set(worker[:2].tolist()) == {1, 3}
     assert worker[2:4].tolist() == [2, 0]
     assert nth(np.array([4, 1, 4, 4, 1])).tolist() == [0, 0, 1, 2, 1]
+
+
+def test_work_is_shared_among_all_whose_accuracy_is_above_the_threshold() -> None:
+    # Posterior means 0.995, 0.8 and 0.01, each known to within 0.03: the draws of the first two
+    # workers lie above the threshold and those of the third one below it.
+    right, wrong = np.array([1000.0, 800.0, 10.0]), np.array([3.0, 200.0, 1000.0])
+    nobody = np.zeros((4000, 3), dtype=bool)
+    picked = pick_next(nobody, right, wrong, 0.6, np.random.default_rng(0))
+    count = np.bincount(picked, minlength=3)
+    assert count[2] == 0
+    assert near(count[0] / 4000, 0.5, 4000)
+    # Where no draw is above the threshold, the highest one is taken.
+    assert (pick_next(nobody, right, wrong, 0.9999, np.random.default_rng(0)) == 0).all()
+    # A worker is not asked the same question again.
+    first = np.tile([True, False, False], (4000, 1))
+    assert (pick_next(first, right, wrong, 0.6, np.random.default_rng(0)) == 1).all()
 
 
 # Rankings

@@ -224,6 +224,19 @@ def test_a_damaged_file_is_named(store: Store, damage: bytes | None) -> None:
         store.get(ref, EnsembleState)
 
 
+def test_a_damaged_file_is_not_held_and_is_written_anew(store: Store) -> None:
+    ref = store.put(ENSEMBLE)
+    (path,) = files(store)
+    whole = path.read_bytes()
+    assert store.holds(ref)
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert not store.holds(ref)
+    assert store.put(ENSEMBLE) == ref
+    assert path.read_bytes() == whole
+    path.unlink()
+    assert not store.holds(ref)
+
+
 def test_a_damaged_memo_is_named(store: Store) -> None:
     store.remember("fit-3", {"refs": {}})
     (path,) = files(store)
