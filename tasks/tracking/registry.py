@@ -69,7 +69,7 @@ def register(
             warnings.filterwarnings("ignore", ".*type hint", UserWarning)
             pyfunc.save_model(
                 path=place,
-                python_model=str(Path(__file__).with_name("policy_model.py")),
+                python_model=str(Path(__file__).with_name("served_policy.py")),
                 artifacts={"weights": str(weights), "config": str(config)},
                 code_paths=[str(Path(rlhf_core.__file__).parent)],
                 pip_requirements=[f"{name}=={_public_version(name)}" for name in REQUIREMENTS],
