@@ -1,19 +1,22 @@
 """From a configuration to environments: single, vectorised, seeded, checked."""
 
+import hashlib
 import sys
 import warnings
+from copy import deepcopy
 from typing import Any, Literal
 
 import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, PrivateAttr, model_validator
 
 from rlhf_core.environments.batched import BatchedEnv, dynamics_of
 from rlhf_core.environments.bounded import bounded
+from rlhf_core.environments.facts import Facts, KnownFacts
 from rlhf_core.environments.fixed_horizon import EvolvingHorizon, FixedHorizon, HorizonForm
 from rlhf_core.environments.pool import PoolEnv, check_pool
-from rlhf_core.environments.registered import registered_vector
+from rlhf_core.environments.registered import is_usable, registered_vector
 from rlhf_core.environments.spaces import (
     Spaces,
     check_action_space,
@@ -53,6 +56,7 @@ class Environment(Config):
     the same numbers as one by one, or where one is registered as the environment's
     `vector_entry_point`, with its numbers; else one by one. single: one by one. envpool: in C++ by
     EnvPool (the extra `envpool`), with its numbers, for ids that Gymnasium has too."""
+    _known: KnownFacts = PrivateAttr(default_factory=KnownFacts)
 
     @model_validator(mode="after")
     def _horizon_comes_first(self) -> "Environment":
@@ -163,38 +167,63 @@ class Environment(Config):
 
     def _make_registered(self, copies: int) -> VectorEnv[Any, Any, Any] | None:
         """The form that the environment brings along; our own wrappers are not in it."""
-        if self.fixed_horizon or self.observation_bound:
+        limit = self._facts().limit
+        if limit is None or not self._has_usable_vector_form():
             return None
-        env = self.make()
-        limit = env.spec.max_episode_steps if env.spec else None
-        try:
-            return registered_vector(env, copies, limit, dict(self.options))
-        finally:
-            env.close()
+        return registered_vector(self.id, copies, limit, self.options)
+
+    def _has_usable_vector_form(self) -> bool:
+        if self.fixed_horizon or self.observation_bound:
+            return False
+        facts, usable, key = self._facts(), self._known.vector_form_is_usable, self._key()
+        if facts.limit is None or not facts.has_vector_form:
+            return False
+        if key not in usable:
+            usable[key] = is_usable(self.id, facts.spaces, facts.limit, self.options)
+        return usable[key]
 
     def _make_pool(self, copies: int) -> PoolEnv:
-        seen, acted = self.spaces()
+        # Spaces hold a generator of their own, which no two environments may share.
+        observation, action = deepcopy(self.spaces())
         pool = PoolEnv(
-            self.id, copies, seen, acted, self.horizon(), self.options,
+            self.id, copies, observation, action, self.horizon(), self.options,
             self.fixed_horizon is not None, self.observation_bound,
         )  # fmt: skip
         pool.spec = gymnasium.spec(self.id)
         return pool
 
+    def is_stepped_one_by_one(self) -> bool:
+        """Whether `make_vector` steps its copies one by one, and not as arrays."""
+        if self.batching == "auto":
+            return dynamics_of(self.id, self.options) is None and not self._has_usable_vector_form()
+        return self.batching == "single"
+
     def spaces(self) -> Spaces:
-        """Observation and action space as the policy sees them."""
-        env = self.make()
-        try:
-            return Spaces(env.observation_space, env.action_space)
-        finally:
-            env.close()
+        """Observation and action space of the policy. An environment is made at the first call."""
+        return self._facts().spaces
 
     def horizon(self) -> int:
         """Steps after which an episode ends at the latest."""
-        env = self.make()
-        limit = env.spec.max_episode_steps if env.spec else None
-        env.close()
-        return self.fixed_horizon or limit or sys.maxsize
+        return self.fixed_horizon or self._facts().limit or sys.maxsize
+
+    def _key(self) -> str:
+        """Names the fields' values: a copy in which one of them changed knows nothing yet."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+
+    def _facts(self) -> Facts:
+        facts, key = self._known.facts, self._key()
+        if key not in facts:
+            env = self.make()
+            try:
+                spec = env.spec
+                facts[key] = Facts(
+                    Spaces(env.observation_space, env.action_space),
+                    spec.max_episode_steps if spec else None,
+                    spec is not None and spec.vector_entry_point is not None,
+                )
+            finally:
+                env.close()
+        return facts[key]
 
     def can_render(self) -> bool:
         """Whether frames can be drawn (`rgb_array`) with what is installed."""

@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from gymnasium.vector import SyncVectorEnv, VectorEnv
+from gymnasium.vector import VectorEnv
 from jaxtyping import Float, Int
 
 from rlhf_core.environments.factory import Environment, episode_seeds
@@ -102,9 +102,7 @@ class Scores:
 
 def is_stepped_one_by_one(environment: Environment) -> bool:
     """Whether members can be played apart without losing the speed of arrays."""
-    vector = environment.make_vector(1)
-    vector.close()
-    return isinstance(vector, SyncVectorEnv)
+    return environment.is_stepped_one_by_one()
 
 
 def play_apart(whole: Share, count: int, spread: Spread | None) -> Scores:
