@@ -9,6 +9,7 @@ SCRIPT = '''
 """`rlhf`, which waits before it moves a chosen file of the store into place."""
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -34,6 +35,8 @@ def watch(event, arguments):
 
 
 if __name__ == "__main__":
+    # A shell that runs the tests in the background has its children ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.addaudithook(watch)
     from flows.command.app import app
 

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.timeout(3 * LONGEST_SECONDS)
 
 FLOW = """
 import os
+import signal
 from pathlib import Path
 from prefect import flow
 
@@ -30,6 +31,8 @@ def beat():
         file.write("beat\\n")
 
 if __name__ == "__main__":
+    # A shell that runs the tests in the background has its children ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     beat.serve(name="every-few-seconds", interval=3, limit=1)
 """
 
