@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from rlhf_core.demonstrations import Demonstrations
-from rlhf_core.types import Segments, Value, expect, expect_shape
+from rlhf_core.types import Replays, Segments, Value, expect, expect_shape
 
 EXPERT = -1
 """The worker whose judgement is known to be right: gold questions carry one."""
@@ -338,12 +338,24 @@ W = TypeVar("W", Annotations, Rankings, Ratings, Preferences)
 
 
 def concatenate(first: V, second: V) -> V:
-    """Join two values of one type along their first axis."""
+    """Join two values of one type along their first axis.
+
+    Replays of segments are dropped where one side has none.
+    """
     columns: list[Any] = [
-        np.concatenate([getattr(first, field.name), getattr(second, field.name)])
-        for field in fields(first)
+        _joined(getattr(first, field.name), getattr(second, field.name)) for field in fields(first)
     ]
     return type(first)(*columns)
+
+
+def _joined(
+    first: np.ndarray | Replays | None, second: np.ndarray | Replays | None
+) -> np.ndarray | Replays | None:
+    if isinstance(first, Replays) and isinstance(second, Replays):
+        return first.joined(second)
+    if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
+        return np.concatenate([first, second])
+    return None
 
 
 def where(value: W, chosen: Bool[np.ndarray, " N"]) -> W:

@@ -91,18 +91,9 @@ class Kept:
 
     def _episode(self, record: Record, copy: int, start: int, stop: int) -> "_Episode":
         """A part of the record; what it does not share memory with may be forgotten."""
-        clip = slice(start, stop)
-        final = record.next_observations[stop - 1, copy][None]
-        terminated = bool(record.terminated[stop - 1, copy])
-        trajectory = Trajectory(
-            observations=np.concatenate([record.observations[clip, copy], final]),
-            actions=record.actions[clip, copy].copy(),
-            terminated=terminated,
-            truncated=not terminated,
-            policy_version=self._version,
-        )
+        trajectory = record.trajectory(copy, start, stop, self._version)
         place = (self._before + stop, copy)
-        paid = TrueRewards(record.rewards[clip, copy].copy())
+        paid = TrueRewards(record.rewards[start:stop, copy].copy())
         return _Episode(self._rng.random(), place, trajectory, paid)
 
 

@@ -1,9 +1,6 @@
 """A short film of a policy."""
 
 import logging
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
 
@@ -13,24 +10,10 @@ from PIL import Image
 
 from rlhf_core.acting import Act, begin
 from rlhf_core.environments.factory import Environment
+from rlhf_core.environments.filming import without_a_screen
 
 WIDTH = 240
 """Pixels; GIFs of more are slow to write and to open."""
-
-
-@contextmanager
-def _without_a_screen() -> Iterator[None]:
-    """Keep SDL, which draws the classic environments, from looking for a screen."""
-    name = "SDL_VIDEODRIVER"
-    before = os.environ.get(name)
-    os.environ[name] = "dummy"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
 
 
 def film(
@@ -49,7 +32,7 @@ def film(
         return None
     env = environment.make(render_mode="rgb_array")
     try:
-        with _without_a_screen():
+        with without_a_screen():
             frames = _play(env, act, seed, steps, every)
     except Exception:
         # Which drawing library is missing, and how it says so, is the environment's affair.

@@ -70,18 +70,7 @@ class Generation:
         found, paid = [], []
         for copy in copies:
             length = int(self.counted[:, copy].sum())
-            seen = self.record.observations[:length, copy]
-            final = self.record.next_observations[length - 1, copy][None]
-            terminated = bool(self.record.terminated[length - 1, copy])
-            found.append(
-                Trajectory(
-                    observations=np.concatenate([seen, final]),
-                    actions=self.record.actions[:length, copy].copy(),
-                    terminated=terminated,
-                    truncated=not terminated,
-                    policy_version=policy_version,
-                )
-            )
+            found.append(self.record.trajectory(int(copy), 0, length, policy_version))
             paid.append(TrueRewards(self.record.rewards[:length, copy].copy()))
         return found, paid
 

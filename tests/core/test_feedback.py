@@ -37,7 +37,7 @@ from rlhf_core.reward_learning.forms import Form
 from rlhf_core.reward_learning.no_questions import reference_count
 from rlhf_core.reward_learning.strategy import RewardLearning
 from rlhf_core.rewards import EnvironmentReward
-from rlhf_core.types import Metrics
+from rlhf_core.types import Metrics, Replays
 from tests.core.examples import LINE, annotations, labels, played, rankings, ratings, truth
 
 SETTINGS: dict[str, Any] = {
@@ -142,7 +142,10 @@ def test_a_request_asks_for_as_many_pairs_as_there_are_labels(strategy: RewardLe
 
 def test_segments_hold_no_reward() -> None:
     shown = set(ask(COMPARING[0]).segments.__dataclass_fields__)
-    assert shown == {"observations", "actions", "terminated", "mask", "origin"}
+    assert shown == {"observations", "actions", "terminated", "mask", "origin", "replays"}
+    # Nor does what shows them again.
+    again = set(Replays.__dataclass_fields__)
+    assert again == {"starts", "actions", "lengths", "first", "frames"}
 
 
 def test_without_labels_nothing_is_asked_and_the_reward_still_has_a_scale() -> None:

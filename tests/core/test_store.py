@@ -4,7 +4,7 @@ import hashlib
 import json
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,15 @@ from rlhf_core.inverse_rl.model import DiscriminatorState
 from rlhf_core.policies import PolicyState
 from rlhf_core.rewards.model import EnsembleState
 from rlhf_core.store import Store, pack, unpack
-from rlhf_core.types import Evaluation, Rollouts, Segments, TrueRewards, Truth, Value
+from rlhf_core.types import (
+    Evaluation,
+    Replays,
+    Rollouts,
+    Segments,
+    TrueRewards,
+    Truth,
+    Value,
+)
 from tests.core.examples import (
     annotations,
     evidence,
@@ -60,8 +68,12 @@ DISCRIMINATOR = DiscriminatorState(
     {"reward/weight_0": np.ones((2, 1))}, {"first/reward/weight_0": np.zeros((2, 1))}, 8,
     np.zeros(2), np.ones(2), 5.0, np.zeros(1), np.ones(1), 0.5,
 )  # fmt: skip
+REPLAYS = Replays(('{"seed": 1}', "{}"), np.arange(5), np.array([2, 3]), np.array([0, 2]))
 VALUES: list[Value] = [
     trajectory(3, terminated=True),
+    replace(trajectory(2), start='{"seed": 1}', frames=np.zeros((3, 2, 4, 3), dtype=np.uint8)),
+    REPLAYS,
+    replace(segments([[1, 2], [3, 4]]), replays=REPLAYS),
     TrueRewards(np.array([0.5, -1.0])),
     TrueRewards(np.zeros((2, 0))),
     *played(2, 4),

@@ -1,6 +1,7 @@
 """A vector environment whose copies are the columns of one array."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -88,6 +89,7 @@ class BatchedEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self.single_action_space = dynamics.action_space
         self.action_space = batch_space(dynamics.action_space, num_envs)
         self._generators: list[np.random.Generator] | None = None
+        self._begun: list[int | Mapping[str, Any] | None] = [None] * num_envs
         self._state = np.empty(0)
         self._steps = np.zeros(num_envs, dtype=np.int64)
         self._ended = np.zeros(num_envs, dtype=bool)
@@ -107,6 +109,13 @@ class BatchedEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     def state(self) -> np.ndarray:
         """States of all copies (count, D), for those who know the dynamics."""
         return self._state.T.copy()
+
+    def begun(self, copy: int) -> int | Mapping[str, Any] | None:
+        """How the running episode of a copy began: its seed, or its generator's state before.
+
+        None where a single environment cannot begin in the same way.
+        """
+        return self._begun[copy]
 
     def reset(
         self,
@@ -129,9 +138,12 @@ class BatchedEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             self._generators = [seeding.np_random(one)[0] for one in seed]
         elif seed is not None:
             super().reset(seed=seed)
-            self._generators = None
+            self._generators, self._begun = None, [None] * self.num_envs
         self._state = self._drawn(np.arange(self.num_envs))
+        if isinstance(seed, (list, tuple)):
+            self._begun = [int(one) for one in seed]
         if options and "state" in options:
+            self._begun = [None] * self.num_envs
             given = np.asarray(options["state"], dtype=self._state.dtype)
             if given.T.shape != self._state.shape:
                 raise ValueError(
@@ -175,6 +187,8 @@ class BatchedEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         """First states (D, copies)."""
         if self._generators is None:
             return self._dynamics.draw(self.np_random, len(copies)).T.copy()
+        for copy in copies:
+            self._begun[copy] = self._generators[copy].bit_generator.state
         rows = [self._dynamics.draw(self._generators[copy], 1) for copy in copies]
         return np.concatenate(rows).T.copy()
 
