@@ -31,10 +31,10 @@ def integer(rng: np.random.Generator) -> int:
 
 @contextmanager
 def isolated(seed: int) -> Iterator[None]:
-    """Seed the global generators for a library that draws from them, then put them back.
+    """Seed the global generators for a library that draws from them, then restore them.
 
     Stable-Baselines3 samples actions from torch's global generator and permutes minibatches
-    with NumPy's. Inside this block both are seeded; after it they stand where they stood.
+    with NumPy's. Inside this block both are seeded; after it their states are restored.
     """
     import torch
 

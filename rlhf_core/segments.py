@@ -24,15 +24,15 @@ def sample_segments(
     """Draw `count` clips of `steps` steps, uniformly over all clips that exist.
 
     A trajectory of T >= L steps holds T - L + 1 clips. A shorter one holds one, padded with its
-    final observation and masked, so that an agent that dies early can still be asked about.
-    Clips are distinct as long as there are enough of them.
+    final observation and masked, so that episodes which end early can be asked about too. Clips
+    are distinct where there are at least `count` of them.
 
     Args:
         rollouts: where to cut from.
         count: S, the number of clips.
         steps: L, the steps of a clip.
         rng: the source of randomness.
-        replayable: add what shows the clips again, where it is known.
+        replayable: add the replays of the clips, where the rollouts hold what is needed.
     """
     lengths = np.array([len(t) for t in rollouts.trajectories])
     windows = np.maximum(lengths - steps + 1, 1)
@@ -45,14 +45,14 @@ def sample_segments(
 
 
 def clips_in(rollouts: Rollouts, steps: int) -> int:
-    """How many clips of `steps` steps there are; a shorter trajectory holds one."""
+    """Count the clips of `steps` steps; a shorter trajectory holds one."""
     return sum(max(len(trajectory) - steps + 1, 1) for trajectory in rollouts.trajectories)
 
 
 def cut(rollouts: Rollouts, origin: np.ndarray, steps: int, replayable: bool = False) -> Segments:
     """The clips of `steps` steps that begin at `origin` (S, 2): trajectory, first step.
 
-    Where they are `replayable`, what shows them again is added, if the rollouts hold it.
+    With `replayable`, their replays are added where the rollouts hold what is needed.
     """
     trajectories = rollouts.trajectories
     lengths = np.array([len(t) for t in trajectories])
@@ -76,7 +76,7 @@ def cut(rollouts: Rollouts, origin: np.ndarray, steps: int, replayable: bool = F
 
 
 def _replays(trajectories: Sequence[Trajectory], origin: np.ndarray, steps: int) -> Replays | None:
-    """What shows the clips again; None where a trajectory has neither frames nor a start."""
+    """Replays of the clips; None where a trajectory has neither frames nor a start."""
     chosen = [(trajectories[index], int(first)) for index, first in origin]
     nothing = np.empty(0, dtype=np.int64)
     frames = [t.frames for t in trajectories if t.frames is not None]
@@ -102,12 +102,12 @@ def _replays(trajectories: Sequence[Trajectory], origin: np.ndarray, steps: int)
 
 def true_rewards(rewards: RolloutRewards, segments: Segments) -> TrueRewards:
     """The true rewards (S, L) of segments that were cut from these rollouts, 0 where padded."""
-    paid: Sequence[TrueRewards] = rewards.rewards
-    lengths = np.array([len(r.values) for r in paid])
+    parts: Sequence[TrueRewards] = rewards.rewards
+    lengths = np.array([len(part.values) for part in parts])
     first = np.concatenate([[0], np.cumsum(lengths)[:-1]])[segments.origin[:, :1]]
     step = segments.origin[:, 1:] + np.arange(segments.steps)
     last = lengths[segments.origin[:, :1]] - 1
-    values = np.concatenate([r.values for r in paid])[first + np.minimum(step, last)]
+    values = np.concatenate([part.values for part in parts])[first + np.minimum(step, last)]
     return TrueRewards(np.where(segments.mask, values, 0.0))
 
 

@@ -100,7 +100,7 @@ class Trajectory(Value):
 
 @dataclass(frozen=True, eq=False)
 class TrueRewards(Value):
-    """What the environment paid. Only synthetic annotators, controls and evaluation see it."""
+    """Rewards of the environment. Only synthetic annotators, controls and evaluation read them."""
 
     values: Float[np.ndarray, " ..."]
     """(T,) for a trajectory; (S, L) for segments, 0 where padded."""
@@ -142,11 +142,10 @@ class RolloutRewards(Value):
 
 @dataclass(frozen=True, eq=False)
 class Replays(Value):
-    """What shows S clips again: how to play them anew, or their frames.
+    """What is needed to show S clips again: their episodes' starts and actions, or their frames.
 
     Clip i begins at step `first[i]` of an episode that began as `starts[i]` says and went on with
-    `lengths[i]` actions, which end where the clip does. Where there are frames, nothing need be
-    played, and the other fields are empty.
+    `lengths[i]` actions, the last of which is the clip's. With frames the other fields are empty.
     """
 
     starts: Sequence[str]
@@ -205,7 +204,7 @@ class Segments(Value):
     origin: Int[np.ndarray, "S 2"]
     """Index of the trajectory in its rollouts, and the first step."""
     replays: Replays | None = None
-    """What shows the clips again, where it was asked for and is known."""
+    """What is needed to show the clips again; None where it was not asked for or is not known."""
 
     def __len__(self) -> int:
         return len(self.actions)

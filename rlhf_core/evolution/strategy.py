@@ -35,7 +35,7 @@ from rlhf_core.policies import (
     PolicyState,
     Report,
 )
-from rlhf_core.reservoir import KEPT_STEPS
+from rlhf_core.reservoir import RESERVOIR_STEPS
 from rlhf_core.rewards import ObservingReward, Reward
 from rlhf_core.types import Metrics, RolloutRewards, Rollouts, Value
 
@@ -286,12 +286,12 @@ class EvolutionStrategy(Optimiser):
 def _newest(
     now: Evolved, played: Generation, rng: np.random.Generator
 ) -> tuple[Rollouts, RolloutRewards]:
-    """The trajectories kept so far and this generation's, cut down to `KEPT_STEPS`.
+    """The trajectories kept so far and this generation's, cut down to `RESERVOIR_STEPS`.
 
     Older generations go first; of a generation that is too large itself a random part is kept.
     """
     copies = played.counted.shape[1]
-    room = max(1, int(KEPT_STEPS * copies / max(played.steps, 1)))
+    room = max(1, int(RESERVOIR_STEPS * copies / max(played.steps, 1)))
     chosen = np.sort(rng.permutation(copies)[: min(room, copies)])
     found, paid = played.trajectories(chosen, now.policy.steps)
     old = [] if now.rollouts is None else list(now.rollouts.trajectories)
@@ -299,7 +299,7 @@ def _newest(
     found, paid = old + found, old_paid + paid
     lengths = np.array([len(trajectory) for trajectory in found])
     # The newest come last.
-    kept = lengths[::-1].cumsum()[::-1] <= KEPT_STEPS
+    kept = lengths[::-1].cumsum()[::-1] <= RESERVOIR_STEPS
     kept[-1] = True
     first = int(kept.argmax())
     return Rollouts(tuple(found[first:])), RolloutRewards(tuple(paid[first:]))

@@ -22,7 +22,7 @@ from rlhf_core.demonstrations import Cloning
 from rlhf_core.environments.factory import Environment
 from rlhf_core.environments.spaces import Spaces, flat, flattened
 from rlhf_core.policies import Optimised, PolicyState, Report
-from rlhf_core.reservoir import KEPT_STEPS, Kept
+from rlhf_core.reservoir import RESERVOIR_STEPS, Reservoir
 from rlhf_core.rewards import EnvironmentReward, Reward
 from rlhf_core.seeding import integer, isolated
 from rlhf_core.stable_baselines.on_policy import TRUE_SCALE
@@ -142,7 +142,7 @@ def learn(
         model.exploration_rate = explore(done(1.0))
     scale = state.optimiser.get(TRUE_SCALE)
     true_scale = None if scale is None else float(scale)
-    kept = Kept(KEPT_STEPS, state.steps, rng)
+    kept = Reservoir(RESERVOIR_STEPS, state.steps, rng)
     relabel = RelabelReplay(reward, vector, replay, kept, true_scale, observe_steps, report, rng)
     model.learn(steps, callback=relabel, log_interval=sys.maxsize, reset_num_timesteps=False)
     vector.close()

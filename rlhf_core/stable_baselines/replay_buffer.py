@@ -19,7 +19,7 @@ from rlhf_core.demonstrations import demonstrations
 from rlhf_core.environments.spaces import is_image
 from rlhf_core.policies import Report
 from rlhf_core.recording import Record, join
-from rlhf_core.reservoir import Kept
+from rlhf_core.reservoir import Reservoir
 from rlhf_core.rewards import EnvironmentReward, ObservingReward, Reward, RewardFunction
 from rlhf_core.stable_baselines.relabelling import all_steps, transitions
 from rlhf_core.stable_baselines.vec_env import RecordingVecEnv
@@ -158,7 +158,7 @@ class RelabelReplay(BaseCallback):
         reward: Reward,
         environment: RecordingVecEnv,
         replay: Replay,
-        kept: Kept,
+        kept: Reservoir,
         true_scale: float | None,
         observe_steps: int,
         report: Report,
