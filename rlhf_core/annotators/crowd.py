@@ -16,17 +16,17 @@ from pydantic import (
 
 from rlhf_core.annotators import Annotator, AnnotatorState
 from rlhf_core.crowd.assignment import pick_distinct
-from rlhf_core.crowd.pairs import Rules, judge_pairs
+from rlhf_core.crowd.pairs import CrowdSettings, judge_pairs
 from rlhf_core.crowd.workers import (
-    Crew,
-    draw_crew,
-    honesty,
-    longest,
+    CrowdState,
+    draw_workers,
+    honest_probability,
+    longest_seconds,
     on_scale,
     rank,
     rate,
-    rated_quality,
-    standard,
+    standardised_qualities,
+    standardised_returns,
 )
 from rlhf_core.environments.factory import Environment
 from rlhf_core.errors import ConfigurationError
@@ -145,7 +145,7 @@ class Crowd(Annotator):
         rng: np.random.Generator,
     ) -> AnnotatorState:
         """Draw the workers."""
-        crew = draw_crew(
+        crowd = draw_workers(
             self.workers,
             (self.random, self.always_left, self.adversarial),
             self.competence,
@@ -153,7 +153,7 @@ class Crowd(Annotator):
             self.rating_spread,
             rng,
         )
-        return AnnotatorState(memory={**crew.memory(), "round_seconds": np.empty(0)})
+        return AnnotatorState(memory={**crowd.to_arrays(), "round_seconds": np.empty(0)})
 
     def check_fit(self, environment: Environment, demonstrates: bool) -> None:
         """A crowd judges; it does not play."""
@@ -171,29 +171,29 @@ class Crowd(Annotator):
         self, state: AnnotatorState, request: Request, truth: Truth, rng: np.random.Generator
     ) -> tuple[AnnotatorState, Answers]:
         """Pairs first, since they try the workers, then rankings, then ratings."""
-        crew = Crew.recall(state.memory)
-        crew = replace(crew, tired=crew.tired * (1 - self.recovery))
-        quality = standard(truth)
-        crew, comparisons, compared = self._compare(
-            crew, np.diff(quality[request.queries.items], axis=1)[:, 0], rng
+        crowd = CrowdState.from_arrays(state.memory)
+        crowd = replace(crowd, tired=crowd.tired * (1 - self.recovery))
+        quality = standardised_returns(truth)
+        crowd, comparisons, compared = self._compare(
+            crowd, np.diff(quality[request.queries.items], axis=1)[:, 0], rng
         )
-        crew, rankings, ranked = self._rank(crew, request, quality, rng)
-        crew, ratings, rated = self._rate(crew, request, truth, rng)
+        crowd, rankings, ranked = self._rank(crowd, request, quality, rng)
+        crowd, ratings, rated = self._rate(crowd, request, truth, rng)
         spent = np.append(state.memory["round_seconds"], compared + ranked + rated)
-        given = int(crew.judged.sum())
-        memory = {**crew.memory(), "round_seconds": spent}
+        given = int(crowd.judged.sum())
+        memory = {**crowd.to_arrays(), "round_seconds": spent}
         return (
             replace(state, judgements=given, memory=memory),
             answers(comparisons, rankings, ratings),
         )
 
     def _compare(
-        self, crew: Crew, advantage: Float[np.ndarray, " N"], rng: np.random.Generator
-    ) -> tuple[Crew, Annotations, float]:
+        self, crowd: CrowdState, advantage: Float[np.ndarray, " N"], rng: np.random.Generator
+    ) -> tuple[CrowdState, Annotations, float]:
         """The state, the judgements with the expert's first, and the time they took."""
         gold = self._gold(len(advantage), rng)
         told = self._times(len(gold), rng)
-        rules = Rules(
+        settings = CrowdSettings(
             beta=self._beta,
             position_bias=self.position_bias,
             half_life=self.fatigue_judgements,
@@ -204,7 +204,7 @@ class Crowd(Annotator):
             threshold=self.threshold,
             dismissal=self.dismissal,
         )
-        crew, log, latency = judge_pairs(crew, advantage, gold, float(told.sum()), rules, rng)
+        crowd, log, latency = judge_pairs(crowd, advantage, gold, float(told.sum()), settings, rng)
         sign = np.sign(advantage[gold]).astype(np.int64)
         choice = np.array([Choice.LEFT, Choice.EQUAL, Choice.RIGHT])[1 + sign]
         given = Annotations(
@@ -214,24 +214,24 @@ class Crowd(Annotator):
             seconds=np.concatenate([told, log.seconds]),
             cost=self._costs(len(gold), len(log.query)),
         )
-        return crew, given, latency
+        return crowd, given, latency
 
     def _rank(
         self,
-        crew: Crew,
+        crowd: CrowdState,
         request: Request,
         quality: Float[np.ndarray, " S"],
         rng: np.random.Generator,
-    ) -> tuple[Crew, Rankings | None, float]:
+    ) -> tuple[CrowdState, Rankings | None, float]:
         """Every group by `redundancy` workers, and a share of them by the expert."""
         if request.rankings is None or not len(request.rankings):
-            return crew, None, 0.0
+            return crowd, None, 0.0
         items, places = request.rankings.items, request.places
         gold = self._gold(len(items), rng)
-        group, worker = pick_distinct(len(items), self.redundancy, crew.active, rng)
-        honest = honesty(crew, worker, places, self.fatigue_judgements)
+        group, worker = pick_distinct(len(items), self.redundancy, crowd.active, rng)
+        honest = honest_probability(crowd, worker, places, self.fatigue_judgements)
         felt = self._beta * quality[items[group]]
-        order = rank(crew.role[worker], honest, felt, self.position_bias, rng)
+        order = rank(crowd.role[worker], honest, felt, self.position_bias, rng)
         best = np.argsort(-quality[items[gold]], axis=1, kind="stable")
         everyone = np.concatenate([np.full(len(gold), EXPERT), worker])
         seconds = places * self._times(len(everyone), rng)
@@ -244,20 +244,20 @@ class Crowd(Annotator):
             seconds=seconds,
             cost=places * self._costs(len(gold), len(worker)),
         )
-        return crew.worked(worker, places), given, longest(everyone, seconds)
+        return crowd.after(worker, places), given, longest_seconds(everyone, seconds)
 
     def _rate(
-        self, crew: Crew, request: Request, truth: Truth, rng: np.random.Generator
-    ) -> tuple[Crew, Ratings | None, float]:
+        self, crowd: CrowdState, request: Request, truth: Truth, rng: np.random.Generator
+    ) -> tuple[CrowdState, Ratings | None, float]:
         """Every clip by `redundancy` workers, and a share of them by the expert."""
         if request.ratings is None or not len(request.ratings):
-            return crew, None, 0.0
-        quality = rated_quality(request, truth, self.delay_steps)
+            return crowd, None, 0.0
+        quality = standardised_qualities(request, truth, self.delay_steps)
         gold = self._gold(len(quality), rng)
-        clip, worker = pick_distinct(len(quality), self.redundancy, crew.active, rng)
-        honest = honesty(crew, worker, 1, self.fatigue_judgements)
+        clip, worker = pick_distinct(len(quality), self.redundancy, crowd.active, rng)
+        honest = honest_probability(crowd, worker, 1, self.fatigue_judgements)
         levels = self.rating_levels
-        value = rate(crew, worker, honest, quality[clip], self.rating_noise, levels, rng)
+        value = rate(crowd, worker, honest, quality[clip], self.rating_noise, levels, rng)
         everyone = np.concatenate([np.full(len(gold), EXPERT), worker])
         seconds = self._times(len(everyone), rng)
         asked = request.ratings[np.concatenate([gold, clip])]
@@ -269,7 +269,7 @@ class Crowd(Annotator):
             seconds=seconds,
             cost=self._costs(len(gold), len(worker)),
         )
-        return crew.worked(worker), given, longest(everyone, seconds)
+        return crowd.after(worker), given, longest_seconds(everyone, seconds)
 
     @property
     def _beta(self) -> float:

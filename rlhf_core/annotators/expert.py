@@ -50,11 +50,11 @@ class Expert(Annotator):
         from rlhf_core.teachers import demonstrator as expert
 
         if self.recording is not None:
-            return AnnotatorState(memory=expert.packed(self._recorded(environment)))
+            return AnnotatorState(memory=expert.to_arrays(self._recorded(environment)))
         act = expert.train(environment, optimiser, self.env_steps, rng)
         episodes = max(self.episodes, demonstrations)
         return AnnotatorState(
-            memory=expert.packed(expert.demonstrate(environment, act, episodes, rng))
+            memory=expert.to_arrays(expert.demonstrate(environment, act, episodes, rng))
         )
 
     def check_fit(self, environment: Environment, demonstrates: bool) -> None:
@@ -74,7 +74,9 @@ class Expert(Annotator):
 
         memory, whole = state.memory, None
         if request.demonstrations:
-            memory, whole = expert.show(memory, request.demonstrations, self.seconds, self.cost)
+            memory, whole = expert.next_demonstrations(
+                memory, request.demonstrations, self.seconds, self.cost
+            )
             state = replace(state, memory=memory, judgements=state.judgements + len(whole))
         asked = [request.queries.items]
         if request.rankings is not None:
@@ -84,7 +86,7 @@ class Expert(Annotator):
         count = sum(len(items) for items in asked)
         if not count:
             return state, answers(demonstrations=whole)
-        episodes = Rollouts(tuple(expert.unpacked(memory).trajectories()))
+        episodes = Rollouts(tuple(expert.from_arrays(memory).trajectories()))
         shown = sample_segments(episodes, count, request.segments.steps, rng)
         width = max(items.shape[1] for items in asked)
         worse = np.concatenate(

@@ -130,7 +130,7 @@ class Synthetic(Annotator):
                 memory["value/spaces"] = expert.described(environment.spaces())
             if demonstrations:
                 shown = expert.demonstrate(environment, act, demonstrations, rng)
-                memory |= expert.packed(shown)
+                memory |= expert.to_arrays(shown)
         return AnnotatorState(memory=memory)
 
     def check_fit(self, environment: Environment, demonstrates: bool) -> None:
@@ -156,7 +156,7 @@ class Synthetic(Annotator):
         if request.demonstrations:
             from rlhf_core.teachers import demonstrator as expert
 
-            memory, shown = expert.show(
+            memory, shown = expert.next_demonstrations(
                 state.memory, request.demonstrations, self.seconds, self.cost
             )
             state, given = replace(state, memory=memory), given + len(shown)
@@ -262,7 +262,7 @@ class Synthetic(Annotator):
         if request.ratings is None:
             return state, answers().ratings
         clip, step = request.ratings.T
-        counted = rating.heard(step, request.segments.mask[clip], self.delay_steps)
+        counted = rating.credited_steps(step, request.segments.mask[clip], self.delay_steps)
         values = rating.mean_rewards(truth.segments[clip], counted)
         # The scale reaches from the worst to the best that was ever seen.
         seen = np.concatenate(
