@@ -1,4 +1,4 @@
-"""How many CPU threads torch may use while something runs."""
+"""The number of CPU threads that torch uses."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -90,11 +90,11 @@ class Environment(Config):
                 "auto or single"
             )
         if "render_mode" in self.options:
-            raise ValueError("options: render_mode is set by whoever films the policy")
+            raise ValueError("options: expected none named render_mode, which is set by the film")
         return self
 
     def make(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
-        """One environment with its wrappers. Nested observations are flattened."""
+        """Make one environment with its wrappers. Nested observations are flattened."""
         env = self._make_plain(render_mode) if self.frames is None else self._make_filmed()
         if env.spec is not None and env.spec.max_episode_steps is None:
             raise ConfigurationError(
@@ -136,13 +136,13 @@ class Environment(Config):
         limit = self.time_limit
         if limit is None and self.fixed_horizon is not None:
             limit = self.fixed_horizon + 1  # The horizon alone cuts the episode off.
-        given: dict[str, Any] = {"max_episode_steps": limit, "render_mode": render_mode}
-        # An environment that cannot draw need not know the word: what is not given is not passed.
-        given = {name: value for name, value in given.items() if value is not None}
+        arguments: dict[str, Any] = {"max_episode_steps": limit, "render_mode": render_mode}
+        # A constructor without render_mode can be called only if None is not passed.
+        arguments = {name: value for name, value in arguments.items() if value is not None}
         try:
             # Gymnasium's passive checker costs a fifth of a step and warns of what we check.
             return gymnasium.make(
-                self.id, disable_env_checker=True, **given, **dict[str, Any](self.options)
+                self.id, disable_env_checker=True, **arguments, **dict[str, Any](self.options)
             )
         except gymnasium.error.Error as error:
             module, colon, name = self.id.rpartition(":")
@@ -168,18 +168,18 @@ class Environment(Config):
             ) from error
 
     def make_vector(self, count: int | None = None) -> VectorEnv[Any, Any, Any]:
-        """`count` copies as one batch that resets in the step in which an episode ends."""
+        """Make `count` copies as one batch that resets in the step in which an episode ends."""
         copies = count or self.count
         if self.batching == "envpool":
             return self._make_pool(copies)
         if self.batching == "auto" and self.frames is None:
-            found = self._make_batch(copies) or self._make_registered(copies)
-            if found is not None:
-                return found
+            vector = self._make_batch(copies) or self._make_registered(copies)
+            if vector is not None:
+                return vector
         return SyncVectorEnv([self.make] * copies, autoreset_mode=AutoresetMode.SAME_STEP)
 
     def _make_batch(self, copies: int) -> BatchedEnv | None:
-        """This project's own batched form."""
+        """Make this project's batched form; None where there is none."""
         dynamics = dynamics_of(self.id, self.options)
         if dynamics is None:
             return None
@@ -193,7 +193,7 @@ class Environment(Config):
         return batch
 
     def _make_registered(self, copies: int) -> VectorEnv[Any, Any, Any] | None:
-        """The form that the environment brings along; our own wrappers are not in it."""
+        """Make the environment's own vector form; None where it has no usable one."""
         limit = self._facts().limit
         if limit is None or not self._has_usable_vector_form():
             return None
@@ -237,16 +237,16 @@ class Environment(Config):
         return "replay" if batched or self.is_stepped_one_by_one() else "none"
 
     def spaces(self) -> Spaces:
-        """Observation and action space of the policy. An environment is made at the first call."""
+        """Return observation and action space. The first call makes an environment."""
         # Spaces hold a generator of their own, which no two users may share.
         return deepcopy(self._facts().spaces)
 
     def horizon(self) -> int:
-        """Steps after which an episode ends at the latest."""
+        """Return the largest number of steps of an episode."""
         return self.fixed_horizon or self._facts().limit or sys.maxsize
 
     def _key(self) -> str:
-        """Names the fields' values: a copy in which one of them changed knows nothing yet."""
+        """Return a digest of the fields, so that facts are read anew where a field has changed."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
 
     def _facts(self) -> Facts:
@@ -278,5 +278,5 @@ class Environment(Config):
 
 
 def episode_seeds(rng: np.random.Generator, count: int) -> list[int]:
-    """One reset seed a copy."""
+    """Draw one reset seed for each copy."""
     return [int(seed) for seed in rng.integers(2**31, size=count)]

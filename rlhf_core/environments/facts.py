@@ -1,4 +1,4 @@
-"""What an environment says of itself: asked once for each set of fields, and remembered."""
+"""Facts about an environment, read once for each set of fields."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from rlhf_core.environments.spaces import Spaces
 
 
 class Facts(NamedTuple):
-    """What is known of an environment once one copy of it was made."""
+    """Facts that are read from one copy of an environment."""
 
     spaces: Spaces
     limit: int | None
@@ -20,7 +20,7 @@ class Facts(NamedTuple):
 class KnownFacts:
     """Facts by the fields that they hold for. Copies of a configuration share them.
 
-    Two of them are equal whatever they know, because they are no part of the configuration.
+    Two of them are always equal, because they are no part of the configuration.
     """
 
     facts: dict[str, Facts] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Vector environments that somebody registered with Gymnasium beside the single one."""
+"""Vector environments that are registered with Gymnasium beside a single environment."""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -19,8 +19,8 @@ def is_usable(id: str, spaces: Spaces, limit: int, options: Options) -> bool:
 
     It must do what single environments side by side would do: have the same spaces, reset in the
     step in which an episode ends and return the final observation, give each copy a seed of its
-    own, keep the time limit, and start some copies afresh while the others go on. Two copies are
-    tried, since nothing but its behaviour says so.
+    own, keep the time limit, and reset some copies while the others go on. That is tried on two
+    copies.
 
     Args:
         id: of the single environment.
@@ -44,7 +44,7 @@ def _attempt(id: str, make: Callable[[], T]) -> T | None:
             warnings.simplefilter("ignore")
             return make()
     except Exception as error:
-        # It is somebody else's and may raise anything; single environments do the same work.
+        # Foreign code may raise any exception; single environments do the same work.
         warnings.warn(
             f"{id}: its vector_entry_point is passed over, copies are stepped one by one "
             f"({type(error).__name__}: {error})",
@@ -78,17 +78,17 @@ def _is_right(two: VectorEnv[Any, Any, Any], spaces: Spaces) -> bool:
 
 
 def _seeds_each(two: VectorEnv[Any, Any, Any]) -> bool:
-    seen, swapped = (two.reset(seed=seeds)[0] for seeds in ([1, 2], [2, 1]))  # type: ignore[arg-type]
-    return np.array_equal(seen, swapped[::-1])
+    first, swapped = (two.reset(seed=seeds)[0] for seeds in ([1, 2], [2, 1]))  # type: ignore[arg-type]
+    return np.array_equal(first, swapped[::-1])
 
 
 def _ends_each(two: VectorEnv[Any, Any, Any]) -> bool:
     two.action_space.seed(0)
-    seen, _, terminated, truncated, _ = two.step(two.action_space.sample())
+    first, _, terminated, truncated, _ = two.step(two.action_space.sample())
     if (terminated | truncated).any():
         return False
     again, _ = two.reset(options={"reset_mask": np.array([True, False])})
-    if not np.array_equal(again[1], seen[1]):
+    if not np.array_equal(again[1], first[1]):
         return False
     _, _, terminated, truncated, info = two.step(two.action_space.sample())
     # Only the copy that went on is at its limit.

@@ -1,4 +1,4 @@
-"""Clips shown again, on any day and any machine: played anew, or from recorded frames."""
+"""Replays of clips: played again from how their episode began, or from recorded frames."""
 
 import numpy as np
 from jaxtyping import Shaped, UInt8
@@ -17,7 +17,7 @@ environments do."""
 def replay(
     environment: Environment, segments: Segments, index: int
 ) -> tuple[Shaped[np.ndarray, "rows *obs"], UInt8[np.ndarray, "rows height width 3"] | None]:
-    """Show one clip again.
+    """Replay one clip.
 
     The environment is made once, begun as the clip's episode began, and stepped with the recorded
     actions up to the clip's end. Where the clip holds frames, nothing is played. A padded clip
@@ -33,7 +33,7 @@ def replay(
         itself.
 
     Raises:
-        ConfigurationError: the clip cannot be shown again, or comes out differently.
+        ConfigurationError: the clip cannot be replayed, or its observations come out differently.
     """
     replays = segments.replays
     if replays is None:

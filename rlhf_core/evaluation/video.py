@@ -19,7 +19,7 @@ WIDTH = 240
 def film(
     environment: Environment, act: Act, seed: int, steps: int = 200, every: int = 2
 ) -> bytes | None:
-    """One episode as an animated GIF, or None where the environment cannot draw itself here.
+    """Play one episode as an animated GIF; None where the environment cannot draw itself.
 
     Args:
         environment: what to act in.
@@ -35,7 +35,7 @@ def film(
         with without_a_screen():
             frames = _play(env, act, seed, steps, every)
     except Exception:
-        # Which drawing library is missing, and how it says so, is the environment's affair.
+        # The exception for a missing drawing library depends on the environment.
         logging.getLogger(__name__).warning(
             "no film: %s cannot draw", environment.id, exc_info=True
         )
@@ -67,7 +67,7 @@ def film(
 def _play(
     env: gymnasium.Env[Any, Any], act: Act, seed: int, steps: int, every: int
 ) -> list[Image.Image]:
-    """Every so many steps of an episode, a frame."""
+    """Play an episode and draw a frame in every `every` steps."""
     frames = []
     observation, _ = env.reset(seed=seed)
     begin(act, np.ones(1, dtype=bool))
