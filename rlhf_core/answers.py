@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from rlhf_core.questions import Queries
-from rlhf_core.types import Segments, Value, expect, expect_shape
+from rlhf_core.types import Replays, Segments, Value, expect, expect_shape
 
 EXPERT = -1
 """The worker whose judgement is known to be right: gold queries carry one."""
@@ -69,12 +69,16 @@ def concatenate(first: Row, second: Row) -> Row:
 
     An optional field is None where either side has none.
     """
-    columns = []
-    for field in fields(first):  # type: ignore[arg-type]
-        one, other = getattr(first, field.name), getattr(second, field.name)
-        joined = None if one is None or other is None else np.concatenate([one, other])
-        columns.append(joined)
+    columns = (_joined(getattr(first, f.name), getattr(second, f.name)) for f in fields(first))  # type: ignore[arg-type]
     return type(first)(*columns)
+
+
+def _joined(first: Any, second: Any) -> Any:
+    if first is None or second is None:
+        return None
+    if isinstance(first, Replays):
+        return first.joined(second)
+    return np.concatenate([first, second])
 
 
 def select(value: Row, rows: np.ndarray) -> Row:

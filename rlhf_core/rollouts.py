@@ -1,4 +1,4 @@
-"""Playing a policy, and what its episodes returned."""
+"""Playing a policy, and the true returns of its episodes."""
 
 from typing import Any
 
@@ -12,17 +12,17 @@ from rlhf_core.types import RolloutRewards, Rollouts
 
 
 def finished_returns(rollouts: Rollouts, rewards: RolloutRewards, horizon: int) -> np.ndarray:
-    """True returns (E,) of the episodes that came to their end, in the order in which they did.
+    """True returns (E,) of the finished episodes, in the order in which they ended.
 
     Args:
         rollouts: by the time of their end.
-        rewards: what they were paid.
+        rewards: their true rewards.
         horizon: steps after which an episode is cut off; an unfinished one is shorter.
     """
     return np.array(
         [
-            paid.values.sum()
-            for trajectory, paid in zip(rollouts.trajectories, rewards.rewards, strict=True)
+            true.values.sum()
+            for trajectory, true in zip(rollouts.trajectories, rewards.rewards, strict=True)
             if trajectory.terminated or len(trajectory) >= horizon
         ]
     )

@@ -33,7 +33,7 @@ def integer(rng: np.random.Generator) -> int:
 
 @contextmanager
 def isolated(seed: int) -> Iterator[None]:
-    """Seed the global generators for a library that draws from them, then put them back.
+    """Seed the global generators for a library that draws from them, then restore them.
 
     Stable-Baselines3 samples actions from torch's global generator and permutes minibatches
     with NumPy's. Inside this block both are seeded, and no other run of this process is inside;

@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped, UInt8
 
 from rlhf_core.errors import ShapeError
 
@@ -66,7 +66,7 @@ def expect_shape(owner: Value, field: str, shape: tuple[int, ...]) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Trajectory(Value):
-    """What one policy did in one episode, or in the part of it that was seen. No reward."""
+    """What one policy did in one episode, or in the recorded part of it. No reward."""
 
     actions: Shaped[np.ndarray, "T *act"]
     observations: Shaped[np.ndarray, "T+1 *obs"]
@@ -75,12 +75,20 @@ class Trajectory(Value):
     truncated: bool
     """The episode was cut off (time limit or end of the rollout) at the last step."""
     policy_version: int
+    start: str | None = None
+    """How the episode began, as `environments/episodes.py` writes it; None where that is unknown,
+    or where the first step here is not the first one of its episode."""
+    frames: UInt8[np.ndarray, "T+1 height width 3"] | None = None
+    """A picture of each observation, where the environment records them."""
 
     def __len__(self) -> int:
         return len(self.actions)
 
     def _check(self) -> None:
         expect(len(self.actions) > 0, self, "at least one step", len(self.actions))
+        if self.frames is not None:
+            rows = len(self.frames)
+            expect(rows == len(self.observations), self, "a frame for each observation", rows)
         expect(
             len(self.observations) == len(self.actions) + 1,
             self,
@@ -92,7 +100,7 @@ class Trajectory(Value):
 
 @dataclass(frozen=True, eq=False)
 class TrueRewards(Value):
-    """What the environment paid. Only synthetic annotators, controls and evaluation see it."""
+    """Rewards of the environment. Only synthetic annotators, controls and evaluation read them."""
 
     values: Float[np.ndarray, " ..."]
     """(T,) for a trajectory; (S, L) for segments, 0 where padded."""
@@ -133,6 +141,58 @@ class RolloutRewards(Value):
 
 
 @dataclass(frozen=True, eq=False)
+class Replays(Value):
+    """What is needed to show S clips again: their episodes' starts and actions, or their frames.
+
+    Clip i begins at step `first[i]` of an episode that began as `starts[i]` says and went on with
+    `lengths[i]` actions, the last of which is the clip's. With frames the other fields are empty.
+    """
+
+    starts: Sequence[str]
+    actions: Shaped[np.ndarray, "steps *act"]
+    """Of all clips, one after the other."""
+    lengths: Int[np.ndarray, " S"]
+    first: Int[np.ndarray, " S"]
+    frames: UInt8[np.ndarray, "clips rows height width 3"] | None = None
+    """L + 1 of each clip; a padded one repeats its last frame."""
+
+    def __len__(self) -> int:
+        return len(self.starts) if self.frames is None else len(self.frames)
+
+    def take(self, index: Int[np.ndarray, " K"]) -> "Replays":
+        """Those of the clips at these positions, in this order."""
+        if self.frames is not None:
+            return Replays((), self.actions, self.lengths, self.first, self.frames[index])
+        lengths = self.lengths[index]
+        # Where the actions of each chosen clip begin here, less where they begin in the result.
+        shift = (np.cumsum(self.lengths) - self.lengths)[index] - (np.cumsum(lengths) - lengths)
+        rows = np.arange(lengths.sum()) + np.repeat(shift, lengths)
+        starts = tuple(self.starts[clip] for clip in index)
+        return Replays(starts, self.actions[rows], lengths, self.first[index])
+
+    def joined(self, others: "Replays") -> "Replays | None":
+        """These, then others; None where only one side has frames."""
+        if (self.frames is None) != (others.frames is None):
+            return None
+        if self.frames is not None and others.frames is not None:
+            frames = np.concatenate([self.frames, others.frames])
+            return Replays((), self.actions, self.lengths, self.first, frames)
+        return Replays(
+            (*self.starts, *others.starts),
+            np.concatenate([self.actions, others.actions]),
+            np.concatenate([self.lengths, others.lengths]),
+            np.concatenate([self.first, others.first]),
+        )
+
+    def _check(self) -> None:
+        count = len(self.starts)
+        expect_shape(self, "lengths", (count,))
+        expect_shape(self, "first", (count,))
+        steps = int(self.lengths.sum())
+        expect(len(self.actions) == steps, self, f"{steps} actions", len(self.actions))
+
+
+@dataclass(frozen=True, eq=False)
 class Segments(Value):
     """Clips of trajectories. A clip of a shorter episode is padded and masked."""
 
@@ -143,6 +203,8 @@ class Segments(Value):
     """False where the episode had already ended; such steps count for nothing."""
     origin: Int[np.ndarray, "S 2"]
     """Index of the trajectory in its rollouts, and the first step."""
+    replays: Replays | None = None
+    """What is needed to show the clips again; None where it was not asked for or is not known."""
 
     def __len__(self) -> int:
         return len(self.actions)
@@ -154,7 +216,14 @@ class Segments(Value):
 
     def take(self, index: Int[np.ndarray, " K"]) -> "Segments":
         """The segments at these positions, in this order."""
-        return Segments(*(np.asarray(getattr(self, field.name))[index] for field in fields(self)))
+        return Segments(
+            self.actions[index],
+            self.observations[index],
+            self.terminated[index],
+            self.mask[index],
+            self.origin[index],
+            None if self.replays is None else self.replays.take(index),
+        )
 
     def _check(self) -> None:
         expect(self.mask.ndim == 2, self, "a mask of shape (S, L)", self.mask.shape)
@@ -178,6 +247,8 @@ class Segments(Value):
             self.terminated.shape,
         )
         expect(self.origin.shape == (count, 2), self, f"origin ({count}, 2)", self.origin.shape)
+        if self.replays is not None:
+            expect(len(self.replays) == count, self, f"{count} replays", len(self.replays))
 
 
 class Transitions(NamedTuple):

@@ -1,4 +1,4 @@
-"""Choosing questions that are unlike each other."""
+"""Choosing questions that are informative and differ from each other."""
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -8,7 +8,10 @@ from rlhf_core.types import Segments
 
 
 def segment_features(segments: Segments) -> Float[np.ndarray, "S F"]:
-    """Mean and deviation of a clip's observations and actions over its real steps, standardised."""
+    """Mean and standard deviation of each clip's observations and actions, standardised over clips.
+
+    Padded steps do not count.
+    """
     mask = segments.mask[:, :, None].astype(np.float64)
     count = np.maximum(mask.sum(axis=1), 1)
     parts = []
@@ -19,21 +22,21 @@ def segment_features(segments: Segments) -> Float[np.ndarray, "S F"]:
         parts += [mean, np.sqrt(square)]
     features = np.concatenate(parts, axis=1)
     scale = features.std(axis=0)
-    # What never varies says nothing of how clips differ.
+    # A constant feature does not distinguish clips.
     return (features - features.mean(axis=0)) / np.where(scale > 1e-9, scale, np.inf)
 
 
 def question_features(segments: Segments, candidates: Queries) -> Float[np.ndarray, "C F"]:
-    """Features of a question: those of its clips, in whatever order they are shown.
+    """Features of each question: mean and standard deviation over the features of its clips.
 
-    Mean over the clips and deviation over them, so that a pair and its mirror image are one.
+    They do not depend on the order of the clips, so a pair and its mirror image are equal.
     """
     clips = segment_features(segments)[candidates.items]
     return np.concatenate([clips.mean(axis=1), clips.std(axis=1)], axis=1)
 
 
 def k_centre(features: Float[np.ndarray, "C F"], count: int, first: int) -> Int[np.ndarray, " N"]:
-    """Greedy k-centre: again and again the point that is farthest from all that were chosen.
+    """Choose points by greedy k-centre: each is the one farthest from all that were chosen before.
 
     Within a factor of two of the smallest covering radius (Gonzalez 1985,
     doi:10.1016/0304-3975(85)90224-5; for active learning https://arxiv.org/abs/1708.00489).
@@ -54,16 +57,16 @@ def k_centre(features: Float[np.ndarray, "C F"], count: int, first: int) -> Int[
     return chosen
 
 
-def best_apart(
+def select_diverse(
     scores: Float[np.ndarray, " C"],
     features: Float[np.ndarray, "C F"],
     count: int,
-    radius: float,
+    diversity: float,
 ) -> Int[np.ndarray, " N"]:
-    """The best ones, none nearer than `radius` to a better one while there are others.
+    """Choose the highest scores, each at least `diversity` away from all that were chosen before.
 
-    Distances are root mean squares over features, so 1 is a standard deviation in each. Where too
-    few are left, the best of those that were passed over fill up.
+    Distances are root mean squares over features, so 1 is a standard deviation in each. Where fewer
+    than `count` candidates remain, the highest scores among the rejected ones are added.
     """
     order = np.argsort(-scores, kind="stable")
     left = np.ones(len(scores), dtype=bool)
@@ -72,24 +75,32 @@ def best_apart(
         best = int(order[left[order]][0])
         chosen.append(best)
         distance = np.sqrt(np.square(features - features[best]).mean(axis=1))
-        left &= distance >= radius
+        left &= distance >= diversity
         left[best] = False
     passed = order[~np.isin(order, chosen)]
     return np.concatenate([chosen, passed[: count - len(chosen)]]).astype(np.int64)
 
 
-def telling(
+def select_informative(
     scores: Float[np.ndarray, " C"],
     segments: Segments,
     candidates: Queries,
     count: int,
-    spread: float,
+    diversity: float,
     rng: np.random.Generator,
 ) -> Queries:
-    """The `count` most telling candidates, in random order.
+    """Choose the `count` candidates of highest score, in random order.
 
-    Single clips are drawn in proportion to their score instead: the best of them are all alike, of
-    the one corner that the members know least, while two clips of a pair differ by themselves.
+    Single clips are drawn in proportion to their score instead, because the highest scores belong
+    to similar clips; the two clips of a pair differ anyway.
+
+    Args:
+        scores: of the candidates.
+        segments: the segments that the candidates point into.
+        candidates: positions of their segments.
+        count: N, at most C.
+        diversity: least distance between two chosen questions, as in `select_diverse`; 0: none.
+        rng: the source of randomness.
     """
     if candidates.items.shape[1] == 1:
         # The largest of scaled exponential draws are a sample without replacement.
@@ -97,6 +108,6 @@ def telling(
             size=len(scores)
         )
     chosen = np.argsort(-scores, kind="stable")[:count]
-    if spread:
-        chosen = best_apart(scores, question_features(segments, candidates), count, spread)
+    if diversity:
+        chosen = select_diverse(scores, question_features(segments, candidates), count, diversity)
     return Queries(candidates.items[rng.permutation(chosen)])

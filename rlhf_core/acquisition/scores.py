@@ -1,4 +1,4 @@
-"""How much an answer to a question would tell, by the ensemble's own lights. All batched."""
+"""How informative the answer to a question is expected to be, by the ensemble's predictions."""
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -24,13 +24,12 @@ def entropy(probabilities: Float[np.ndarray, "... K"]) -> Float[np.ndarray, " ..
 def rating_variance(
     returns: Float[np.ndarray, "M S"], items: Int[np.ndarray, "C 1"]
 ) -> Float[np.ndarray, " C"]:
-    """Variance over members of a clip's place among all clips: what they quarrel about in a rating.
+    """Variance over members of a clip's rank among all clips, for questions that ask for a rating.
 
         place_m = (2 rank_m - S + 1) / sqrt((S^2 - 1) / 3)
 
-    It has mean 0 and deviation 1 over clips.
-    Returns have no common scale across members, and far from the data they differ without bound;
-    places do not.
+    A member's places have mean 0 and standard deviation 1 over clips. Returns have no common scale
+    across members, and far from the data they differ without bound; places do not.
     """
     count = returns.shape[1]
     rank = returns.argsort(axis=1, kind="stable").argsort(axis=1, kind="stable")
@@ -54,8 +53,8 @@ def uncertainty(
 ) -> Float[np.ndarray, " C"]:
     """Entropy of the mean choice probabilities; of a rating, the entropy of a Gaussian (in nats).
 
-    A rating's spread is that of the members: log(2 pi e Var) / 2 grows with the variance. Clips
-    that are the same to every member are no question, though nobody could foresee the answer.
+    The variance of a rating is that of the members: its entropy is log(2 pi e Var) / 2. A pair
+    whose clips have equal returns under every member scores -infinity.
     """
     if items.shape[1] == 1:
         variance = np.maximum(rating_variance(returns, items), 1e-12)
@@ -68,7 +67,7 @@ def uncertainty(
 def information_gain(
     returns: Float[np.ndarray, "M S"], items: Int[np.ndarray, "C K"], rating_noise: float = 0.5
 ) -> Float[np.ndarray, " C"]:
-    """Mutual information between the answer and the member who is right.
+    """Mutual information between the answer and the correct member.
 
         I = H(mean over m of p_m) - mean over m of H(p_m)
 

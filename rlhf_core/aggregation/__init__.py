@@ -1,4 +1,4 @@
-"""Many answers to one query become one soft label, and tell what each worker is worth."""
+"""Aggregators: several answers to one query become one soft label, with estimates of workers."""
 
 from abc import abstractmethod
 from typing import Annotated, ClassVar, NamedTuple
@@ -10,27 +10,27 @@ from rlhf_core.questions import Queries
 
 
 class Aggregated(NamedTuple):
-    """What an aggregator makes of all judgements."""
+    """Labels and estimates of workers from all judgements."""
 
     preferences: Preferences
-    """One soft label for every query that somebody answered, in the order of the queries."""
+    """One soft label for every query with an answer, in the order of the queries."""
     workers: Workers
-    """What it thinks of those who answered."""
+    """Estimates of those who answered."""
 
 
 class Aggregator(Plugin):
-    """Turns judgements of pairs into preferences with targets and weights."""
+    """Make preferences with targets and weights of judgements of pairs."""
 
     family: ClassVar[str] = "rlhf_core.aggregation"
 
     @abstractmethod
     def aggregate(self, queries: Queries, annotations: Comparisons) -> Aggregated:
-        """Make labels of all judgements of a run so far.
+        """Aggregate all judgements of a run so far.
 
         Args:
             queries: all pairs that were ever asked about, (N, 2).
-            annotations: all judgements; those of `EXPERT` are known to be right. A query that
-                nobody answered, or that everybody skipped, gets no label.
+            annotations: all judgements; those of `EXPERT` are known to be right. A query without an
+                answer, or with skips alone, gets no label.
         """
 
 

@@ -1,11 +1,9 @@
 """A crowd of paid workers who err, tire and cheat, and a policy of whom to ask how often."""
 
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Int
 from pydantic import (
     Field,
     NonNegativeFloat,
@@ -16,21 +14,10 @@ from pydantic import (
 )
 
 from rlhf_core.annotators import Annotator, AnnotatorState, simulate
-from rlhf_core.answers import EXPERT, Answers, Choice, Comparisons, Rankings, Ratings
-from rlhf_core.crowd.assignment import pick_distinct
-from rlhf_core.crowd.pairs import Rules, judge_pairs
-from rlhf_core.crowd.workers import (
-    Crew,
-    draw_crew,
-    honesty,
-    longest,
-    on_scale,
-    rank,
-    rate,
-    rated_quality,
-    standard,
-)
-from rlhf_core.demonstrations import Demonstrations
+from rlhf_core.answers import Answers
+from rlhf_core.crowd.respondent import CrowdRespondent
+from rlhf_core.crowd.settings import CrowdSettings
+from rlhf_core.crowd.workers import CrowdState, draw_workers
 from rlhf_core.environments.factory import Environment
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.policies import Optimiser
@@ -143,7 +130,7 @@ class Crowd(Annotator):
         rng: np.random.Generator,
     ) -> AnnotatorState:
         """Draw the workers."""
-        crew = draw_crew(
+        crowd = draw_workers(
             self.workers,
             (self.random, self.always_left, self.adversarial),
             self.competence,
@@ -151,7 +138,7 @@ class Crowd(Annotator):
             self.rating_spread,
             rng,
         )
-        return AnnotatorState(arrays={**crew.memory(), "round_seconds": np.empty(0)})
+        return AnnotatorState(arrays={**crowd.to_arrays(), "round_seconds": np.empty(0)})
 
     def check_fit(self, environment: Environment, demonstrates: bool) -> None:
         """A crowd judges; it does not play."""
@@ -178,130 +165,31 @@ class Crowd(Annotator):
             ConfigurationError: whole episodes are asked for.
         """
         assert truth is not None, "needs_true_reward() refuses environments without one"
-        crew = Crew.recall(state.arrays)
-        crew = replace(crew, tired=crew.tired * (1 - self.recovery))
-        asked = _Asked(self, request, truth, crew, 0.0, rng)
-        asked, answers = simulate(request, asked, rng)
-        rounds = np.append(state.arrays["round_seconds"], asked.seconds)
-        arrays = {**asked.crew.memory(), "round_seconds": rounds}
-        return AnnotatorState(int(asked.crew.judged.sum()), arrays), answers
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """The crowd in the course of one request."""
-
-    settings: Crowd
-    request: Request
-    truth: Truth
-    crew: Crew
-    seconds: float
-    """How long the round has lasted, workers side by side."""
-    rng: np.random.Generator
-
-    def compare(self, pairs: Int[np.ndarray, "N 2"]) -> tuple["_Asked", Comparisons]:
-        """The judgements, with the expert's first."""
-        settings, rng = self.settings, self.rng
-        advantage = np.diff(self._quality[pairs], axis=1)[:, 0]
-        gold = self._gold(len(advantage))
-        expert_seconds = self._times(len(gold), rng)
-        rules = Rules(
-            beta=self._beta,
-            position_bias=settings.position_bias,
-            half_life=settings.fatigue_judgements,
-            times=self._times,
-            most=settings.redundancy,
-            adaptive=settings.adaptive,
-            confidence=settings.confidence,
-            threshold=settings.threshold,
-            dismissal=settings.dismissal,
-        )
-        crew, log, lasted = judge_pairs(
-            self.crew, advantage, gold, float(expert_seconds.sum()), rules, rng
-        )
-        sign = np.sign(advantage[gold]).astype(np.int64)
-        choice = np.array([Choice.LEFT, Choice.EQUAL, Choice.RIGHT])[1 + sign]
-        return self._after(crew, lasted), Comparisons(
-            query=np.concatenate([gold, log.query]),
-            worker=np.concatenate([np.full(len(gold), EXPERT), log.worker]),
-            choice=np.concatenate([choice, np.where(log.right == 1, Choice.RIGHT, Choice.LEFT)]),
-            seconds=np.concatenate([expert_seconds, log.seconds]),
-            cost=self._costs(len(gold), len(log.query)),
-        )
-
-    def rank(self, items: Int[np.ndarray, "N K"], places: int) -> tuple["_Asked", Rankings]:
-        """Every group by `redundancy` workers, and a share of them by the expert."""
-        settings, rng, quality = self.settings, self.rng, self._quality
-        gold = self._gold(len(items))
-        group, worker = pick_distinct(len(items), settings.redundancy, self.crew.active, rng)
-        honest = honesty(self.crew, worker, places, settings.fatigue_judgements)
-        utilities = self._beta * quality[items[group]]
-        roles = self.crew.role[worker]
-        order = rank(roles, honest, utilities, settings.position_bias, rng)
-        best = np.argsort(-quality[items[gold]], axis=1, kind="stable")
-        everyone = np.concatenate([np.full(len(gold), EXPERT), worker])
-        seconds = places * self._times(len(everyone), rng)
-        rankings = Rankings(
-            items=np.take_along_axis(
-                items[np.concatenate([gold, group])], np.concatenate([best, order]), axis=1
-            ),
-            places=np.full(len(everyone), places),
-            worker=everyone,
-            seconds=seconds,
-            cost=places * self._costs(len(gold), len(worker)),
-        )
-        return self._after(self.crew.worked(worker, places), longest(everyone, seconds)), rankings
-
-    def rate(
-        self, clips: Int[np.ndarray, " N"], steps: Int[np.ndarray, " N"]
-    ) -> tuple["_Asked", Ratings]:
-        """Every clip by `redundancy` workers, and a share of them by the expert."""
-        settings, rng = self.settings, self.rng
-        quality = rated_quality(clips, steps, self.request, self.truth, settings.delay_steps)
-        gold = self._gold(len(quality))
-        clip, worker = pick_distinct(len(quality), settings.redundancy, self.crew.active, rng)
-        honest = honesty(self.crew, worker, 1, settings.fatigue_judgements)
-        levels = settings.rating_levels
-        value = rate(self.crew, worker, honest, quality[clip], settings.rating_noise, levels, rng)
-        everyone = np.concatenate([np.full(len(gold), EXPERT), worker])
-        seconds = self._times(len(everyone), rng)
-        asked = np.concatenate([gold, clip])
-        ratings = Ratings(
-            segment=clips[asked],
-            step=steps[asked],
-            value=np.concatenate([on_scale(quality[gold], levels), value]),
-            worker=everyone,
-            seconds=seconds,
-            cost=self._costs(len(gold), len(worker)),
-        )
-        return self._after(self.crew.worked(worker), longest(everyone, seconds)), ratings
-
-    def demonstrate(self, episodes: int) -> tuple["_Asked", Demonstrations]:
-        """A crowd judges; it does not play."""
-        raise ConfigurationError("annotator.kind: a crowd gives no demonstrations")
-
-    def _after(self, crew: Crew, seconds: float) -> "_Asked":
-        return replace(self, crew=crew, seconds=self.seconds + seconds)
-
-    @cached_property
-    def _quality(self) -> Float[np.ndarray, " clips"]:
-        """Standardised true returns of the request's segments and then of its reference."""
-        return standard(self.truth)
+        crowd = CrowdState.from_arrays(state.arrays)
+        crowd = replace(crowd, tired=crowd.tired * (1 - self.recovery))
+        before = CrowdRespondent(self._settings, request, truth, crowd, 0.0, rng)
+        after, answers = simulate(request, before, rng)
+        rounds = np.append(state.arrays["round_seconds"], after.seconds)
+        arrays = {**after.crowd.to_arrays(), "round_seconds": rounds}
+        return AnnotatorState(int(after.crowd.judged.sum()), arrays), answers
 
     @property
-    def _beta(self) -> float:
-        rationality = self.settings.rationality
-        return 1e9 if rationality is None else rationality
-
-    def _gold(self, count: int) -> Int[np.ndarray, " G"]:
-        """Positions of the queries that the expert answers too."""
-        chosen: np.ndarray = self.rng.permutation(count)[: int(self.settings.gold * count + 1e-9)]
-        return chosen
-
-    def _times(self, count: int, rng: np.random.Generator) -> Float[np.ndarray, " R"]:
-        settings = self.settings
-        return settings.seconds * np.exp(settings.seconds_spread * rng.normal(size=count))
-
-    def _costs(self, expert: int, others: int) -> Float[np.ndarray, " R"]:
-        prices = [float(self.settings.expert_price), float(self.settings.price)]
-        return np.repeat(prices, [expert, others])
+    def _settings(self) -> CrowdSettings:
+        return CrowdSettings(
+            beta=1e9 if self.rationality is None else self.rationality,
+            position_bias=self.position_bias,
+            half_life=self.fatigue_judgements,
+            seconds=self.seconds,
+            seconds_std=self.seconds_spread,
+            redundancy=self.redundancy,
+            adaptive=self.adaptive,
+            confidence=self.confidence,
+            threshold=self.threshold,
+            dismissal=self.dismissal,
+            gold=self.gold,
+            price=float(self.price),
+            expert_price=float(self.expert_price),
+            rating_levels=self.rating_levels,
+            rating_noise=self.rating_noise,
+            delay_steps=self.delay_steps,
+        )

@@ -64,12 +64,12 @@ class Expert(Annotator):
         from rlhf_core.teachers import demonstrator as expert
 
         if self.recording is not None:
-            return AnnotatorState(arrays=expert.packed(self._recorded(environment)))
+            return AnnotatorState(arrays=expert.to_arrays(self._recorded(environment)))
         optimiser = expert.expert_optimiser(self.optimiser, optimiser)
         act = expert.train(environment, optimiser, self.env_steps, rng)
         episodes = max(self.episodes, demonstrations)
         return AnnotatorState(
-            arrays=expert.packed(expert.demonstrate(environment, act, episodes, rng))
+            arrays=expert.to_arrays(expert.demonstrate(environment, act, episodes, rng))
         )
 
     def check_fit(self, environment: Environment, demonstrates: bool) -> None:
@@ -97,12 +97,14 @@ class Expert(Annotator):
         arrays, judgements = state.arrays, dict[str, Judgements]()
         whole = request.queries.get(EPISODES)
         if whole is not None:
-            arrays, shown = demonstrator.show(arrays, len(whole), self.seconds, self.cost)
+            arrays, shown = demonstrator.next_demonstrations(
+                arrays, len(whole), self.seconds, self.cost
+            )
             judgements[EPISODES] = shown
         asked = [q.items for kind, q in sorted(request.queries.items()) if kind != EPISODES]
         count, clips = sum(len(items) for items in asked), None
         if count:
-            episodes = Rollouts(tuple(demonstrator.unpacked(arrays).trajectories()))
+            episodes = Rollouts(tuple(demonstrator.from_arrays(arrays).trajectories()))
             clips = sample_segments(episodes, count, request.segments.steps, rng)
             judgements[PREFERRED] = self._preferred(asked, len(request.segments))
         answers = Answers(judgements, clips)

@@ -143,7 +143,7 @@ class Synthetic(Annotator):
                 arrays["value/spaces"] = expert.described(environment.spaces())
             if demonstrations:
                 shown = expert.demonstrate(environment, act, demonstrations, rng)
-                arrays |= expert.packed(shown)
+                arrays |= expert.to_arrays(shown)
         return AnnotatorState(arrays=arrays)
 
     def check_fit(self, environment: Environment, demonstrates: bool) -> None:
@@ -214,7 +214,7 @@ class _Teacher:
     ) -> tuple["_Teacher", Ratings]:
         """Mean rewards on the teacher's own scale."""
         settings, request, truth = self.settings, self.request, self.truth
-        counted = rating.heard(steps, request.segments.mask[clips], settings.delay_steps)
+        counted = rating.credited_steps(steps, request.segments.mask[clips], settings.delay_steps)
         values = rating.mean_rewards(truth.segments[clips], counted)
         # The scale reaches from the worst to the best that was ever judged.
         known = np.concatenate(
@@ -241,7 +241,7 @@ class _Teacher:
         """The next episodes of the expert that was trained before the run."""
         from rlhf_core.teachers import demonstrator
 
-        arrays, shown = demonstrator.show(
+        arrays, shown = demonstrator.next_demonstrations(
             self.state.arrays, episodes, self.settings.seconds, self.settings.cost
         )
         return replace(self, state=replace(self.state, arrays=arrays)), shown

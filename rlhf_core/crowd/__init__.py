@@ -1,1 +1,1 @@
-"""Many workers: how a simulated crowd is asked and answers, and what its answers are worth."""
+"""Crowds of workers: simulated judgements, assignment of questions, and models of reliability."""

@@ -1,4 +1,4 @@
-"""How far workers agree beyond chance."""
+"""Agreement of workers beyond chance."""
 
 import numpy as np
 from jaxtyping import Int
@@ -10,13 +10,13 @@ from rlhf_core.crowd.votes import CLASSES
 def krippendorff_alpha(
     query: Int[np.ndarray, " R"], worker: Int[np.ndarray, " R"], choice: Int[np.ndarray, " R"]
 ) -> float:
-    """Krippendorff's alpha for nominal answers; not everybody has to answer everything.
+    """Krippendorff's alpha for nominal answers; workers may have answered different queries.
 
         alpha = 1 - D_o / D_e,  D_o = sum over queries of disagreeing pairs / (answers - 1)
 
-    D_e is what D_o would be if the same answers were dealt to the queries at random. 1 is full
-    agreement, 0 is chance, below 0 is systematic disagreement. Skips and the expert's words are
-    left out, and so are queries with a single answer.
+    D_e is the expected D_o if the same answers were assigned to the queries at random. 1 is full
+    agreement, 0 is chance, below 0 is systematic disagreement. Skips, the expert's answers and
+    queries with a single answer are left out.
 
     Paper: https://repository.upenn.edu/handle/20.500.14332/2089
 
@@ -26,7 +26,7 @@ def krippendorff_alpha(
         choice: a `Choice`.
 
     Returns:
-        alpha; NaN where it is not defined: nothing was answered twice, or all answers are equal.
+        alpha; NaN where it is not defined: no query has two answers, or all answers are equal.
     """
     counted = (choice != Choice.SKIP) & (worker != EXPERT)
     _, unit = np.unique(query[counted], return_inverse=True)

@@ -1,4 +1,4 @@
-"""Scores of items from pairs, by Bradley and Terry, with a Gaussian prior."""
+"""Scores of items from comparisons of pairs: Bradley-Terry with a Gaussian prior."""
 
 from collections.abc import Callable
 
@@ -23,24 +23,24 @@ def improve_scores(
     pair: Int[np.ndarray, "N 2"],
     target: Float[np.ndarray, " N"],
     weight: Float[np.ndarray, " N"],
-    spread: float,
+    std: float,
     steps: int,
 ) -> Float[np.ndarray, " S"]:
-    """A better maximiser of a Bradley-Terry likelihood; never a worse one.
+    """Increase the penalised Bradley-Terry likelihood of scores; no step decreases it.
 
         sum over pairs of weight (target log sigma(d) + (1 - target) log sigma(-d))
-            - |score|^2 / (2 spread^2),    d = score_right - score_left
+            - |score|^2 / (2 std^2),    d = score_right - score_left
 
-    Each step goes to the top of a parabola that touches the logistic likelihood at d and lies
-    below it everywhere: curvature tanh(d / 2) / (2 d) (https://doi.org/10.1023/A:1008932416310).
+    Each step goes to the maximum of a parabola that touches the logistic likelihood at d and is a
+    lower bound of it: curvature tanh(d / 2) / (2 d) (https://doi.org/10.1023/A:1008932416310).
 
     Args:
         score: where to start.
         pair: left and right position.
         target: P(right), in [0, 1].
-        weight: how often each pair was judged, >= 0.
-        spread: standard deviation of a score before anything was seen.
-        steps: parabolas.
+        weight: number of judgements of each pair, >= 0.
+        std: prior standard deviation of a score.
+        steps: how many.
 
     Returns:
         Scores (S,).
@@ -55,11 +55,11 @@ def improve_scores(
 
     for _ in range(steps):
         gap = difference(score, pair)
-        slope = scatter(weight * (target - sigmoid(gap))) - score / spread**2
+        gradient = scatter(weight * (target - sigmoid(gap))) - score / std**2
         wide = np.abs(gap) > 1e-6
         safe = np.where(wide, gap, 1.0)
-        curve = weight * np.where(wide, np.tanh(safe / 2) / (2 * safe), 0.25)
-        score = score + _solve(pair, curve, 1 / spread**2, slope, scatter)
+        curvature = weight * np.where(wide, np.tanh(safe / 2) / (2 * safe), 0.25)
+        score = score + _solve(pair, curvature, 1 / std**2, gradient, scatter)
     return score
 
 
@@ -67,32 +67,32 @@ def fit_scores(
     pair: Int[np.ndarray, "N 2"],
     target: Float[np.ndarray, " N"],
     weight: Float[np.ndarray, " N"],
-    spread: float,
+    std: float,
     count: int,
 ) -> Float[np.ndarray, " S"]:
     """Scores of `count` items that maximise the likelihood of `improve_scores`."""
-    return improve_scores(np.zeros(count), pair, target, weight, spread, steps=50)
+    return improve_scores(np.zeros(count), pair, target, weight, std, steps=50)
 
 
 def _solve(
     pair: Int[np.ndarray, "N 2"],
-    curve: Float[np.ndarray, " N"],
+    curvature: Float[np.ndarray, " N"],
     ridge: float,
-    slope: Float[np.ndarray, " S"],
+    gradient: Float[np.ndarray, " S"],
     scatter: Callable[[np.ndarray], np.ndarray],
 ) -> Float[np.ndarray, " S"]:
-    """Conjugate gradients for (ridge + A' diag(curve) A) step = slope."""
-    step = np.zeros_like(slope)
-    residual, along = slope, slope
+    """Solve (ridge + A' diag(curvature) A) step = gradient by conjugate gradients."""
+    step = np.zeros_like(gradient)
+    residual, direction = gradient, gradient
     size = residual @ residual
     enough = 1e-10 * size
     for _ in range(100):
         if size <= enough:
             break
-        bent = ridge * along + scatter(curve * difference(along, pair))
-        length = size / (along @ bent)
-        step = step + length * along
-        residual = residual - length * bent
+        product = ridge * direction + scatter(curvature * difference(direction, pair))
+        length = size / (direction @ product)
+        step = step + length * direction
+        residual = residual - length * product
         size, before = residual @ residual, size
-        along = residual + size / before * along
+        direction = residual + size / before * direction
     return step

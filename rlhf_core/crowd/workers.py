@@ -1,4 +1,4 @@
-"""The people of a simulated crowd: who they are and how they judge."""
+"""The workers of a simulated crowd: their properties and how they judge."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -9,15 +9,15 @@ from jaxtyping import Bool, Float, Int
 
 from rlhf_core.answers import EXPERT, WHOLE
 from rlhf_core.questions import Request
-from rlhf_core.teachers.rating import heard, mean_rewards
+from rlhf_core.teachers.rating import credited_steps, mean_rewards
 from rlhf_core.types import Truth
 
 STEEP = 1.7
-"""sigmoid(1.7 z) is the normal distribution function of z within 0.01."""
+"""sigmoid(1.7 z) is within 0.01 of the normal distribution function of z."""
 
 
 class Role(IntEnum):
-    """Why a worker answers as they do."""
+    """How a worker answers."""
 
     WORKER = 0
     RANDOM = 1
@@ -26,63 +26,63 @@ class Role(IntEnum):
 
 
 @dataclass(frozen=True)
-class Crew:
-    """What is carried of the workers from round to round, one entry a worker."""
+class CrowdState:
+    """State of the workers between rounds, one entry for each worker."""
 
     role: Int[np.ndarray, " W"]
     competence: Float[np.ndarray, " W"]
-    """P(honest answer) when rested: 1/2 of a random worker, below it of an adversary."""
+    """P(honest answer) when rested: 1/2 for a random worker, below 1/2 for an adversarial one."""
     scale: Float[np.ndarray, " W"]
-    """Slope of the worker's own rating scale."""
+    """Slope of the worker's rating scale."""
     offset: Float[np.ndarray, " W"]
-    """Shift of it, in spreads of segment returns."""
+    """Offset of the worker's rating scale, in standard deviations of segment returns."""
     judged: Int[np.ndarray, " W"]
-    """Judgements ever given."""
+    """Judgements so far."""
     tired: Float[np.ndarray, " W"]
-    """Judgements not yet recovered from."""
-    gold_seen: Int[np.ndarray, " W"]
+    """Judgements that the worker has not recovered from."""
+    gold_answered: Int[np.ndarray, " W"]
     gold_right: Int[np.ndarray, " W"]
     right: Float[np.ndarray, " W"]
-    """Judgements of earlier rounds thought to be right, in expectation."""
+    """Expected number of right judgements in earlier rounds."""
     wrong: Float[np.ndarray, " W"]
     dismissed: Bool[np.ndarray, " W"]
 
     @classmethod
-    def recall(cls, memory: Mapping[str, np.ndarray]) -> "Crew":
-        """The crew that is kept in an annotator's memory."""
-        return cls(**{field.name: np.asarray(memory[field.name]) for field in fields(cls)})
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "CrowdState":
+        """Make the state of arrays by name; other names are ignored."""
+        return cls(**{field.name: np.asarray(arrays[field.name]) for field in fields(cls)})
 
-    def memory(self) -> dict[str, np.ndarray]:
-        """The crew as arrays by name."""
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return the state as arrays by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
     def active(self) -> Int[np.ndarray, " A"]:
-        """Workers who were not dismissed."""
+        """Positions of the workers who were not dismissed."""
         return np.flatnonzero(~self.dismissed)
 
-    def worked(self, worker: Int[np.ndarray, " R"], effort: int = 1) -> "Crew":
-        """The crew after these workers gave a judgement each, of so much effort."""
-        given = np.bincount(worker, minlength=len(self.judged))
-        return replace(self, judged=self.judged + given, tired=self.tired + effort * given)
+    def after(self, worker: Int[np.ndarray, " R"], effort: int = 1) -> "CrowdState":
+        """Return the crowd after one judgement by each of these workers, of some effort."""
+        counts = np.bincount(worker, minlength=len(self.judged))
+        return replace(self, judged=self.judged + counts, tired=self.tired + effort * counts)
 
 
-def draw_crew(
+def draw_workers(
     workers: int,
     shares: tuple[float, float, float],
     mean: float,
-    spread: float,
-    rating_spread: float,
+    std: float,
+    rating_std: float,
     rng: np.random.Generator,
-) -> Crew:
-    """Draw a crowd.
+) -> CrowdState:
+    """Draw the workers of a crowd.
 
     Args:
-        workers: how many.
-        shares: of random, always-left and adversarial workers; their counts are rounded.
+        workers: W.
+        shares: of random, always-left and adversarial workers; counts are rounded.
         mean: mean competence, in (0, 1).
-        spread: standard deviation of it; the distribution is a Beta.
-        rating_spread: standard deviation of log scale and of offset.
+        std: standard deviation of competence; the distribution is a Beta.
+        rating_std: standard deviation of log scale and of offset.
         rng: the source of randomness.
     """
     edges = np.rint(np.cumsum(shares) * workers).astype(int)
@@ -90,20 +90,20 @@ def draw_crew(
     # The first `edges[2]` places hold spammers by role, the others hold workers.
     role = (np.searchsorted(edges, place, side="right") + 1) % len(Role)
     competence = np.full(workers, float(mean))
-    if spread > 0:
-        size = mean * (1 - mean) / spread**2 - 1
+    if std > 0:
+        size = mean * (1 - mean) / std**2 - 1
         competence = rng.beta(mean * size, (1 - mean) * size, workers)
     competence = np.where(role == Role.ADVERSARIAL, 1 - competence, competence)
     competence = np.where((role == Role.RANDOM) | (role == Role.ALWAYS_LEFT), 0.5, competence)
     none, nothing = np.zeros(workers, dtype=np.int64), np.zeros(workers)
-    return Crew(
+    return CrowdState(
         role=role.astype(np.int64),
         competence=competence,
-        scale=np.exp(rating_spread * rng.normal(size=workers)),
-        offset=rating_spread * rng.normal(size=workers),
+        scale=np.exp(rating_std * rng.normal(size=workers)),
+        offset=rating_std * rng.normal(size=workers),
         judged=none,
         tired=nothing,
-        gold_seen=none,
+        gold_answered=none,
         gold_right=none,
         right=nothing,
         wrong=nothing,
@@ -111,41 +111,39 @@ def draw_crew(
     )
 
 
-def standard(truth: Truth) -> Float[np.ndarray, " clips"]:
-    """Returns of the segments and then of the reference segments, in standard deviations of those
-    of the reference segments.
-    """
+def standardised_returns(truth: Truth) -> Float[np.ndarray, " clips"]:
+    """Returns of the segments and then of the reference segments, standardised by the latter."""
     reference = truth.reference.sum(axis=1)
     returns = np.concatenate([truth.segments.sum(axis=1), reference])
-    scale = reference.std() if len(reference) else 0.0
-    # Without variation any difference is large, and no difference is none.
-    return (returns - (reference.mean() if len(reference) else 0.0)) / max(scale, 1e-9)
+    std = reference.std() if len(reference) else 0.0
+    # With a standard deviation of 0 any difference is large, and no difference stays 0.
+    return (returns - (reference.mean() if len(reference) else 0.0)) / max(std, 1e-9)
 
 
-def rated_quality(
+def standardised_qualities(
     segment: Int[np.ndarray, " R"],
     step: Int[np.ndarray, " R"],
     request: Request,
     truth: Truth,
     delay_steps: tuple[int, int],
 ) -> Float[np.ndarray, " R"]:
-    """What is rated, in deviations of what the reference segments pay: a clip's mean reward.
+    """Mean reward of each rated clip or moment, standardised by the reference segments.
 
-    Of a moment it is that of the steps which can have been reacted to.
+    The mean reward of a moment is that of the steps in its reaction window.
     """
-    counted = heard(step, request.segments.mask[segment], delay_steps)
-    paid = mean_rewards(truth.segments[segment], counted)
+    counted = credited_steps(step, request.segments.mask[segment], delay_steps)
+    quality = mean_rewards(truth.segments[segment], counted)
     mask = request.reference.mask
     clips, steps = mean_rewards(truth.reference, mask), truth.reference[mask]
     if not len(steps):
-        return paid
+        return quality
     mean = np.where(step == WHOLE, clips.mean(), steps.mean())
-    spread = np.where(step == WHOLE, clips.std(), steps.std())
-    return (paid - mean) / np.maximum(spread, 1e-9)
+    std = np.where(step == WHOLE, clips.std(), steps.std())
+    return (quality - mean) / np.maximum(std, 1e-9)
 
 
-def nth(worker: Int[np.ndarray, " R"]) -> Int[np.ndarray, " R"]:
-    """How many entries of the same worker stand before each one."""
+def earlier_entries(worker: Int[np.ndarray, " R"]) -> Int[np.ndarray, " R"]:
+    """Count the entries of the same worker before each entry."""
     order = np.argsort(worker, kind="stable")
     ordered = worker[order]
     first = np.searchsorted(ordered, ordered, side="left")
@@ -154,19 +152,19 @@ def nth(worker: Int[np.ndarray, " R"]) -> Int[np.ndarray, " R"]:
     return before
 
 
-def longest(worker: Int[np.ndarray, " R"], seconds: Float[np.ndarray, " R"]) -> float:
-    """Seconds until everybody is done, each with one judgement after the other."""
+def longest_seconds(worker: Int[np.ndarray, " R"], seconds: Float[np.ndarray, " R"]) -> float:
+    """Seconds until the last worker has finished; each judges one question after the other."""
     return float(np.bincount(worker - EXPERT, seconds).max(initial=0))
 
 
-def honesty(
-    crew: Crew, worker: Int[np.ndarray, " R"], effort: int, half_life: float | None
+def honest_probability(
+    crowd: CrowdState, worker: Int[np.ndarray, " R"], effort: int, half_life: float | None
 ) -> Float[np.ndarray, " R"]:
     """P(honest answer) of each judgement: 1/2 + (competence - 1/2) 2^(-tired / half_life)."""
-    competence = crew.competence[worker]
+    competence = crowd.competence[worker]
     if half_life is None:
         return competence
-    tired = crew.tired[worker] + effort * nth(worker)
+    tired = crowd.tired[worker] + effort * earlier_entries(worker)
     return 0.5 + (competence - 0.5) * np.exp2(-tired / half_life)
 
 
@@ -177,7 +175,7 @@ def compare(
     position_bias: float,
     rng: np.random.Generator,
 ) -> Int[np.ndarray, " R"]:
-    """1 where the right side is chosen.
+    """Draw comparisons: 1 where the right side is chosen, else 0.
 
     P(right) = (1 - bias) (eta sigma(x) + (1 - eta) sigma(-x)); random 1/2, always-left 0.
 
@@ -185,7 +183,7 @@ def compare(
         role: of the worker.
         honest: eta.
         advantage: x, of the right side over the left one, rationality included.
-        position_bias: probability of choosing the left side without looking.
+        position_bias: probability of choosing the left side whatever the clips.
         rng: the source of randomness.
     """
     chance = 0.5 + (honest - 0.5) * np.tanh(advantage / 2)
@@ -201,29 +199,37 @@ def rank(
     position_bias: float,
     rng: np.random.Generator,
 ) -> Int[np.ndarray, "R K"]:
-    """Positions within each group, best first, by Plackett and Luce.
+    """Draw rankings: positions within each group, best first (Plackett-Luce).
 
-    With probability eta a worker orders the group by utility + Gumbel noise, else by noise -
-    utility: for two clips this is `compare`. Without looking, the order is the one shown.
+    With probability eta a worker orders the group by noise + utility, else by noise - utility, with
+    Gumbel noise: for two clips this is `compare`. With probability `position_bias`, and for
+    always-left workers, the order is that of the positions; random workers order by noise alone.
+
+    Args:
+        role: of the worker.
+        honest: eta.
+        utility: of each clip of the group, rationality included.
+        position_bias: probability of keeping the order of the positions.
+        rng: the source of randomness.
     """
     sign = np.where(rng.random(len(role)) < honest, 1.0, -1.0)
-    looks = (rng.random(len(role)) >= position_bias) | (role == Role.RANDOM)
+    attentive = (rng.random(len(role)) >= position_bias) | (role == Role.RANDOM)
     noise = rng.gumbel(size=utility.shape)
-    blind = (role == Role.RANDOM)[:, None]
-    felt = np.where(blind, 0.0, sign[:, None] * utility) + noise
-    shown = (~looks | (role == Role.ALWAYS_LEFT))[:, None]
-    felt = np.where(shown, -np.arange(utility.shape[1]), felt)
-    return np.argsort(-felt, axis=1, kind="stable")
+    random = (role == Role.RANDOM)[:, None]
+    noisy = np.where(random, 0.0, sign[:, None] * utility) + noise
+    by_position = (~attentive | (role == Role.ALWAYS_LEFT))[:, None]
+    noisy = np.where(by_position, -np.arange(utility.shape[1]), noisy)
+    return np.argsort(-noisy, axis=1, kind="stable")
 
 
 def on_scale(quality: Float[np.ndarray, " R"], levels: int | None) -> Float[np.ndarray, " R"]:
-    """The nearest of `levels` values between 0 and 1 to sigmoid(1.7 quality); None: itself."""
+    """Round sigmoid(1.7 quality) to `levels` values evenly from 0 to 1; None: do not round."""
     exact: np.ndarray = 0.5 + 0.5 * np.tanh(STEEP * quality / 2)
     return exact if levels is None else np.rint(exact * (levels - 1)) / (levels - 1)
 
 
 def rate(
-    crew: Crew,
+    crowd: CrowdState,
     worker: Int[np.ndarray, " R"],
     honest: Float[np.ndarray, " R"],
     quality: Float[np.ndarray, " R"],
@@ -231,13 +237,27 @@ def rate(
     levels: int | None,
     rng: np.random.Generator,
 ) -> Float[np.ndarray, " R"]:
-    """Ratings: scale_w (quality + noise) + offset_w on the scale, the inverted quality with
-    probability 1 - eta; random workers choose any level, always-left ones the lowest.
+    """Draw ratings in [0, 1].
+
+        rating = on_scale(scale_w s (quality + noise) + offset_w)
+
+    where s is 1 with probability eta, else -1.
+
+    Random workers choose any level, always-left workers the lowest.
+
+    Args:
+        crowd: the workers.
+        worker: of each rating.
+        honest: eta.
+        quality: of what is rated, standardised.
+        noise: standard deviation of the noise.
+        levels: how many ratings there are; None: any number.
+        rng: the source of randomness.
     """
     sign = np.where(rng.random(len(worker)) < honest, 1.0, -1.0)
-    felt = sign * (quality + noise * rng.normal(size=len(worker)))
-    value = on_scale(crew.scale[worker] * felt + crew.offset[worker], levels)
-    role = crew.role[worker]
+    noisy = sign * (quality + noise * rng.normal(size=len(worker)))
+    value = on_scale(crowd.scale[worker] * noisy + crowd.offset[worker], levels)
+    role = crowd.role[worker]
     any_level = rng.random(len(worker))
     if levels is not None:
         any_level = np.floor(any_level * levels) / (levels - 1)

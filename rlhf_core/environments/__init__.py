@@ -12,6 +12,7 @@ def GymEnv(  # noqa: N802 - reads as the constructor that it is
     horizon_form: HorizonForm = "absorbing",
     observation_bound: float | None = None,
     batching: Batching = "auto",
+    frames: int | None = None,
     **options: bool | int | float | str | None,
 ) -> Environment:
     """An environment by its Gymnasium id, such as `CartPole-v1` or `my_module:MyEnv-v0`.
@@ -25,6 +26,7 @@ def GymEnv(  # noqa: N802 - reads as the constructor that it is
         observation_bound: clip observations to [-bound, bound], in the environment's own units.
         batching: how copies are stepped together: as arrays where possible, one by one, or by
             EnvPool.
+        frames: width in pixels of frames that are recorded with every observation.
         options: arguments for the environment's own constructor, such as `g=9.81`.
 
     Raises:
@@ -39,6 +41,7 @@ def GymEnv(  # noqa: N802 - reads as the constructor that it is
         horizon_form=horizon_form,
         observation_bound=observation_bound,
         batching=batching,
+        frames=frames,
         options=options,
     )
     environment.spaces()

@@ -1,4 +1,4 @@
-"""Observations within bounds, for states whose numbers grow without limit."""
+"""Clipped observations, for states whose numbers grow without limit."""
 
 from typing import Any
 
@@ -11,15 +11,15 @@ from rlhf_core.errors import ConfigurationError, UnsupportedSpaceError
 
 
 def bounded(env: gymnasium.Env[Any, Any], bound: float) -> gymnasium.Env[Any, Any]:
-    """Clip every number of the observation to [-bound, bound]; the state itself is not touched.
+    """Clip every number of the observation to [-bound, bound]; the state does not change.
 
     Args:
-        env: with a Box of floats as its observations.
-        bound: in the unit that the environment gives each number in.
+        env: its observations are a Box of floats.
+        bound: in the environment's own unit of each number.
 
     Raises:
         UnsupportedSpaceError: the observations are no Box of floats.
-        ConfigurationError: the observations lie within the bound anyway.
+        ConfigurationError: the observation space lies within the bound.
     """
     box = env.observation_space
     if not isinstance(box, spaces.Box) or not np.issubdtype(box.dtype, np.floating):
@@ -30,7 +30,7 @@ def bounded(env: gymnasium.Env[Any, Any], bound: float) -> gymnasium.Env[Any, An
     if largest <= bound:
         raise ConfigurationError(
             f"environment.observation_bound: expected less than {largest:g}, the largest number "
-            f"that is ever seen, actual: {bound:g}; it would do nothing"
+            f"of the observation space, actual: {bound:g}; it would do nothing"
         )
 
     def clip(observation: np.ndarray) -> np.ndarray:

@@ -1,19 +1,24 @@
 """From a configuration to environments: single, vectorised, seeded, checked."""
 
+import hashlib
 import sys
 import warnings
+from copy import deepcopy
 from typing import Any, Literal
 
 import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, PrivateAttr, model_validator
 
 from rlhf_core.environments.batched import BatchedEnv, dynamics_of
 from rlhf_core.environments.bounded import bounded
+from rlhf_core.environments.episodes import EpisodeStart
+from rlhf_core.environments.facts import Facts, KnownFacts
+from rlhf_core.environments.filming import Filming
 from rlhf_core.environments.fixed_horizon import EvolvingHorizon, FixedHorizon, HorizonForm
 from rlhf_core.environments.pool import PoolEnv, check_pool
-from rlhf_core.environments.registered import registered_vector
+from rlhf_core.environments.registered import is_usable, registered_vector
 from rlhf_core.environments.spaces import (
     Spaces,
     check_action_space,
@@ -25,6 +30,8 @@ from rlhf_core.errors import ConfigurationError
 from rlhf_core.plugin import Config, closest
 
 Batching = Literal["auto", "single", "envpool"]
+Clips = Literal["replay", "frames", "none"]
+"""How clips of an environment can be shown later."""
 
 
 class Environment(Config):
@@ -56,6 +63,12 @@ class Environment(Config):
     the same numbers as one by one, or where one is registered as the environment's
     `vector_entry_point`, with its numbers; else one by one. single: one by one. envpool: in C++ by
     EnvPool (the extra `envpool`), with its numbers, for ids that Gymnasium has too."""
+    frames: PositiveInt | None = None
+    """Width in pixels of frames that are recorded with every observation, for environments that
+    cannot be replayed from how an episode began, such as robots. Copies are then stepped one by one
+    and drawn at each step. Frames of 160 x 120 pixels take 58 kB each, in memory and in the run's
+    store: 3.8 GB for the 65,536 steps of a round that are kept at the most."""
+    _known: KnownFacts = PrivateAttr(default_factory=KnownFacts)
 
     @model_validator(mode="after")
     def _horizon_comes_first(self) -> "Environment":
@@ -74,13 +87,18 @@ class Environment(Config):
                 "horizon_form: 'evolving' steps an environment beyond its end, and EnvPool's begin "
                 "a new episode there; use absorbing, or batching auto"
             )
+        if self.batching == "envpool" and self.frames is not None:
+            raise ValueError(
+                "frames: expected none with batching envpool, which does not draw its copies; use "
+                "auto or single"
+            )
         if "render_mode" in self.options:
-            raise ValueError("options: render_mode is set by whoever films the policy")
+            raise ValueError("options: expected none named render_mode, which is set by the film")
         return self
 
     def make(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
-        """One environment with its wrappers. Nested observations are flattened."""
-        env = self._make_plain(render_mode)
+        """Make one environment with its wrappers. Nested observations are flattened."""
+        env = self._make_plain(render_mode) if self.frames is None else self._make_filmed()
         if env.spec is not None and env.spec.max_episode_steps is None:
             raise ConfigurationError(
                 f"environment.time_limit: '{self.id}' has no time limit of its own, so an episode "
@@ -102,19 +120,32 @@ class Environment(Config):
         if self.fixed_horizon is not None and absorbing:
             # After the bound: the flag of the absorbing state is no observation to be clipped.
             env = FixedHorizon(env, self.fixed_horizon)
-        return env
+        if self.frames is not None:
+            env = Filming(env, self.frames)
+        return EpisodeStart(env)
+
+    def _make_filmed(self) -> gymnasium.Env[Any, Any]:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return self._make_plain("rgb_array")
+        except ConfigurationError as error:
+            self._make_plain(None).close()  # Raises where it cannot be made at all.
+            raise ConfigurationError(
+                f"environment.frames: '{self.id}' does not draw itself ({error}); leave frames out"
+            ) from error
 
     def _make_plain(self, render_mode: str | None) -> gymnasium.Env[Any, Any]:
         limit = self.time_limit
         if limit is None and self.fixed_horizon is not None:
             limit = self.fixed_horizon + 1  # The horizon alone cuts the episode off.
-        given: dict[str, Any] = {"max_episode_steps": limit, "render_mode": render_mode}
-        # An environment that cannot draw need not know the word: what is not given is not passed.
-        given = {name: value for name, value in given.items() if value is not None}
+        arguments: dict[str, Any] = {"max_episode_steps": limit, "render_mode": render_mode}
+        # A constructor without render_mode can be called only if None is not passed.
+        arguments = {name: value for name, value in arguments.items() if value is not None}
         try:
             # Gymnasium's passive checker costs a fifth of a step and warns of what we check.
             return gymnasium.make(
-                self.id, disable_env_checker=True, **given, **dict[str, Any](self.options)
+                self.id, disable_env_checker=True, **arguments, **dict[str, Any](self.options)
             )
         except gymnasium.error.Error as error:
             module, colon, name = self.id.rpartition(":")
@@ -140,18 +171,18 @@ class Environment(Config):
             ) from error
 
     def make_vector(self, count: int | None = None) -> VectorEnv[Any, Any, Any]:
-        """`count` copies as one batch that resets in the step in which an episode ends."""
+        """Make `count` copies as one batch that resets in the step in which an episode ends."""
         copies = count or self.count
         if self.batching == "envpool":
             return self._make_pool(copies)
-        if self.batching == "auto":
-            found = self._make_batch(copies) or self._make_registered(copies)
-            if found is not None:
-                return found
+        if self.batching == "auto" and self.frames is None:
+            vector = self._make_batch(copies) or self._make_registered(copies)
+            if vector is not None:
+                return vector
         return SyncVectorEnv([self.make] * copies, autoreset_mode=AutoresetMode.SAME_STEP)
 
     def _make_batch(self, copies: int) -> BatchedEnv | None:
-        """This project's own batched form."""
+        """Make this project's batched form; None where there is none."""
         dynamics = dynamics_of(self.id, self.options)
         if dynamics is None:
             return None
@@ -165,39 +196,76 @@ class Environment(Config):
         return batch
 
     def _make_registered(self, copies: int) -> VectorEnv[Any, Any, Any] | None:
-        """The form that the environment brings along; our own wrappers are not in it."""
-        if self.fixed_horizon or self.observation_bound:
+        """Make the environment's own vector form; None where it has no usable one."""
+        limit = self._facts().limit
+        if limit is None or not self._has_usable_vector_form():
             return None
-        env = self.make()
-        limit = env.spec.max_episode_steps if env.spec else None
-        try:
-            return registered_vector(env, copies, limit, dict(self.options))
-        finally:
-            env.close()
+        return registered_vector(self.id, copies, limit, self.options)
+
+    def _has_usable_vector_form(self) -> bool:
+        if self.fixed_horizon or self.observation_bound:
+            return False
+        facts, usable, key = self._facts(), self._known.vector_form_is_usable, self._key()
+        if facts.limit is None or not facts.has_vector_form:
+            return False
+        if key not in usable:
+            usable[key] = is_usable(self.id, facts.spaces, facts.limit, self.options)
+        return usable[key]
 
     def _make_pool(self, copies: int) -> PoolEnv:
-        seen, acted = self.spaces()
+        observation, action = self.spaces()
         pool = PoolEnv(
-            self.id, copies, seen, acted, self.horizon(), self.options,
+            self.id, copies, observation, action, self.horizon(), self.options,
             self.fixed_horizon is not None, self.observation_bound,
         )  # fmt: skip
         pool.spec = gymnasium.spec(self.id)
         return pool
 
+    def is_stepped_one_by_one(self) -> bool:
+        """Whether `make_vector` steps its copies one by one, and not as arrays."""
+        if self.batching == "auto" and self.frames is None:
+            return dynamics_of(self.id, self.options) is None and not self._has_usable_vector_form()
+        return self.batching != "envpool"
+
+    def clips(self) -> Clips:
+        """How clips can be shown later.
+
+        replay: played again from how their episode began, with the same actions; for environments
+        that are stepped one by one or in this project's batched form and draw their randomness from
+        `np_random`. frames: from recorded frames. none: not at all.
+        """
+        if self.frames is not None:
+            return "frames"
+        batched = self.batching == "auto" and dynamics_of(self.id, self.options) is not None
+        return "replay" if batched or self.is_stepped_one_by_one() else "none"
+
     def spaces(self) -> Spaces:
-        """Observation and action space as the policy sees them."""
-        env = self.make()
-        try:
-            return Spaces(env.observation_space, env.action_space)
-        finally:
-            env.close()
+        """Return observation and action space. The first call makes an environment."""
+        # Spaces hold a generator of their own, which no two users may share.
+        return deepcopy(self._facts().spaces)
 
     def horizon(self) -> int:
-        """Steps after which an episode ends at the latest."""
-        env = self.make()
-        limit = env.spec.max_episode_steps if env.spec else None
-        env.close()
-        return self.fixed_horizon or limit or sys.maxsize
+        """Return the largest number of steps of an episode."""
+        return self.fixed_horizon or self._facts().limit or sys.maxsize
+
+    def _key(self) -> str:
+        """Return a digest of the fields, so that facts are read anew where a field has changed."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+
+    def _facts(self) -> Facts:
+        facts, key = self._known.facts, self._key()
+        if key not in facts:
+            env = self.make()
+            try:
+                spec = env.spec
+                facts[key] = Facts(
+                    Spaces(env.observation_space, env.action_space),
+                    spec.max_episode_steps if spec else None,
+                    spec is not None and spec.vector_entry_point is not None,
+                )
+            finally:
+                env.close()
+        return facts[key]
 
     def can_render(self) -> bool:
         """Whether frames can be drawn (`rgb_array`) with what is installed."""
@@ -213,5 +281,5 @@ class Environment(Config):
 
 
 def episode_seeds(rng: np.random.Generator, count: int) -> list[int]:
-    """One reset seed a copy."""
+    """Draw one reset seed for each copy."""
     return [int(seed) for seed in rng.integers(2**31, size=count)]

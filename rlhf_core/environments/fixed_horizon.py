@@ -1,9 +1,9 @@
-"""Episodes of one length, so that the end of an episode says nothing about reward.
+"""Episodes of one length, so that the end of an episode holds no information about reward.
 
 In CartPole, MountainCar or Acrobot the episode ends at failure or at success, and a constant
-reward already teaches the task: the reward leaks through termination. In both forms here an
-episode that would end early goes on to the limit, never announces that it terminated, and pays
-nothing where it would have ended, so that only the reward itself can teach:
+reward is enough to learn the task: the reward leaks through termination. In both forms here an
+episode that would end early goes on to the limit, is never reported as terminated, and has a true
+reward of 0 where it would have ended, so that only the reward can teach the task:
 
 - absorbing: the last observation is repeated, with a flag raised and a true reward of 0
   (Kostrikov et al. 2019, https://arxiv.org/abs/1809.02925, section 4.2);
@@ -61,17 +61,17 @@ class FixedHorizon(gymnasium.Wrapper[np.ndarray, Any, np.ndarray, Any]):
         return self._flagged(observation, 0), info
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """One step; in the absorbing state nothing moves and nothing is paid."""
+        """Take a step; in the absorbing state the observation stays and the reward is 0."""
         self._taken += 1
         reward = 0.0
         if self._last is None:
-            observation, paid, terminated, truncated, self._info = self.env.step(action)
-            reward = float(paid)
+            observation, step_reward, terminated, truncated, self._info = self.env.step(action)
+            reward = float(step_reward)
             if terminated or truncated:
                 self._last = observation
         absorbed = self._last is not None
-        shown = self._flagged(self._last if self._last is not None else observation, absorbed)
-        return shown, reward, False, self._taken >= self.steps, self._info
+        flagged = self._flagged(self._last if self._last is not None else observation, absorbed)
+        return flagged, reward, False, self._taken >= self.steps, self._info
 
     def _flagged(self, observation: np.ndarray, absorbed: bool | int) -> np.ndarray:
         return np.append(observation, absorbed).astype(self.observation_space.dtype)
@@ -81,14 +81,14 @@ class EvolvingHorizon(gymnasium.Wrapper[Any, Any, Any, Any]):
     """Let every episode last `steps` steps; after an early end the state goes on moving.
 
     For tasks that end in failure, or at a goal, and can be stepped beyond it: classic control and
-    MuJoCo. A state that has recovered is paid for again.
+    MuJoCo. A state that has recovered is rewarded again.
 
     ==================  ======================================================================
     observation         the environment's; a Box of floats is declared unbounded, because the
                         numbers leave the bounds that hold until the episode's end
     action              the environment's; it acts after the end as it did before
     reward              the environment's; 0 for every step into a state that the environment
-                        calls terminal (the first such step included, whatever it pays there)
+                        calls terminal (the first such step included, whatever its reward there)
     end                 never terminated; truncated after `steps` steps
     ==================  ======================================================================
     """
@@ -110,10 +110,10 @@ class EvolvingHorizon(gymnasium.Wrapper[Any, Any, Any, Any]):
         return self.env.reset(seed=seed, options=options)
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """One step, by the environment's own dynamics from the first to the last."""
+        """Take a step by the environment's own dynamics, also after its end."""
         self._taken += 1
         try:
-            observation, paid, terminated, truncated, info = self.env.step(action)
+            observation, step_reward, terminated, truncated, info = self.env.step(action)
         except Exception as error:
             if not self._ended:
                 raise
@@ -124,16 +124,16 @@ class EvolvingHorizon(gymnasium.Wrapper[Any, Any, Any, Any]):
             ) from error
         if terminated or truncated:
             self._ended = True
-            _forget_the_end(self.unwrapped)
-        reward = 0.0 if terminated else float(paid)
+            _clear_step_counter(self.unwrapped)
+        reward = 0.0 if terminated else float(step_reward)
         return observation, reward, False, self._taken >= self.steps, info
 
 
-def _forget_the_end(env: gymnasium.Env[Any, Any]) -> None:
-    """Let Gymnasium's CartPole pay for the state that it is in.
+def _clear_step_counter(env: gymnasium.Env[Any, Any]) -> None:
+    """Clear the counter of steps since the first end in Gymnasium's CartPole.
 
-    It counts the steps since its first end, pays 0 for ever after and warns; its dynamics do not
-    depend on the count. Other environments judge each state by itself and have no such counter.
+    With it CartPole returns a reward of 0 after its first end and warns; its dynamics do not depend
+    on it. Other environments compute rewards from the state alone and have no such counter.
     """
     if "steps_beyond_terminated" in vars(env):
         vars(env)["steps_beyond_terminated"] = None

@@ -23,7 +23,7 @@ Options = Mapping[str, bool | int | float | str | None]
 def check_pool(
     id: str, options: Options, observation: spaces.Space[Any], action: spaces.Space[Any]
 ) -> None:
-    """Raise `ConfigurationError` where EnvPool cannot stand in for Gymnasium's environment.
+    """Raise `ConfigurationError` where EnvPool cannot replace Gymnasium's environment.
 
     Args:
         id: of the environment, in Gymnasium and in EnvPool.
@@ -68,13 +68,13 @@ def _key(options: Options) -> str:
 @cache
 def _pool_spaces(id: str, options: str) -> tuple[spaces.Space[Any], spaces.Space[Any]]:
     pool = _made(id, num_envs=1, **json.loads(options))
-    found = pool.observation_space, pool.action_space
+    spaces_of_pool = pool.observation_space, pool.action_space
     pool.close()
-    return found
+    return spaces_of_pool
 
 
 def _made(id: str, **options: Any) -> Any:
-    """A pool, what is wrong with its arguments said in our words."""
+    """Make a pool; raise `ConfigurationError` where its arguments are wrong."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         package = _package()
@@ -134,13 +134,13 @@ class PoolEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         absorbing: bool = False,
         observation_bound: float | None = None,
     ) -> None:
-        """Copies that begin with their first reset.
+        """Make copies that begin with their first reset.
 
         Args:
             id: of the environment, in EnvPool.
             num_envs: copies.
-            observation: what a policy sees, flag and bound included.
-            action: what a policy does.
+            observation: space of the policy's observations, flag and bound included.
+            action: space of the policy's actions.
             limit: steps after which an episode is cut off.
             options: arguments of EnvPool's constructor.
             absorbing: an episode that ended goes on to the limit in an absorbing state.
@@ -171,7 +171,7 @@ class PoolEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         """
         if options and "reset_mask" in options:
             self._restart(np.flatnonzero(options["reset_mask"]))
-            return self._shown(), {}
+            return self._observations(), {}
         if seed is not None or self._pool is None:
             if isinstance(seed, (list, tuple)) and len(seed) != self.num_envs:
                 raise ValueError(f"seed: expected {self.num_envs} seeds, actual: {len(seed)}")
@@ -185,34 +185,34 @@ class PoolEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             )
         self._last = np.array(self._pool.reset()[0])
         self._steps[:], self._ended[:] = 0, False
-        return self._shown(), {}
+        return self._observations(), {}
 
     def step(
         self, actions: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """One step of every copy."""
+        """Step every copy once."""
         terminated = np.zeros(self.num_envs, dtype=bool)
         rewards = np.zeros(self.num_envs)
         moving = np.flatnonzero(~self._ended)
         if len(moving):
-            acted = np.asarray(actions)[moving].astype(self._pool.action_space.dtype)
-            seen, paid, ended, *_ = self._pool.step(acted, moving.astype(np.int32))
-            self._last[moving], rewards[moving], terminated[moving] = seen, paid, ended
+            chosen = np.asarray(actions)[moving].astype(self._pool.action_space.dtype)
+            after, rewarded, ended, *_ = self._pool.step(chosen, moving.astype(np.int32))
+            self._last[moving], rewards[moving], terminated[moving] = after, rewarded, ended
         self._steps += 1
         if self._absorbing:
             self._ended |= terminated
             terminated = np.zeros(self.num_envs, dtype=bool)
         truncated = self._steps >= self._limit
         done = terminated | truncated
-        shown = self._shown()
+        observations = self._observations()
         if not done.any():
-            return shown, rewards, terminated, truncated, {}
-        info = {"final_obs": shown, "_final_obs": done}
+            return observations, rewards, terminated, truncated, {}
+        info = {"final_obs": observations, "_final_obs": done}
         self._restart(np.flatnonzero(done))
-        return self._shown(), rewards, terminated, truncated, info
+        return self._observations(), rewards, terminated, truncated, info
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Let go of the pool and its threads."""
+        """Close the pool and its threads."""
         if self._pool is not None:
             self._pool.close()
         self._pool = None
@@ -222,12 +222,14 @@ class PoolEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             self._last[which] = self._pool.reset(which.astype(np.int32))[0]
             self._steps[which], self._ended[which] = 0, False
 
-    def _shown(self) -> np.ndarray:
-        """What is seen now, in an array of its own."""
-        seen = self._last
+    def _observations(self) -> np.ndarray:
+        """Return the current observations in a new array."""
+        observations = self._last
         if self._bound is not None:
-            seen = np.clip(seen, -self._bound, self._bound)
+            observations = np.clip(observations, -self._bound, self._bound)
         if self._absorbing:
-            # A picture is a row here, as the flag is.
-            seen = np.concatenate([seen.reshape(self.num_envs, -1), self._ended[:, None]], axis=1)
-        return seen.astype(self.single_observation_space.dtype)
+            # An image becomes a row here, to which the flag is appended.
+            observations = np.concatenate(
+                [observations.reshape(self.num_envs, -1), self._ended[:, None]], axis=1
+            )
+        return observations.astype(self.single_observation_space.dtype)

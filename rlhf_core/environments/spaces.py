@@ -1,4 +1,4 @@
-"""Which spaces the loop learns on, and how their values become numbers for a network."""
+"""The supported spaces, and the encoding of their values as features of a network."""
 
 from typing import Any, NamedTuple
 
@@ -13,14 +13,14 @@ ACTIONS = "Box with finite bounds, Discrete, MultiDiscrete, MultiBinary"
 
 
 class Spaces(NamedTuple):
-    """What a policy sees and what it does."""
+    """Observation and action space of a policy."""
 
     observation: spaces.Space[Any]
     action: spaces.Space[Any]
 
 
 def check_observation_space(space: spaces.Space[Any], environment: str) -> None:
-    """Raise `UnsupportedSpaceError` for an observation space that no policy can read.
+    """Raise `UnsupportedSpaceError` for an observation space that is not supported.
 
     Dict and Tuple spaces are allowed here because `factory.make` flattens them into a Box.
     """
@@ -41,7 +41,7 @@ def check_observation_space(space: spaces.Space[Any], environment: str) -> None:
 
 
 def check_action_space(space: spaces.Space[Any], environment: str) -> None:
-    """Raise `UnsupportedSpaceError` for an action space that no optimiser can act in."""
+    """Raise `UnsupportedSpaceError` for an action space that is not supported."""
     reason = None
     if isinstance(space, spaces.Box):
         if not np.isfinite(space.low).all() or not np.isfinite(space.high).all():
@@ -71,7 +71,7 @@ def check_action_space(space: spaces.Space[Any], environment: str) -> None:
 
 
 def needs_flattening(space: spaces.Space[Any]) -> bool:
-    """Whether Stable-Baselines3 reads the space only once it is a flat Box, categories one-hot."""
+    """Whether Stable-Baselines3 needs the space as a flat Box with one-hot categories."""
     if isinstance(space, spaces.Discrete):
         return bool(space.start != 0)
     if isinstance(space, spaces.MultiDiscrete):
@@ -80,7 +80,7 @@ def needs_flattening(space: spaces.Space[Any]) -> bool:
 
 
 def is_image(space: spaces.Space[Any]) -> bool:
-    """Whether observations are pictures: bytes with three axes, the channels first or last."""
+    """Whether observations are images: bytes with three axes, the channels first or last."""
     return isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) == 3
 
 
@@ -91,22 +91,22 @@ def channel_axis(space: spaces.Space[Any]) -> int:
 
 
 def flat(space: spaces.Space[Any]) -> spaces.Space[Any]:
-    """The space as a network of dense layers reads it: an image as one row, from 0 to 1.
+    """Return the space for a network of dense layers: an image is one row, from 0 to 1.
 
-    Stable-Baselines3 turns the axes of images round by itself, and only while it trains.
+    Stable-Baselines3 transposes the axes of images itself, and only while it trains.
     """
     return spaces.Box(0, 1, (int(np.prod(space.shape or ())),)) if is_image(space) else space
 
 
 def flattened(space: spaces.Space[Any], values: Shaped[np.ndarray, "B ..."]) -> np.ndarray:
-    """Values of a space as values of its `flat` one."""
+    """Convert values of a space to values of its `flat` space."""
     return encode(space, values) if is_image(space) else values
 
 
 def encode(
     space: spaces.Space[Any], values: Shaped[np.ndarray, "B ..."]
 ) -> Float[np.ndarray, "B features"]:
-    """Values of a space as features: categories one-hot, bytes over 255, bounded actions as is."""
+    """Encode values as features: categories one-hot, bytes over 255, other numbers unchanged."""
     batch = len(values)
     if isinstance(space, spaces.Discrete):
         return _one_hot(values.reshape(batch).astype(np.int64) - int(space.start), int(space.n))
@@ -127,7 +127,7 @@ def _one_hot(index: np.ndarray, size: int) -> Float[np.ndarray, "B size"]:
 
 
 def describe(space: spaces.Space[Any]) -> dict[str, Any]:
-    """A space as JSON, for a model that must act where the environment is not installed."""
+    """Describe a space as JSON, for a model that acts where the environment is not installed."""
     if isinstance(space, spaces.Box):
         bounds = {"low": space.low.tolist(), "high": space.high.tolist()}
         return {"type": "Box", "dtype": str(space.dtype), **bounds}
@@ -142,7 +142,7 @@ def describe(space: spaces.Space[Any]) -> dict[str, Any]:
 
 
 def build(description: dict[str, Any]) -> spaces.Space[Any]:
-    """The space that `describe` wrote down."""
+    """Make the space of a description by `describe`."""
     match description["type"]:
         case "Box":
             dtype = np.dtype(description["dtype"])
@@ -162,7 +162,7 @@ def build(description: dict[str, Any]) -> spaces.Space[Any]:
 
 
 def within(spaces_: Spaces, actions: np.ndarray) -> np.ndarray:
-    """What a network put out as actions inside their bounds."""
+    """Convert outputs of a network to actions within their bounds."""
     space = spaces_.action
     array = actions.reshape(-1, *(space.shape or ()))
     if isinstance(space, spaces.Box):

@@ -1,1 +1,1 @@
-"""How good is it really: true returns, statistics, diagnostics, pictures."""
+"""Evaluation by the true reward: returns, statistics, diagnostics, plots, films and clips."""

@@ -1,4 +1,4 @@
-"""How far apart two rewards are, whatever their scale and shaping."""
+"""Distance of two rewards that does not depend on scale or potential shaping."""
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -15,7 +15,7 @@ def starc_distance(
     discount: float,
     rng: np.random.Generator,
 ) -> float | None:
-    """Distance of two rewards that is blind to scale and to potential shaping.
+    """Compute a distance of two rewards that ignores scale and potential shaping.
 
         c(R)(s, a, s') = R(s, a, s') - V(s) + discount V(s')
         d = || c(R_1) / ||c(R_1)||  -  c(R_2) / ||c(R_2)|| || / 2
@@ -28,14 +28,14 @@ def starc_distance(
     Args:
         first: one reward of each transition.
         second: the other.
-        observation: s as numbers.
-        next_observation: s' as numbers.
+        observation: s as features.
+        next_observation: s' as features.
         terminated: whether s' ended the episode; it then has no value.
         discount: in [0, 1).
         rng: draws the features.
 
     Returns:
-        The distance, or None where a reward never varies or is nothing but shaping.
+        The distance, or None where a reward is constant or consists of shaping alone.
     """
     rewards = np.stack([first, second], axis=1).astype(np.float64)
     if (np.ptp(rewards, axis=0) == 0).any():
@@ -46,5 +46,5 @@ def starc_distance(
     norms = np.linalg.norm(canonical, axis=0)
     if (norms < 1e-6 * np.linalg.norm(rewards - rewards.mean(axis=0), axis=0)).any():
         return None
-    apart = canonical[:, 0] / norms[0] - canonical[:, 1] / norms[1]
-    return float(np.linalg.norm(apart) / 2)
+    difference = canonical[:, 0] / norms[0] - canonical[:, 1] / norms[1]
+    return float(np.linalg.norm(difference) / 2)

@@ -1,4 +1,4 @@
-"""Pictures of a run, as PNG bytes."""
+"""Plots of a run, as PNG bytes."""
 
 from collections.abc import Sequence
 from io import BytesIO
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def learning_curve(
     steps: Sequence[int], returns: Sequence[float], labels: Sequence[int], title: str
 ) -> bytes:
-    """True return against environment steps, with the labels bought so far under it."""
+    """Plot true return against environment steps, with the labels so far under it."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 4.4), dpi=110, layout="constrained")
@@ -30,7 +30,7 @@ def learning_curve(
 
 
 def reward_against_truth(learned: np.ndarray, true: np.ndarray, title: str) -> bytes:
-    """Learned reward against true reward, one point a step of the newest policy."""
+    """Plot learned reward against true reward, one point for each step of the newest policy."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4.8, 4.4), dpi=110, layout="constrained")
@@ -44,10 +44,10 @@ def reward_against_truth(learned: np.ndarray, true: np.ndarray, title: str) -> b
 def proxy_and_true(
     steps: Sequence[int], gains: Sequence[float], returns: Sequence[float], alarms: Sequence[bool]
 ) -> bytes:
-    """What the policy gained by the learned reward and by the true one, on one axis from 0 to 1.
+    """Plot the gain in learned reward and the true return on one axis from 0 to 1.
 
-    The proxy is the sum of each round's gain in the reward that was optimised in it, since every
-    fit sets the reward's zero anew. Where the lines part, the reward is being gamed.
+    The proxy is the sum of each round's gain in the reward that was optimised in it, because every
+    fit shifts the reward. Lines that diverge show reward hacking.
     """
     from matplotlib.figure import Figure
 
@@ -69,12 +69,12 @@ def proxy_and_true(
 
 
 def reward_quality(history: Sequence[Metrics]) -> bytes:
-    """Accuracy on held-out labels under its ceiling, calibration, correlations and distance."""
+    """Plot held-out accuracy and its ceiling, calibration, correlations and distance."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9.6, 3.6), dpi=110, layout="constrained")
     labels, truth = figure.subplots(1, 2, sharex=True)
-    shown = {
+    panels = {
         labels: {
             "reward/accuracy_ceiling": "the answers' own accuracy (majority)",
             "reward/heldout_accuracy": "accuracy on held-out labels",
@@ -88,11 +88,11 @@ def reward_quality(history: Sequence[Metrics]) -> bytes:
             "reward/starc_distance": "STARC distance, off-policy",
         },
     }
-    for axes, lines in shown.items():
+    for axes, lines in panels.items():
         for name, label in lines.items():
-            found = [(m["policy/steps"], m[name]) for m in history if name in m]
-            if found:
-                axes.plot(*zip(*found, strict=True), "o-", markersize=4, label=label)
+            points = [(m["policy/steps"], m[name]) for m in history if name in m]
+            if points:
+                axes.plot(*zip(*points, strict=True), "o-", markersize=4, label=label)
         axes.set(xlabel="environment steps")
         if axes.lines:
             axes.legend(frameon=False, fontsize=8)

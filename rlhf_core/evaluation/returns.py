@@ -1,4 +1,4 @@
-"""Playing evaluation episodes for their true return."""
+"""Evaluation episodes and their true returns."""
 
 from typing import Any
 
@@ -10,9 +10,9 @@ from rlhf_core.types import Evaluation
 
 
 def evaluate(environment: VectorEnv[Any, Any, Any], act: Act, seeds: list[int]) -> Evaluation:
-    """The true return of each copy's first episode.
+    """Play one episode in each copy and return their true returns.
 
-    One episode a copy, all copies together: taking the first `E` episodes that happen to end
+    Each copy counts with its first episode: taking the first `E` episodes that happen to end
     would favour short ones.
 
     Args:
@@ -23,7 +23,7 @@ def evaluate(environment: VectorEnv[Any, Any, Any], act: Act, seeds: list[int]) 
     observation, _ = environment.reset(seed=seeds)  # type: ignore[arg-type]
     count = environment.num_envs
     returns, lengths = np.zeros(count), np.zeros(count, dtype=np.int64)
-    succeeded, told = np.zeros(count, dtype=bool), False
+    succeeded, reported = np.zeros(count, dtype=bool), False
     running = np.ones(count, dtype=bool)
     reset(act, running)
     while running.any():
@@ -34,7 +34,7 @@ def evaluate(environment: VectorEnv[Any, Any, Any], act: Act, seeds: list[int]) 
         ended = running & (terminated | truncated)
         final = info.get("final_info", {})
         if "is_success" in final:
-            told = True
+            reported = True
             succeeded |= ended & np.asarray(final["is_success"], dtype=bool)
         running &= ~ended
-    return Evaluation(returns, lengths, succeeded if told else None)
+    return Evaluation(returns, lengths, succeeded if reported else None)

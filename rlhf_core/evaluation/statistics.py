@@ -1,4 +1,4 @@
-"""Numbers that say how good a set of returns is, and how sure one may be.
+"""Statistics of returns, with intervals, and correlations.
 
 Agarwal et al. 2021, https://arxiv.org/abs/2108.13264.
 """
@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 
 def interquartile_mean(values: Float[np.ndarray, " E"]) -> float:
-    """Mean of the middle half: a quarter of the values is cut off at each end.
+    """Mean of the middle half of the values: a quarter is dropped at each end.
 
     With n values, floor(n / 4) are dropped on each side, as SciPy's `trim_mean(values, 0.25)`
     and rliable do.
@@ -34,14 +34,14 @@ def bootstrap_interval(
 
 
 def pearson(first: Float[np.ndarray, " B"], second: Float[np.ndarray, " B"]) -> float | None:
-    """Linear correlation, or None where one side never varies."""
+    """Linear correlation; None where one side is constant."""
     if len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
         return None
     return float(np.corrcoef(first, second)[0, 1])
 
 
 def spearman(first: Float[np.ndarray, " B"], second: Float[np.ndarray, " B"]) -> float | None:
-    """Rank correlation, ties given their mean rank, or None where one side never varies."""
+    """Rank correlation with mean ranks for ties; None where one side is constant."""
     return pearson(_ranks(first), _ranks(second))
 
 

@@ -1,4 +1,4 @@
-"""Values of states under the policy that made some transitions, without a network."""
+"""Value functions by least squares on random features, from transitions of one policy."""
 
 from typing import NamedTuple
 
@@ -23,13 +23,13 @@ class ValueFunction(NamedTuple):
     weights: Float[np.ndarray, "basis R"]
 
     def basis(self, states: Float[np.ndarray, "B features"]) -> Float[np.ndarray, "B basis"]:
-        """The features of states."""
+        """Compute the features of states."""
         z = np.clip((states - self.mean) / self.scale, -WIDEST, WIDEST)
         waves = np.cos(z @ self.frequencies + self.phase)
         return np.concatenate([waves, np.ones((len(z), 1))], axis=1)
 
     def __call__(self, states: Float[np.ndarray, "B features"]) -> Float[np.ndarray, "B R"]:
-        """Values of states, one column a reward."""
+        """Compute values of states, one column for each reward."""
         return self.basis(states) @ self.weights
 
 
@@ -41,13 +41,15 @@ def fit_values(
     discount: float,
     rng: np.random.Generator,
 ) -> ValueFunction:
-    """Least squares temporal differences (Bradtke and Barto 1996, doi:10.1007/BF00114723).
+    """Fit a value function by least squares temporal differences.
 
         weights = (Phi^T (Phi - discount Phi') + ridge)^-1 Phi^T r
 
+    Paper: Bradtke and Barto 1996, https://doi.org/10.1007/BF00114723.
+
     Args:
-        states: where each transition began, as numbers.
-        next_states: where it led.
+        states: of each transition, as features.
+        next_states: after it.
         terminated: whether it ended the episode; a final state has no value.
         rewards: several rewards of the same transitions, one column each.
         discount: in [0, 1).
@@ -63,7 +65,7 @@ def fit_values(
     )
     here = values.basis(states)
     step = here - discount * np.where(terminated[:, None], 0.0, values.basis(next_states))
-    # The constant is not held down, or an offset of the reward would leave a trace.
+    # The constant has no penalty, so that an offset of the reward does not change the fit.
     ridge = RIDGE * np.diag(np.append(np.ones(FEATURES), 0.0))
     system = here.T @ step / len(here) + ridge
     weights = np.linalg.solve(system, here.T @ rewards / len(here))

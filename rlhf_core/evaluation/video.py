@@ -1,9 +1,6 @@
 """A short film of a policy."""
 
 import logging
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
 
@@ -13,30 +10,16 @@ from PIL import Image
 
 from rlhf_core.acting import Act, reset
 from rlhf_core.environments.factory import Environment
+from rlhf_core.environments.filming import without_a_screen
 
 WIDTH = 240
 """Pixels; GIFs of more are slow to write and to open."""
 
 
-@contextmanager
-def _without_a_screen() -> Iterator[None]:
-    """Keep SDL, which draws the classic environments, from looking for a screen."""
-    name = "SDL_VIDEODRIVER"
-    before = os.environ.get(name)
-    os.environ[name] = "dummy"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
-
-
 def film(
     environment: Environment, act: Act, seed: int, steps: int = 200, every: int = 2
 ) -> bytes | None:
-    """One episode as an animated GIF, or None where the environment cannot draw itself here.
+    """Play one episode as an animated GIF; None where the environment cannot draw itself.
 
     Args:
         environment: what to act in.
@@ -49,10 +32,10 @@ def film(
         return None
     env = environment.make(render_mode="rgb_array")
     try:
-        with _without_a_screen():
+        with without_a_screen():
             frames = _play(env, act, seed, steps, every)
     except Exception:
-        # Which drawing library is missing, and how it says so, is the environment's affair.
+        # The exception for a missing drawing library depends on the environment.
         logging.getLogger(__name__).warning(
             "no film: %s cannot draw", environment.id, exc_info=True
         )
@@ -84,7 +67,7 @@ def film(
 def _play(
     env: gymnasium.Env[Any, Any], act: Act, seed: int, steps: int, every: int
 ) -> list[Image.Image]:
-    """Every so many steps of an episode, a frame."""
+    """Play an episode and draw a frame in every `every` steps."""
     frames = []
     observation, _ = env.reset(seed=seed)
     reset(act, np.ones(1, dtype=bool))

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from gymnasium.vector import SyncVectorEnv, VectorEnv
+from gymnasium.vector import VectorEnv
 from jaxtyping import Float, Int
 
 from rlhf_core.environments.factory import Environment, episode_seeds
@@ -98,9 +98,7 @@ class Fitness:
 
 def is_stepped_one_by_one(environment: Environment) -> bool:
     """Return whether copies are stepped in a Python loop, so that processes lose no speed."""
-    vector = environment.make_vector(1)
-    vector.close()
-    return isinstance(vector, SyncVectorEnv)
+    return environment.is_stepped_one_by_one()
 
 
 def evaluate_distributed(whole: WorkItem, count: int, executor: Executor | None) -> Fitness:

@@ -70,18 +70,7 @@ class Generation:
         trajectories, rewards = [], []
         for copy in copies:
             length = int(self.counted[:, copy].sum())
-            observations = self.record.observations[:length, copy]
-            final = self.record.next_observations[length - 1, copy][None]
-            terminated = bool(self.record.terminated[length - 1, copy])
-            trajectories.append(
-                Trajectory(
-                    observations=np.concatenate([observations, final]),
-                    actions=self.record.actions[:length, copy].copy(),
-                    terminated=terminated,
-                    truncated=not terminated,
-                    policy_version=policy_version,
-                )
-            )
+            trajectories.append(self.record.trajectory(int(copy), 0, length, policy_version))
             rewards.append(TrueRewards(self.record.rewards[:length, copy].copy()))
         return trajectories, rewards
 

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 
 from rlhf_core.evolution.play import Generation
 from rlhf_core.policies import PolicyState
-from rlhf_core.reservoir import KEPT_STEPS
+from rlhf_core.reservoir import RESERVOIR_STEPS
 from rlhf_core.types import RolloutRewards, Rollouts, Value
 
 
@@ -55,12 +55,12 @@ class EvolutionProgress(Value):
 def newest_trajectories(
     progress: EvolutionProgress, generation: Generation, rng: np.random.Generator
 ) -> tuple[Rollouts, RolloutRewards]:
-    """Add a generation's trajectories to the earlier ones, and keep the newest `KEPT_STEPS` steps.
+    """Add a generation's trajectories to the earlier ones, and keep the newest ones.
 
     Of a generation that is longer than that itself, a random part is kept.
     """
     copies = generation.counted.shape[1]
-    room = max(1, int(KEPT_STEPS * copies / max(generation.steps, 1)))
+    room = max(1, int(RESERVOIR_STEPS * copies / max(generation.steps, 1)))
     chosen = np.sort(rng.permutation(copies)[: min(room, copies)])
     trajectories, rewards = generation.trajectories(chosen, progress.policy.steps)
     if progress.rollouts is not None:
@@ -69,7 +69,7 @@ def newest_trajectories(
         rewards = [*progress.rewards.rewards, *rewards]
     lengths = np.array([len(trajectory) for trajectory in trajectories])
     # The newest come last.
-    fits = lengths[::-1].cumsum()[::-1] <= KEPT_STEPS
+    fits = lengths[::-1].cumsum()[::-1] <= RESERVOIR_STEPS
     fits[-1] = True
     first = int(fits.argmax())
     return Rollouts(tuple(trajectories[first:])), RolloutRewards(tuple(rewards[first:]))

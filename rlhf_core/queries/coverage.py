@@ -1,4 +1,4 @@
-"""Questions that cover what the policy does."""
+"""Questions that cover the observations and actions of the policy."""
 
 from typing import Literal
 
@@ -13,9 +13,9 @@ from rlhf_core.types import Segments
 
 
 class Coverage(QuerySelector):
-    """Questions as unlike each other as can be: greedy k-centre over what the clips show.
+    """Questions that differ most from each other, by greedy k-centre over features of their clips.
 
-    It asks no reward, so it is of use before there is one
+    It does not read the reward, so it can be used before the first fit
     (https://arxiv.org/abs/1708.00489).
     """
 
@@ -24,7 +24,7 @@ class Coverage(QuerySelector):
     """Candidates drawn for each question that is asked."""
 
     def candidates(self, count: int) -> int:
-        """`oversample` times as many as are wanted."""
+        """Draw `oversample` candidates for each question."""
         return count * self.oversample
 
     def select(
@@ -35,7 +35,7 @@ class Coverage(QuerySelector):
         count: int,
         rng: np.random.Generator,
     ) -> Queries:
-        """The first at random, then each time the one farthest from all before it."""
+        """Choose the first at random, then each time the one farthest from all before it."""
         features = question_features(segments, candidates)
         chosen = k_centre(features, count, int(rng.integers(len(candidates))))
         return Queries(candidates.items[chosen])

@@ -1,19 +1,15 @@
-"""Questions that the ensemble quarrels about."""
+"""Questions on whose answers the members of the ensemble disagree."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
-from jaxtyping import Float
-from pydantic import NonNegativeFloat, PositiveInt
+from jaxtyping import Float, Int
 
-from rlhf_core.acquisition.diversity import telling
-from rlhf_core.acquisition.scores import disagreement
-from rlhf_core.queries import QuerySelector
-from rlhf_core.questions import Queries
-from rlhf_core.types import Segments
+from rlhf_core.acquisition import scores
+from rlhf_core.queries import ScoredSelector
 
 
-class Disagreement(QuerySelector):
+class Disagreement(ScoredSelector):
     """Questions on which the ensemble's predicted answers vary most.
 
         score = sum over k of Var over m of P_m(k is chosen),   P_m = softmax(R_m)
@@ -22,26 +18,10 @@ class Disagreement(QuerySelector):
     rating: the variance of the clip's standardised return.
     """
 
-    reads_reward: ClassVar[bool] = True
     kind: Literal["disagreement"] = "disagreement"
-    oversample: PositiveInt = 10
-    """Candidates drawn for each question that is asked."""
-    spread: NonNegativeFloat = 0.0
-    """Least distance between two questions of one batch, in standard deviations of the candidates'
-    features: above 0 a batch holds no near-duplicates."""
 
-    def candidates(self, count: int) -> int:
-        """`oversample` times as many as are wanted."""
-        return count * self.oversample
-
-    def select(
-        self,
-        candidates: Queries,
-        segments: Segments,
-        returns: Float[np.ndarray, "M S"],
-        count: int,
-        rng: np.random.Generator,
-    ) -> Queries:
-        """The `count` candidates of highest score, in random order; clips to rate, by chance."""
-        scores = disagreement(returns, candidates.items)
-        return telling(scores, segments, candidates, count, self.spread, rng)
+    def score(
+        self, returns: Float[np.ndarray, "M S"], items: Int[np.ndarray, "C K"]
+    ) -> Float[np.ndarray, " C"]:
+        """Compute the variance of the predicted answers over the members."""
+        return scores.disagreement(returns, items)

@@ -1,47 +1,27 @@
-"""Questions whose answer cannot be foreseen."""
+"""Questions whose answer the ensemble cannot predict."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
-from jaxtyping import Float
-from pydantic import NonNegativeFloat, PositiveInt
+from jaxtyping import Float, Int
 
-from rlhf_core.acquisition.diversity import telling
-from rlhf_core.acquisition.scores import uncertainty
-from rlhf_core.queries import QuerySelector
-from rlhf_core.questions import Queries
-from rlhf_core.types import Segments
+from rlhf_core.acquisition import scores
+from rlhf_core.queries import ScoredSelector
 
 
-class Entropy(QuerySelector):
-    """Questions whose answer the ensemble as a whole is least sure of.
+class Entropy(ScoredSelector):
+    """Questions for which the ensemble's mean prediction has the highest entropy.
 
         score = H(mean over m of P_m),   P_m = softmax(R_m)
 
-    Near ties score as high as quarrels (PEBBLE, https://arxiv.org/abs/2106.05091). Of a rating:
-    the entropy of a Gaussian as wide as the members are apart.
+    Near ties score as high as disagreement (PEBBLE, https://arxiv.org/abs/2106.05091). Of a rating:
+    the entropy of a Gaussian with the variance of the members.
     """
 
-    reads_reward: ClassVar[bool] = True
     kind: Literal["entropy"] = "entropy"
-    oversample: PositiveInt = 10
-    """Candidates drawn for each question that is asked."""
-    spread: NonNegativeFloat = 0.0
-    """Least distance between two questions of one batch, in standard deviations of the candidates'
-    features: above 0 a batch holds no near-duplicates."""
 
-    def candidates(self, count: int) -> int:
-        """`oversample` times as many as are wanted."""
-        return count * self.oversample
-
-    def select(
-        self,
-        candidates: Queries,
-        segments: Segments,
-        returns: Float[np.ndarray, "M S"],
-        count: int,
-        rng: np.random.Generator,
-    ) -> Queries:
-        """The `count` candidates of highest score, in random order; clips to rate, by chance."""
-        scores = uncertainty(returns, candidates.items)
-        return telling(scores, segments, candidates, count, self.spread, rng)
+    def score(
+        self, returns: Float[np.ndarray, "M S"], items: Int[np.ndarray, "C K"]
+    ) -> Float[np.ndarray, " C"]:
+        """Compute the entropy of the mean prediction."""
+        return scores.uncertainty(returns, items)

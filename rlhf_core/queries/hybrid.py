@@ -1,4 +1,4 @@
-"""Questions that tell much and are unlike each other."""
+"""Questions that are informative and differ from each other."""
 
 from typing import ClassVar, Literal
 
@@ -20,19 +20,19 @@ MEASURES = {
 
 
 class Hybrid(QuerySelector):
-    """A shortlist of the most telling candidates, and of it a batch spread by greedy k-centre."""
+    """A shortlist of the highest scores, and a diverse batch of it by greedy k-centre."""
 
     reads_reward: ClassVar[bool] = True
     kind: Literal["hybrid"] = "hybrid"
     measure: Literal["disagreement", "entropy", "information_gain"] = "information_gain"
-    """What makes a question telling; as the selectors of these names have it."""
+    """The score of a candidate, as in the selectors of these names."""
     oversample: PositiveInt = 10
     """Candidates drawn for each question that is asked."""
     shortlist: PositiveInt = 3
     """Candidates on the shortlist for each question that is asked."""
 
     def candidates(self, count: int) -> int:
-        """`oversample` times as many as are wanted."""
+        """Draw `oversample` candidates for each question."""
         return count * self.oversample
 
     def select(
@@ -43,7 +43,7 @@ class Hybrid(QuerySelector):
         count: int,
         rng: np.random.Generator,
     ) -> Queries:
-        """Begin with the most telling one; then those farthest apart on the shortlist."""
+        """Choose the highest score first, then those farthest from it on the shortlist."""
         scores = MEASURES[self.measure](returns, candidates.items)
         best = np.argsort(-scores, kind="stable")[: count * self.shortlist]
         features = question_features(segments, candidates)[best]

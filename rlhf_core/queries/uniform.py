@@ -1,4 +1,4 @@
-"""Pairs at random."""
+"""Questions at random."""
 
 from typing import Literal
 
@@ -11,12 +11,12 @@ from rlhf_core.types import Segments
 
 
 class Uniform(QuerySelector):
-    """Pairs at random: the baseline that every other selector has to beat."""
+    """Draw questions uniformly; the baseline for every other selector."""
 
     kind: Literal["uniform"] = "uniform"
 
     def candidates(self, count: int) -> int:
-        """As many as are wanted."""
+        """Draw one candidate for each question."""
         return count
 
     def select(
@@ -27,6 +27,6 @@ class Uniform(QuerySelector):
         count: int,
         rng: np.random.Generator,
     ) -> Queries:
-        """A random subset."""
+        """Draw `count` of the candidates uniformly."""
         chosen = rng.choice(len(candidates), size=count, replace=False)
         return Queries(candidates.items[chosen])

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,9 +17,10 @@ from rlhf_core.types import Metrics
 
 def gathered(evidence: Evidence | None, request: Request, answers: Answers) -> Evidence:
     """All evidence, with this round's behind it; the positions of the new part move on."""
-    segments = request.segments
+    # The request in the store has what its clips can be shown from.
+    segments = replace(request.segments, replays=None)
     if answers.segments is not None:
-        segments = concatenate(segments, answers.segments)
+        segments = concatenate(segments, replace(answers.segments, replays=None))
     if evidence is None:
         return Evidence(segments, request.queries, answers.judgements)
     clips = len(evidence.segments)

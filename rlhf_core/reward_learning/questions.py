@@ -13,7 +13,7 @@ from rlhf_core.queries import QuerySelector
 from rlhf_core.questions import Queries, Request, no_questions
 from rlhf_core.rewards.model import Likelihoods
 from rlhf_core.rewards.network import RewardEnsemble
-from rlhf_core.segments import clips_in, sample_segments
+from rlhf_core.segments import clips_in, cut, sample_segments
 from rlhf_core.types import Rollouts, Segments
 
 RATING_NOISE = 0.5
@@ -34,10 +34,11 @@ class Source(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """Clips that were chosen for queries of one form, and those that they were chosen from."""
+    """Queries of one form, and the clips that they are about."""
 
     form: FeedbackForm
     segments: Segments
+    """With what the clips can be shown from."""
     items: np.ndarray
     """(N, K) positions in `segments`."""
     audit: bool
@@ -66,7 +67,9 @@ def choose(
     if not at_random:
         returns = source.ensemble.segment_returns(segments)
         candidates = selector.select(candidates, segments, returns, count, rng)
-    return Selection(form, segments, candidates.items, audit)
+    used, position = np.unique(candidates.items, return_inverse=True)
+    clips = cut(source.rollouts, segments.origin[used], source.steps, replayable=True)
+    return Selection(form, clips, position.reshape(candidates.items.shape), audit)
 
 
 def information(form: FeedbackForm, reference: Segments, ensemble: RewardEnsemble) -> float:
@@ -101,12 +104,11 @@ def compose(
     items: dict[str, list[np.ndarray]] = {}
     forms: dict[str, FeedbackForm] = {}
     for part in chosen:
-        used, position = np.unique(part.items, return_inverse=True)
-        moved = position.reshape(part.items.shape) + sum(map(len, clips))
+        moved = part.items + sum(map(len, clips))
         items.setdefault(part.form.kind, []).append(moved)
         forms[part.form.kind] = part.form
-        clips.append(part.segments.take(used))
-        audit.append(np.full(len(used), part.audit))
+        clips.append(part.segments)
+        audit.append(np.full(len(part.segments), part.audit))
     segments = reduce(concatenate, clips)
     queries = {
         kind: forms[kind].compose(np.concatenate(parts), segments, likelihoods, rng)

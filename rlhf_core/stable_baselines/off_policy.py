@@ -14,7 +14,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from rlhf_core.environments.factory import Environment
 from rlhf_core.policies import Optimised, PolicyState, Report
-from rlhf_core.reservoir import KEPT_STEPS, Kept
+from rlhf_core.reservoir import RESERVOIR_STEPS, Reservoir
 from rlhf_core.rewards import EnvironmentReward, Reward
 from rlhf_core.seeding import integer
 from rlhf_core.stable_baselines.off_policy_state import (
@@ -87,7 +87,7 @@ def learn(
         model.exploration_rate = exploration(done(1.0))
     scale = state.optimizer_state.get(TRUE_SCALE)
     true_scale = None if scale is None else float(scale)
-    reservoir = Kept(KEPT_STEPS, state.steps, rng)
+    reservoir = Reservoir(RESERVOIR_STEPS, state.steps, rng)
     relabelling = ReplayRelabelling(
         reward, vector, replay, reservoir, true_scale, observe_steps, report, rng
     )

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from rlhf_core.policies import Report
 from rlhf_core.recording import Record
-from rlhf_core.reservoir import KEPT_STEPS, Kept
+from rlhf_core.reservoir import RESERVOIR_STEPS, Reservoir
 from rlhf_core.rewards import EnvironmentReward, ObservingReward, Reward
 from rlhf_core.stable_baselines.normalisation import Normalised
 from rlhf_core.stable_baselines.vec_env import RecordingVecEnv
@@ -73,7 +73,7 @@ class OnPolicyRelabelling(BaseCallback):
         super().__init__()
         self.reward = reward
         self.environment = environment
-        self.reservoir = Kept(KEPT_STEPS, policy_version, rng)
+        self.reservoir = Reservoir(RESERVOIR_STEPS, policy_version, rng)
         self.steps = 0
         """Environment steps of all rollouts."""
         self.returns = Returns(environment.num_envs)

@@ -12,7 +12,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from rlhf_core.demonstrations import demonstrations
 from rlhf_core.policies import Report
 from rlhf_core.recording import Record, join
-from rlhf_core.reservoir import Kept
+from rlhf_core.reservoir import Reservoir
 from rlhf_core.rewards import EnvironmentReward, ObservingReward, Reward, RewardFunction
 from rlhf_core.stable_baselines.relabelling import transitions
 from rlhf_core.stable_baselines.replay_buffer import Replay
@@ -31,7 +31,7 @@ class ReplayRelabelling(BaseCallback):
         reward: Reward,
         environment: RecordingVecEnv,
         replay: Replay,
-        reservoir: Kept,
+        reservoir: Reservoir,
         true_scale: float | None,
         observe_steps: int,
         report: Report,

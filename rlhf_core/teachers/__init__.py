@@ -1,1 +1,1 @@
-"""Simulated teachers who know the true reward: how they judge, rate and demonstrate."""
+"""Simulated teachers, who know the true reward: comparisons, ratings and demonstrations."""

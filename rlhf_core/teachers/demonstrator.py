@@ -1,4 +1,4 @@
-"""A policy trained on the true reward: it demonstrates, and knows what is at stake."""
+"""A policy trained on the true reward: its demonstrations and its value function."""
 
 import json
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ from rlhf_core.types import Segments
 
 PRACTICE_COPIES = 32
 PRACTICE_STEPS = 512
-"""Steps of each copy on which the expert's values are fitted."""
+"""Steps of each copy on which the expert's value function is fitted."""
 
 
 def expert_optimiser(configured: Optimiser | None, run: Optimiser) -> Optimiser:
@@ -84,41 +84,45 @@ def train(
 def demonstrate(
     environment: Environment, act: Act, episodes: int, rng: np.random.Generator
 ) -> Demonstrations:
-    """Whole episodes of a policy, each from a start of its own."""
+    """Play whole episodes of a policy, each with its own reset seed."""
     record = play(environment, act, episodes, environment.horizon(), rng)
-    found = trajectories(record, policy_version=0)[0].trajectories
+    played = trajectories(record, policy_version=0)[0].trajectories
     # A copy whose episode ended early has begun another one.
-    steps = np.cumsum([0, *(len(t) for t in found)])[:-1]
+    steps = np.cumsum([0, *(len(t) for t in played)])[:-1]
     first = steps % len(record.rewards) == 0
-    return demonstrations([t for t, kept in zip(found, first, strict=True) if kept])
+    return demonstrations([t for t, chosen in zip(played, first, strict=True) if chosen])
 
 
-def packed(shown: Demonstrations) -> dict[str, np.ndarray]:
-    """Demonstrations as arrays that a state can carry."""
+def to_arrays(episodes: Demonstrations) -> dict[str, np.ndarray]:
+    """Return demonstrations as arrays by name."""
     names = Demonstrations.__dataclass_fields__
-    return {f"demonstrations/{name}": getattr(shown, name) for name in names}
+    return {f"demonstrations/{name}": getattr(episodes, name) for name in names}
 
 
-def unpacked(memory: Mapping[str, np.ndarray]) -> Demonstrations:
-    """The demonstrations again."""
+def from_arrays(arrays: Mapping[str, np.ndarray]) -> Demonstrations:
+    """Make demonstrations of the arrays of `to_arrays`."""
     names = Demonstrations.__dataclass_fields__
-    return Demonstrations(*(memory[f"demonstrations/{name}"] for name in names))
+    return Demonstrations(*(arrays[f"demonstrations/{name}"] for name in names))
 
 
-def show(
-    memory: Mapping[str, np.ndarray], count: int, seconds: float, cost: float
+def next_demonstrations(
+    arrays: Mapping[str, np.ndarray], count: int, seconds: float, cost: float
 ) -> tuple[dict[str, np.ndarray], Demonstrations]:
-    """The next episodes that were not shown yet, and what the state carries from then on."""
-    start = int(memory.get("demonstrations/shown", np.array(0)))
-    shown = unpacked(memory).episodes(start, start + count)
-    shown = replace(shown, seconds=np.full(len(shown), seconds), cost=np.full(len(shown), cost))
-    return {**memory, "demonstrations/shown": np.array(start + len(shown))}, shown
+    """Take the next `count` episodes that were not demonstrated yet.
+
+    Returns:
+        The arrays, in which these episodes count as demonstrated, and the episodes.
+    """
+    start = int(arrays.get("demonstrations/used", np.array(0)))
+    taken = from_arrays(arrays).episodes(start, start + count)
+    taken = replace(taken, seconds=np.full(len(taken), seconds), cost=np.full(len(taken), cost))
+    return {**arrays, "demonstrations/used": np.array(start + len(taken))}, taken
 
 
 def play(
     environment: Environment, act: Act, copies: int, steps: int, rng: np.random.Generator
 ) -> Record:
-    """What a policy does in `copies` environments for so many steps."""
+    """Record a policy in `copies` environments for `steps` steps of each."""
     vector = environment.make_vector(copies)
     try:
         recorder = Recorder(vector)
@@ -134,10 +138,10 @@ def play(
 def expert_values(
     environment: Environment, act: Act, discount: float, rng: np.random.Generator
 ) -> ValueFunction:
-    """V of the expert, from wherever random actions lead: half of the time they steer instead.
+    """Fit the expert's value function on states that random actions lead to as well.
 
-    A copy is steered at random and by the expert in turns, of random lengths; only the expert's
-    own transitions teach.
+    Each copy acts at random and by the expert in turns of random lengths; only transitions of the
+    expert's actions are used.
     """
     spaces, turns = environment.spaces(), _turns(rng)
     spaces.action.seed(seeding.integer(rng))
@@ -176,12 +180,12 @@ class _Steered:
 
 
 def states(spaces: Spaces, observations: np.ndarray) -> np.ndarray:
-    """Observations as numbers."""
+    """Encode observations as features."""
     return encode(spaces.observation, observations).astype(np.float64)
 
 
 def _turns(rng: np.random.Generator) -> np.ndarray:
-    """Whether a copy is steered at random (copies, steps): turns of 1 to 64 steps."""
+    """Draw whether each copy acts at random (copies, steps), in turns of 1 to 64 steps."""
     lengths = rng.integers(1, 65, size=(PRACTICE_COPIES, PRACTICE_STEPS))
     ends = lengths.cumsum(axis=1)
     step = np.arange(PRACTICE_STEPS)
@@ -192,31 +196,31 @@ def _turns(rng: np.random.Generator) -> np.ndarray:
 
 
 def described(spaces: Spaces) -> np.ndarray:
-    """Spaces as an array of bytes, so that a state can carry them."""
+    """Encode spaces as an array of bytes, so that a state can hold them."""
     text = json.dumps([describe(spaces.observation), describe(spaces.action)])
     return np.frombuffer(text.encode(), dtype=np.uint8).copy()
 
 
 def regret(
-    memory: Mapping[str, np.ndarray],
+    arrays: Mapping[str, np.ndarray],
     segments: Segments,
     rewards: Float[np.ndarray, "S L"],
     discount: float,
 ) -> Float[np.ndarray, " S"]:
-    """How much worse a clip was than what the expert would have made of its first state.
+    """Regret of each clip: the expert's value of its first state less what the clip achieved.
 
         regret = V(s_0) - (sum over t of discount^t r_t + discount^L V(s_L))
 
     V(s_L) is 0 where the clip ends with a terminated episode; L is the last real step.
     """
-    values = ValueFunction(*(memory[f"value/{name}"] for name in ValueFunction._fields))
-    observation, action = json.loads(bytes(memory["value/spaces"]).decode())
+    values = ValueFunction(*(arrays[f"value/{name}"] for name in ValueFunction._fields))
+    observation, action = json.loads(bytes(arrays["value/spaces"]).decode())
     spaces = Spaces(build(observation), build(action))
     length = segments.mask.sum(axis=1)
     last = segments.observations[np.arange(len(segments)), length]
     ended = (segments.terminated & segments.mask).any(axis=1)
     earned = (np.power(discount, np.arange(segments.steps)) * rewards).sum(axis=1)
-    begun = values(states(spaces, segments.observations[:, 0]))[:, 0]
-    left = np.where(ended, 0.0, values(states(spaces, last))[:, 0])
-    lost: np.ndarray = begun - earned - np.power(discount, length) * left
+    first_value = values(states(spaces, segments.observations[:, 0]))[:, 0]
+    last_value = np.where(ended, 0.0, values(states(spaces, last))[:, 0])
+    lost: np.ndarray = first_value - earned - np.power(discount, length) * last_value
     return lost

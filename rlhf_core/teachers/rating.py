@@ -1,4 +1,4 @@
-"""How a teacher rates clips: on a scale of its own, with bias, drift, noise and few levels."""
+"""Ratings of a simulated teacher: a scale with bias, drift, noise and levels."""
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -6,25 +6,30 @@ from jaxtyping import Bool, Float, Int
 from rlhf_core.answers import WHOLE
 
 
-def heard(
+def credited_steps(
     step: Int[np.ndarray, " R"], mask: Bool[np.ndarray, "R L"], delay_steps: tuple[int, int]
 ) -> Bool[np.ndarray, "R L"]:
-    """The steps that a rating speaks of: all of a clip, or those of a moment's reaction window.
+    """Mark the steps that a rating credits: all of a clip, or those of a moment's reaction window.
 
     A rating given after step t is a reaction to the steps from t - delay[1] to t - delay[0]
     (TAMER, Knox and Stone 2009, https://doi.org/10.1145/1597735.1597738).
+
+    Args:
+        step: after which each rating was given; `WHOLE`: the rating is of the whole clip.
+        mask: real steps of the rated clips.
+        delay_steps: shortest and longest delay of a reaction.
     """
-    at, given = np.arange(mask.shape[1]), step[:, None]
+    at, rated = np.arange(mask.shape[1]), step[:, None]
     nearest, farthest = delay_steps
-    # So early that nothing can have been reacted to: the first step is what there was.
-    window = (at >= given - farthest) & (at <= np.maximum(given - nearest, 0))
-    return mask & np.where(given == WHOLE, True, window)
+    # Before the shortest delay has passed, the first step is credited.
+    window = (at >= rated - farthest) & (at <= np.maximum(rated - nearest, 0))
+    return mask & np.where(rated == WHOLE, True, window)
 
 
 def mean_rewards(
     rewards: Float[np.ndarray, "R L"], counted: Bool[np.ndarray, "R L"]
 ) -> Float[np.ndarray, " R"]:
-    """Mean reward of the steps that count, 0 where none does."""
+    """Mean reward of the counted steps, 0 where there is none."""
     mean: np.ndarray = (rewards * counted).sum(axis=1) / np.maximum(counted.sum(axis=1), 1)
     return mean
 
@@ -37,13 +42,13 @@ def on_scale(
     levels: int | None,
     rng: np.random.Generator,
 ) -> Float[np.ndarray, " R"]:
-    """Ratings in [0, 1].
+    """Draw ratings in [0, 1].
 
         rating = round_to_levels(clip((value - worst) / (best - worst) + bias + noise epsilon))
 
     Args:
-        values: what is rated.
-        ends: worst and best, which are rated 0 and 1.
+        values: of what is rated.
+        ends: worst and best value, which are rated 0 and 1.
         bias: added to each, in units of the scale.
         noise: standard deviation, in units of the scale.
         levels: how many ratings there are, evenly from 0 to 1; None: any number.

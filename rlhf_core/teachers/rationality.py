@@ -1,15 +1,15 @@
-"""What a teacher who knows the true reward makes of clips: returns, thresholds, rationality."""
+"""Returns, thresholds and rationality of a simulated teacher, who knows the true reward."""
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 MOST_CLIPS = 1000
-"""Reference clips of which all pairs are looked at."""
+"""Reference clips of which all pairs are used."""
 MOST_PAIRS = 20000
-"""Pairs of them, evenly taken, on which a temperature is solved for."""
+"""Largest number of these pairs, evenly spaced, from which a temperature is computed."""
 
 ROUNDING = 1e-9
-"""Relative difference of two scores that are the same sum in another order."""
+"""Largest relative difference of two scores that count as equal: sums in different orders."""
 
 
 def discounted_returns(
@@ -23,20 +23,20 @@ def discounted_returns(
 
 
 def random_pairs(returns: Float[np.ndarray, " Q"]) -> Float[np.ndarray, "P 2"]:
-    """All pairs of the first reference clips, which are a random sample themselves."""
+    """Returns of all pairs of the first reference clips, which are a random sample."""
     some = returns[:MOST_CLIPS]
     first, second = np.triu_indices(len(some), 1)
     return np.stack([some[first], some[second]], axis=1)
 
 
 def rationality_for(agreement: float, differences: Float[np.ndarray, " P"]) -> float:
-    """The inverse temperature at which a teacher agrees with the true order so often.
+    """Compute the inverse temperature at which a teacher agrees with the true order this often.
 
         mean of sigmoid(beta |d|) = agreement,  over the pairs that differ
 
-    Solved by bisection on log beta; the left side grows from 1/2 to 1. Were all pairs as far apart
-    as the farthest, or as the nearest, beta would be logit(agreement) / |d|: the brackets. With no
-    pair that differs any temperature does, and 1 is returned.
+    It is solved by bisection on log beta; the left side grows from 1/2 to 1. The brackets are
+    logit(agreement) / |d| for the largest and the smallest |d|. Where no pair differs, every
+    temperature satisfies the equation, and 1 is returned.
     """
     size = np.abs(differences[differences != 0])
     if not len(size):
@@ -54,11 +54,11 @@ def rationality_for(agreement: float, differences: Float[np.ndarray, " P"]) -> f
 def quantile_margins(
     pairs: Float[np.ndarray, "P 2"], skip: float, equal: float
 ) -> tuple[float, float]:
-    """Margins at which these shares of random pairs are skipped, and called equal.
+    """Compute the margins at which these shares of random pairs are skipped and called equal.
 
-    A pair is skipped when the better clip's return is below the first, and equal when the returns
-    do not differ by more than the second. Where returns are discrete fewer may be skipped, and more
-    be equal: those that tie exactly.
+    A pair is skipped when the larger of its returns is below the first margin, and called equal
+    when the returns do not differ by more than the second. With discrete returns, which tie
+    exactly, fewer pairs may be skipped and more called equal.
     """
     if not len(pairs):
         return -np.inf, -np.inf
@@ -68,7 +68,7 @@ def quantile_margins(
 
 
 def same(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Whether scores are equal but for the order in which they were summed up."""
+    """Whether scores are equal up to rounding of their sums."""
     return np.abs(right - left) <= ROUNDING * np.maximum(np.abs(left), np.abs(right))
 
 
@@ -77,8 +77,8 @@ def published_margin(
 ) -> float:
     """B-Pref's margin: (mean of the last 10 true episode returns) x L / H x threshold.
 
-    It does nothing where returns are negative, as the authors' code does: a margin counts only
-    above 0.
+    As in the authors' code, only a margin above 0 has an effect, so none does where returns are
+    negative; -infinity is returned then.
     """
     if not threshold or not len(episodes):
         return -np.inf

@@ -10,9 +10,8 @@ from scipy.stats import beta
 
 from rlhf_core.annotators import AnnotatorState
 from rlhf_core.annotators.crowd import Crowd
-from rlhf_core.answers import EXPERT, WHOLE, Answers, Choice, Comparisons
-from rlhf_core.crowd.assignment import consensus, dismissals, failing, spread_evenly
-from rlhf_core.crowd.workers import Role, nth
+from rlhf_core.crowd.assignment import assign_evenly, consensus, dismissals, failing, pick_next
+from rlhf_core.crowd.workers import Role, earlier_entries
 from rlhf_core.environments.factory import Environment
 from rlhf_core.optimisers.ppo import PPO
 from rlhf_core.questions import Queries
@@ -263,7 +262,7 @@ def test_who_fails_gold_is_not_asked_again() -> None:
     memory = state.arrays
     bad = np.flatnonzero(memory["role"] == Role.ADVERSARIAL)
     assert np.flatnonzero(memory["dismissed"]).tolist() == bad.tolist()
-    assert memory["gold_seen"].tolist() == [15] * 10
+    assert memory["gold_answered"].tolist() == [15] * 10
     given = said.judgements["comparison"]
     gold = np.isin(given.query, given.query[given.worker == EXPERT])
     assert not np.isin(given.worker[~gold], bad).any()
@@ -309,11 +308,27 @@ def test_consensus_by_hand() -> None:
 
 def test_trials_go_to_those_with_the_fewest() -> None:
     load = np.array([3, 0, 1, 0])
-    place, worker = spread_evenly(3, 2, np.arange(4), load, np.random.default_rng(0))
+    place, worker = assign_evenly(3, 2, np.arange(4), load, np.random.default_rng(0))
     assert place.tolist() == [0, 0, 1, 1, 2, 2]
     assert set(worker[:2].tolist()) == {1, 3}
     assert worker[2:4].tolist() == [2, 0]
-    assert nth(np.array([4, 1, 4, 4, 1])).tolist() == [0, 0, 1, 2, 1]
+    assert earlier_entries(np.array([4, 1, 4, 4, 1])).tolist() == [0, 0, 1, 2, 1]
+
+
+def test_work_is_shared_among_all_whose_accuracy_is_above_the_threshold() -> None:
+    # Posterior means 0.995, 0.8 and 0.01, each known to within 0.03: the draws of the first two
+    # workers lie above the threshold and those of the third one below it.
+    right, wrong = np.array([1000.0, 800.0, 10.0]), np.array([3.0, 200.0, 1000.0])
+    nobody = np.zeros((4000, 3), dtype=bool)
+    picked = pick_next(nobody, right, wrong, 0.6, np.random.default_rng(0))
+    count = np.bincount(picked, minlength=3)
+    assert count[2] == 0
+    assert near(count[0] / 4000, 0.5, 4000)
+    # Where no draw is above the threshold, the highest one is taken.
+    assert (pick_next(nobody, right, wrong, 0.9999, np.random.default_rng(0)) == 0).all()
+    # A worker is not asked the same question again.
+    first = np.tile([True, False, False], (4000, 1))
+    assert (pick_next(first, right, wrong, 0.6, np.random.default_rng(0)) == 1).all()
 
 
 # Rankings

@@ -1,5 +1,8 @@
 """Environments from their configuration: found, seeded, batched, flattened, limited."""
 
+import pickle
+from typing import Any
+
 import gymnasium
 import numpy as np
 import pytest
@@ -7,8 +10,23 @@ from gymnasium import spaces
 
 from rlhf_core.environments import Environment, GymEnv
 from rlhf_core.errors import ConfigurationError, UnsupportedSpaceError
-from tests.core.environments import OBSERVATIONS, STEPS
-from tests.core.examples import HERE
+from rlhf_core.loop import run
+from tests.core.environments import OBSERVATIONS, STEPS, Corridor, Fleet
+from tests.core.examples import HERE, tiny
+
+
+class Counted(Corridor):
+    """A corridor that counts how often it was made."""
+
+    made = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        Counted.made += 1
+
+
+gymnasium.register("Counted-v0", Counted, max_episode_steps=10)
+COUNTED = f"{__name__}:Counted-v0"
 
 
 def test_an_environment_is_made_by_its_id_with_its_options() -> None:
@@ -183,3 +201,65 @@ def test_a_bound_needs_floats(kind: str) -> None:
 def test_a_bound_is_above_0(bound: float) -> None:
     with pytest.raises(ValueError, match="greater than 0"):
         Environment(id="CartPole-v1", observation_bound=bound)
+
+
+@pytest.mark.parametrize(
+    ("optimiser", "steps", "expected"),
+    [
+        # One to read the spaces of. Then two copies for the first rollouts and for each of three
+        # optimisations, and three copies for each of three evaluations.
+        ({"steps": 8, "batch_size": 8, "epochs": 1, "hidden": [8]}, 120, 1 + 2 + 3 * (2 + 3)),
+        # An optimisation makes four copies, one a member, for all its generations and for what is
+        # played again for questions.
+        ({"kind": "openai_es", "population": 4}, 400, 1 + 2 + 3 * (4 + 3)),
+    ],
+    ids=["ppo", "openai_es"],
+)
+def test_a_run_makes_no_environment_but_those_that_it_steps(
+    optimiser: dict[str, Any], steps: int, expected: int
+) -> None:
+    budget = {"env_steps": steps, "labels": 12, "rounds": 3, "initial_steps": 48}
+    experiment = tiny(COUNTED, optimiser=optimiser, budget=budget)
+    Counted.made = 0
+    fresh = type(experiment).model_validate(experiment.model_dump())
+    fresh.check()
+    run(fresh)
+    assert Counted.made == expected
+
+
+def test_what_is_known_of_an_environment_travels_with_its_fields() -> None:
+    environment = Environment(id=COUNTED)
+    Counted.made = 0
+    assert environment.horizon() == 10
+    assert environment.is_stepped_one_by_one()
+    for same in (environment, environment.model_copy(), pickle.loads(pickle.dumps(environment))):
+        assert same == environment
+        assert same.spaces() == environment.spaces()
+        assert same.horizon() == 10
+    assert Counted.made == 1
+    shorter = environment.model_copy(update={"time_limit": 4})
+    assert shorter.horizon() == 4
+    assert shorter != environment
+    assert environment.horizon() == 10
+    assert Counted.made == 2
+    # An environment of which nothing is known yet is equal to one that was asked.
+    assert Environment(id=COUNTED) == environment
+    assert environment.model_dump_json() == Environment(id=COUNTED).model_dump_json()
+
+
+def test_a_vector_form_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[int] = []
+    reset = Fleet.reset
+
+    def counting(self: Fleet, **arguments: Any) -> Any:
+        tried.append(self.num_envs)
+        return reset(self, **arguments)
+
+    monkeypatch.setattr(Fleet, "reset", counting)
+    environment = Environment(id=f"{HERE}:Fleet-v0")
+    assert not environment.is_stepped_one_by_one()
+    first = len(tried)
+    assert first > 0
+    vectors = [environment.make_vector(3) for _ in range(2)]
+    assert [type(vector) for vector in vectors] == [Fleet, Fleet]
+    assert len(tried) == first

@@ -335,7 +335,7 @@ def test_every_strategy_balances_the_pole(kind: str) -> None:
 def test_rollouts_for_questions_are_the_newest_and_not_too_many(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("rlhf_core.evolution.progress.KEPT_STEPS", 300)
+    monkeypatch.setattr("rlhf_core.evolution.progress.RESERVOIR_STEPS", 300)
     environment = GymEnv("Pendulum-v1", time_limit=20)
     strategy = made("ars", population=8)
     start = replace(strategy.initial(environment.spaces(), 0), steps=1000)

@@ -160,7 +160,7 @@ def test_a_request_asks_for_as_many_pairs_as_there_are_labels(strategy: RewardLe
 
 def test_segments_hold_no_reward() -> None:
     shown = set(ask(COMPARING[0]).segments.__dataclass_fields__)
-    assert shown == {"observations", "actions", "terminated", "mask", "origin"}
+    assert shown == {"observations", "actions", "terminated", "mask", "origin", "replays"}
 
 
 def test_without_labels_nothing_is_asked_and_the_reward_still_has_a_scale() -> None:

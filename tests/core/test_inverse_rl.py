@@ -366,3 +366,18 @@ def test_an_expert_plays_whole_episodes_of_the_task() -> None:
     state = stages.prepare(trained)
     lengths = state.arrays["demonstrations/lengths"]
     assert lengths.tolist() == [100] * 10
+
+
+def test_the_scale_of_the_reward_is_a_running_mean_over_rollouts() -> None:
+    rng = draws()
+    model = Discriminator(hidden=(16,), batch_size=128, learning_rate=1e-2)
+    reward = initial("gail", model, PLANE, steps(rng, 400, 1.0, 1), rng)
+    near, far = steps(rng, 400, -1.0, 0), steps(rng, 400, -3.0, 0)
+    reward = reward.observe(near, None, rng)
+    # The first rollout sets the scale: there the reward has a standard deviation of 1.
+    assert reward(*near).std() == pytest.approx(1, rel=1e-5)
+    for rollout in (far, near, far):
+        before = reward.state.scale
+        reward = reward.observe(rollout, None, rng)
+        deviation = float(reward(*rollout).std()) * reward.state.scale
+        assert reward.state.scale == pytest.approx(0.9 * before + 0.1 * deviation, rel=1e-5)

@@ -28,7 +28,7 @@ from rlhf_core.optimisers.sac import SAC
 from rlhf_core.optimisers.td3 import TD3
 from rlhf_core.policies import Optimised, PolicyState
 from rlhf_core.recording import Record
-from rlhf_core.reservoir import Kept
+from rlhf_core.reservoir import Reservoir
 from rlhf_core.rewards import Density, EnvironmentReward, Reward
 from rlhf_core.seeding import integer, isolated
 from rlhf_core.stable_baselines.off_policy_optimiser import OffPolicy
@@ -356,7 +356,7 @@ def test_the_density_of_sac_is_one(trained: list[Replay]) -> None:
         other_reward,
         vector,
         replay,
-        Kept(10, 0, np.random.default_rng(0)),
+        Reservoir(10, 0, np.random.default_rng(0)),
         None,
         9,
         lambda steps: None,

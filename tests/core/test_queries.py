@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from rlhf_core.acquisition.diversity import (
-    best_apart,
     k_centre,
     question_features,
     segment_features,
+    select_diverse,
 )
 from rlhf_core.acquisition.scores import (
     choice_probabilities,
@@ -180,10 +180,10 @@ def test_k_centre_goes_to_the_farthest_point() -> None:
 
 def test_the_best_ones_that_are_apart() -> None:
     scores, features = np.array([5.0, 4, 3, 2]), np.array([[0.0], [0.1], [2], [2.1]])
-    assert best_apart(scores, features, 2, 0.0).tolist() == [0, 1]
-    assert best_apart(scores, features, 2, 1.0).tolist() == [0, 2]
+    assert select_diverse(scores, features, 2, 0.0).tolist() == [0, 1]
+    assert select_diverse(scores, features, 2, 1.0).tolist() == [0, 2]
     # Where too few are apart, the best of those passed over fill up.
-    assert best_apart(scores, features, 3, 1.0).tolist() == [0, 2, 1]
+    assert select_diverse(scores, features, 3, 1.0).tolist() == [0, 2, 1]
 
 
 @pytest.mark.parametrize("kind", [Disagreement, Entropy, InformationGain])

@@ -9,7 +9,7 @@ import pytest
 from rlhf_core.acting import Act
 from rlhf_core.environments import Environment
 from rlhf_core.recording import Record, Recorder, join
-from rlhf_core.reservoir import Kept, trajectories
+from rlhf_core.reservoir import Reservoir, trajectories
 from rlhf_core.rollouts import collect, finished_returns
 from rlhf_core.store import pack
 from tests.core.examples import HERE
@@ -155,7 +155,7 @@ def part(record: Record, start: int, stop: int) -> Record:
 @pytest.mark.parametrize("pieces", [1, 7])
 def test_all_is_kept_that_fits_however_it_came(pieces: int) -> None:
     record = wandering(140, 3, 0)
-    kept = Kept(420, 5, np.random.default_rng(0))
+    kept = Reservoir(420, 5, np.random.default_rng(0))
     for piece in range(pieces):
         kept.add(part(record, 140 * piece // pieces, 140 * (piece + 1) // pieces))
     assert pack(kept.trajectories()[0]) == pack(trajectories(record, 5)[0])
@@ -171,7 +171,7 @@ def test_of_what_does_not_fit_whole_episodes_stay_each_as_likely_as_the_others()
     }
     chosen: dict[object, int] = dict.fromkeys(everything, 0)
     for seed in range(60):
-        kept = Kept(200, 0, np.random.default_rng(seed))
+        kept = Reservoir(200, 0, np.random.default_rng(seed))
         for start in range(0, 400, 40):
             kept.add(part(record, start, start + 40))
         found, paid = kept.trajectories()
@@ -192,6 +192,6 @@ def test_one_episode_stays_even_if_it_is_too_long() -> None:
     record = wandering(50, 1, 0)
     terminated = np.zeros((50, 1), dtype=bool)
     terminated[30] = True
-    kept = Kept(10, 0, np.random.default_rng(0))
+    kept = Reservoir(10, 0, np.random.default_rng(0))
     kept.add(replace(record, terminated=terminated, truncated=np.zeros_like(terminated)))
     assert [len(t) for t in kept.trajectories()[0].trajectories] == [31, 19]

@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
+LONGEST_SECONDS = 600.0
+"""After this long a process or an event counts as one that never ends or never comes."""
+
 TINY: dict[str, Any] = {
     "name": "tiny",
     "environment": {"id": "Pendulum-v1", "count": 4, "time_limit": 40},
@@ -30,29 +33,36 @@ TINY: dict[str, Any] = {
 
 @dataclass
 class Command:
-    """`rlhf` on one home."""
+    """`rlhf` on one home. `close` ends the processes that still run."""
 
     home: Path
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
+    started: list["subprocess.Popen[str]"] = field(default_factory=list)
+
+    def close(self) -> None:
+        """Kill every process that was started here and has not ended."""
+        for process in self.started:
+            if process.returncode is None:
+                process.kill()
+                process.communicate()
 
     def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
         """Start the command and return at once."""
-        return self._process("-m", "flows.command", *arguments, **environment)
+        return self.script("-m", "flows.command", *arguments, **environment)
 
     def python(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """Run a script of the user's own to its end."""
-        process = self._process(*arguments)
-        out, err = process.communicate(timeout=200)
-        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+        return self._completed(self.script(*arguments))
 
-    def _process(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
+    def script(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
+        """Start Python with these arguments and return at once."""
         given = {
             name: value
             for name, value in os.environ.items()
             if name not in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI")
         }
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, *arguments],
             env={
                 **given,
@@ -66,12 +76,19 @@ class Command:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self.started.append(process)
+        return process
 
     def __call__(self, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
         """Run the command to its end."""
-        process = self.start(*arguments, **environment)
-        out, err = process.communicate(timeout=200)
-        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+        return self._completed(self.start(*arguments, **environment))
+
+    def _completed(self, process: "subprocess.Popen[str]") -> "subprocess.CompletedProcess[str]":
+        try:
+            out, err = process.communicate(timeout=LONGEST_SECONDS)
+        finally:
+            process.kill()
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def train(self, *arguments: str, **environment: str) -> dict[str, Any]:
         """Train the tiny experiment; returns its JSON."""
@@ -88,7 +105,7 @@ def tiny_file(folder: Path, **changes: Any) -> Path:
     return path
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = LONGEST_SECONDS) -> None:
     """Return when the condition holds; fail the test when it never does."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -121,6 +138,10 @@ def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture
-def rlhf(shared_home: Path, tmp_path: Path) -> Command:
+def rlhf(shared_home: Path, tmp_path: Path) -> Iterator[Command]:
     """The command on the shared home, in a working folder of the test's own."""
-    return Command(shared_home, tmp_path)
+    command = Command(shared_home, tmp_path)
+    try:
+        yield command
+    finally:
+        command.close()

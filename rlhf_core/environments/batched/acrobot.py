@@ -23,22 +23,22 @@ class Acrobot(Dynamics):
         self.action_space = spaces.Discrete(3)
 
     def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        """Near straight down, of single precision."""
+        """Draw states near straight down, in single precision."""
         drawn = rng.uniform(-0.1, 0.1, size=(count, 4)).astype(np.float32)
         return drawn.astype(np.float64)
 
     def observe(self, state: np.ndarray) -> np.ndarray:
-        """Cosine and sine of both angles, and their rates."""
-        seen = np.empty((state.shape[1], 6), dtype=np.float32)
-        seen[:, 0:4:2] = np.cos(state[:2]).T
-        seen[:, 1:4:2] = np.sin(state[:2]).T
-        seen[:, 4:] = state[2:].T
-        return seen
+        """Compute cosine and sine of both angles, and their rates."""
+        observations = np.empty((state.shape[1], 6), dtype=np.float32)
+        observations[:, 0:4:2] = np.cos(state[:2]).T
+        observations[:, 1:4:2] = np.sin(state[:2]).T
+        observations[:, 4:] = state[2:].T
+        return observations
 
     def step(
         self, state: np.ndarray, actions: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """One step of Runge and Kutta's fourth order method."""
+        """Take one step of the fourth-order Runge-Kutta method."""
         torque = actions.astype(np.float64) - 1.0
         half = SECONDS / 2.0
         first = _change(state, torque)

@@ -24,17 +24,17 @@ class CartPole(Dynamics):
         self._per_step, self._at_end = (0.0, -1.0) if sutton_barto_reward else (1.0, 1.0)
 
     def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        """Near the upright."""
+        """Draw states near the upright."""
         return rng.uniform(-0.05, 0.05, size=(count, 4))
 
     def observe(self, state: np.ndarray) -> np.ndarray:
-        """The state."""
+        """Return the states in single precision."""
         return state.T.astype(np.float32, order="C")
 
     def step(
         self, state: np.ndarray, actions: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Euler's method."""
+        """Take one step of Euler's method."""
         x, speed, angle, rate = state
         force = np.where(actions == 1, FORCE, -FORCE)
         cos, sin = np.cos(angle), np.sin(angle)

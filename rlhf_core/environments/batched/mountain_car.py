@@ -23,17 +23,17 @@ class MountainCar(Dynamics):
         self._goal_velocity = goal_velocity
 
     def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        """In the valley, at rest."""
+        """Draw positions in the valley, at rest."""
         return _at_rest(rng, count)
 
     def observe(self, state: np.ndarray) -> np.ndarray:
-        """The state."""
+        """Return the states in single precision."""
         return state.T.astype(np.float32, order="C")
 
     def step(
         self, state: np.ndarray, actions: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """A push to the left, none, or one to the right; -1 a step."""
+        """Push to the left, not at all, or to the right; the reward is -1 a step."""
         push = (actions.astype(np.float64) - 1) * PUSH + np.cos(3 * state[0]) * (-GRAVITY)
         after = _moved(state, push)
         terminated = (after[0] >= GOAL) & (after[1] >= self._goal_velocity)
@@ -52,17 +52,17 @@ class MountainCarContinuous(Dynamics):
         self._goal_velocity = goal_velocity
 
     def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        """In the valley, at rest."""
+        """Draw positions in the valley, at rest."""
         return _at_rest(rng, count)
 
     def observe(self, state: np.ndarray) -> np.ndarray:
-        """The state."""
+        """Return the states in single precision."""
         return state.T.astype(np.float32, order="C")
 
     def step(
         self, state: np.ndarray, actions: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """A push; 100 at the goal, less a tenth of the squared push a step."""
+        """Push; the reward is 100 at the goal, less a tenth of the squared force in each step."""
         force = actions[:, 0]
         push = np.clip(force, -1.0, 1.0) * CONTINUOUS_PUSH - GRAVITY * np.cos(3 * state[0])
         after = _moved(state, push).astype(np.float32).astype(np.float64)

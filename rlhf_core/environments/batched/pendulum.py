@@ -21,22 +21,22 @@ class Pendulum(Dynamics):
         self._g = g
 
     def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        """Anywhere."""
+        """Draw angles and rates uniformly."""
         high = np.array([np.pi, 1.0])
         return rng.uniform(-high, high, size=(count, 2))
 
     def observe(self, state: np.ndarray) -> np.ndarray:
-        """Cosine and sine of the angle, and its rate."""
-        seen = np.empty((state.shape[1], 3), dtype=np.float32)
-        np.cos(state[0], out=seen[:, 0], casting="same_kind")
-        np.sin(state[0], out=seen[:, 1], casting="same_kind")
-        seen[:, 2] = state[1]
-        return seen
+        """Compute cosine and sine of the angle, and its rate."""
+        observations = np.empty((state.shape[1], 3), dtype=np.float32)
+        np.cos(state[0], out=observations[:, 0], casting="same_kind")
+        np.sin(state[0], out=observations[:, 1], casting="same_kind")
+        observations[:, 2] = state[1]
+        return observations
 
     def step(
         self, state: np.ndarray, actions: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Semi-implicit Euler; the cost is taken at the state before."""
+        """Take a step of semi-implicit Euler; the cost is that of the state before."""
         angle, rate = state
         # Torques stay of the actions' own precision, as in the single environment.
         torque = np.clip(actions, -STRONGEST, STRONGEST)[:, 0]

@@ -43,15 +43,15 @@ class PointMazeEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """At a start."""
+        """Draw a start."""
         super().reset(seed=seed)
         self._x, self._y = (
             self.np_random.uniform(low, high) for low, high in _starts(self._anywhere)
         )
-        return self._seen(), {}
+        return self._observation(), {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Move, as far as nothing is in the way."""
+        """Move up to the walls and the barrier."""
         push = [min(max(float(number), -1.0), 1.0) for number in action]
         distance = math.sqrt((self._x - TARGET[0]) ** 2 + (self._y - TARGET[1]) ** 2)
         reward = -distance - CONTROL_COST * (push[0] ** 2 + push[1] ** 2)
@@ -63,9 +63,9 @@ class PointMazeEnv(gymnasium.Env[np.ndarray, np.ndarray]):
             if self._sign * (self._x + share * (x - self._x)) < 1.0 - WIDTH:
                 y = BARRIER + (THICKNESS if above else -THICKNESS)
         self._x, self._y = x, y
-        return self._seen(), reward, False, False, {}
+        return self._observation(), reward, False, False, {}
 
-    def _seen(self) -> np.ndarray:
+    def _observation(self) -> np.ndarray:
         return np.array([self._x, self._y], dtype=np.float32)
 
 
@@ -77,18 +77,18 @@ class PointMaze(Dynamics):
         self._sign, self._anywhere = _sign(opening), anywhere
 
     def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        """Starts."""
+        """Draw starts."""
         low, high = np.array(_starts(self._anywhere)).T
         return rng.uniform(low, high, size=(count, 2))
 
     def observe(self, state: np.ndarray) -> np.ndarray:
-        """The state."""
+        """Return the positions in single precision."""
         return state.T.astype(np.float32, order="C")
 
     def step(
         self, state: np.ndarray, actions: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Move, as far as nothing is in the way."""
+        """Move up to the walls and the barrier."""
         push = np.clip(actions.T.astype(np.float64), -1.0, 1.0)
         off = state - np.array(TARGET)[:, None]
         rewards = -np.sqrt((off**2).sum(axis=0)) - CONTROL_COST * (push**2).sum(axis=0)
@@ -97,8 +97,8 @@ class PointMaze(Dynamics):
         crossing = np.flatnonzero(above != (after[1] > BARRIER))
         before, ahead = state[:, crossing], after[:, crossing]
         share = (BARRIER - before[1]) / (ahead[1] - before[1])
-        where = before[0] + share * (ahead[0] - before[0])
-        stopped = crossing[self._sign * where < 1.0 - WIDTH]
+        crossed_at = before[0] + share * (ahead[0] - before[0])
+        stopped = crossing[self._sign * crossed_at < 1.0 - WIDTH]
         after[1, stopped] = BARRIER + np.where(above[stopped], THICKNESS, -THICKNESS)
         return after, rewards, np.zeros(len(rewards), dtype=bool)
 

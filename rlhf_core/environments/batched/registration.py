@@ -1,4 +1,4 @@
-"""Which environments have a batched form, and how Gymnasium finds it."""
+"""The environments with a batched form, and their registration with Gymnasium."""
 
 import inspect
 from collections.abc import Mapping
@@ -26,16 +26,16 @@ NAMESPACE = "rlhf"
 MAZES = {f"{NAMESPACE}/PointMaze{side.title()}-v0": side for side in ("left", "right")}
 """Ids of our own, and on which side the barrier is open."""
 OURS = ("gymnasium.envs.", "rlhf_core.environments.batched.")
-"""Where the environments come from that a batched form is known of."""
+"""Modules whose environments have a batched form."""
 
 
 def dynamics_of(id: str, options: Mapping[str, Any]) -> Dynamics | None:
-    """The batched form of an environment, if it has one that takes these options."""
+    """Return the batched form of an environment; None where none takes these options."""
     spec = gymnasium.registry.get(id)
     kind = PointMaze if id in MAZES else DYNAMICS.get(id)
     if kind is None or spec is None:
         return None
-    # Somebody may have registered an environment of their own under a known id.
+    # Another environment may be registered under a known id.
     own = isinstance(spec.entry_point, str) and spec.entry_point.startswith(OURS)
     if not own or not set(options) <= set(inspect.signature(kind).parameters):
         return None

@@ -1,6 +1,7 @@
 """A vector environment whose copies are the columns of one array."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,18 +16,18 @@ from rlhf_core.errors import ConfigurationError
 
 
 class Dynamics(ABC):
-    """How the states of many copies of an environment move. States are columns: (D, count)."""
+    """Dynamics of many copies of an environment. States are columns: (D, count)."""
 
     observation_space: spaces.Box
     action_space: spaces.Space[Any]
 
     @abstractmethod
     def draw(self, rng: np.random.Generator, count: int) -> Float[np.ndarray, "count D"]:
-        """First states, one a row, drawn in the order in which single environments would."""
+        """Draw first states, one in each row, in the order of draws of single environments."""
 
     @abstractmethod
     def observe(self, state: Float[np.ndarray, "D count"]) -> Float[np.ndarray, "count obs"]:
-        """What is seen of the states."""
+        """Compute the observations of states."""
 
     @abstractmethod
     def step(
@@ -34,7 +35,7 @@ class Dynamics(ABC):
     ) -> tuple[
         Float[np.ndarray, "D count"], Float[np.ndarray, " count"], Bool[np.ndarray, " count"]
     ]:
-        """Next states, rewards, and whether the environment ends there."""
+        """Compute next states, rewards, and whether the environment terminates there."""
 
 
 class BatchedEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
@@ -49,7 +50,7 @@ class BatchedEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     observation         the environment's; with an absorbing horizon one number more, 1 after
                         the end; with an evolving one the box is unbounded
     action              the environment's; ignored in an absorbing state
-    reward              the environment's; 0 where a fixed horizon keeps an ended episode going
+    reward              the environment's; 0 where an ended episode goes on to a fixed horizon
     end                 the environment's, or truncated after `max_episode_steps`, or (never
                         terminated) after `fixed_horizon` steps
     ==================  ======================================================================
@@ -64,11 +65,11 @@ class BatchedEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         horizon_form: HorizonForm = "absorbing",
         observation_bound: float | None = None,
     ) -> None:
-        """Copies of an environment.
+        """Make copies of an environment.
 
         Args:
-            dynamics: how states move.
-            num_envs: copies.
+            dynamics: of the states.
+            num_envs: how many copies.
             max_episode_steps: steps after which an episode is cut off.
             fixed_horizon: let every episode last this many steps.
             horizon_form: what comes after an early end, as in `fixed_horizon.py`.
@@ -83,16 +84,17 @@ class BatchedEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self._absorbing = fixed_horizon is not None and horizon_form == "absorbing"
         self._evolving = fixed_horizon is not None and horizon_form == "evolving"
         self._limit = fixed_horizon or max_episode_steps or np.iinfo(np.int64).max
-        self.single_observation_space = self._shown_space()
+        self.single_observation_space = self._observation_box()
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.single_action_space = dynamics.action_space
         self.action_space = batch_space(dynamics.action_space, num_envs)
         self._generators: list[np.random.Generator] | None = None
+        self._begun: list[int | Mapping[str, Any] | None] = [None] * num_envs
         self._state = np.empty(0)
         self._steps = np.zeros(num_envs, dtype=np.int64)
         self._ended = np.zeros(num_envs, dtype=bool)
 
-    def _shown_space(self) -> spaces.Box:
+    def _observation_box(self) -> spaces.Box:
         box = self._dynamics.observation_space
         low, high = box.low, box.high
         if self._evolving:
@@ -105,8 +107,15 @@ class BatchedEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
     @property
     def state(self) -> np.ndarray:
-        """States of all copies (count, D), for those who know the dynamics."""
+        """States of all copies (count, D), in the variables of the dynamics."""
         return self._state.T.copy()
+
+    def begun(self, copy: int) -> int | Mapping[str, Any] | None:
+        """How the running episode of a copy began: its seed, or its generator's state before.
+
+        None where a single environment cannot begin in the same way.
+        """
+        return self._begun[copy]
 
     def reset(
         self,
@@ -114,9 +123,9 @@ class BatchedEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         seed: int | list[int] | None = None,
         options: dict[str, Any] | None = None,
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Start copies afresh: all, or those of `options={"reset_mask": (count,)}`.
+        """Reset all copies, or those of `options={"reset_mask": (count,)}`.
 
-        With `options={"state": (count, D)}` they start there.
+        With `options={"state": (count, D)}` they start in these states.
         """
         if options and "reset_mask" in options:
             which = np.flatnonzero(options["reset_mask"])
@@ -129,15 +138,19 @@ class BatchedEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             self._generators = [seeding.np_random(one)[0] for one in seed]
         elif seed is not None:
             super().reset(seed=seed)
-            self._generators = None
+            self._generators, self._begun = None, [None] * self.num_envs
         self._state = self._drawn(np.arange(self.num_envs))
+        if isinstance(seed, (list, tuple)):
+            self._begun = [int(one) for one in seed]
         if options and "state" in options:
-            given = np.asarray(options["state"], dtype=self._state.dtype)
-            if given.T.shape != self._state.shape:
+            self._begun = [None] * self.num_envs
+            states = np.asarray(options["state"], dtype=self._state.dtype)
+            if states.T.shape != self._state.shape:
                 raise ValueError(
-                    f"options['state']: expected shape {self._state.T.shape}, actual: {given.shape}"
+                    f"options['state']: expected shape {self._state.T.shape}, "
+                    f"actual: {states.shape}"
                 )
-            self._state = given.T.copy()
+            self._state = states.T.copy()
         self._steps[:] = 0
         self._ended[:] = False
         return self._observe(self._state, self._ended), {}
@@ -145,7 +158,7 @@ class BatchedEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     def step(
         self, actions: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """One step of every copy."""
+        """Step every copy once."""
         state, rewards, terminated = self._dynamics.step(self._state, np.asarray(actions))
         self._steps += 1
         if self._absorbing:
@@ -158,30 +171,32 @@ class BatchedEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             terminated = np.zeros(self.num_envs, dtype=bool)
         truncated = self._steps >= self._limit
         self._state = state
-        seen = self._observe(state, self._ended)
+        observations = self._observe(state, self._ended)
         done = terminated | truncated
         if not done.any():
-            return seen, rewards, terminated, truncated, {}
+            return observations, rewards, terminated, truncated, {}
         which = np.flatnonzero(done)
-        final = seen.copy()
+        final = observations.copy()
         state[:, which] = self._drawn(which)
         self._steps[which] = 0
         self._ended[which] = False
-        seen[which] = self._observe(state[:, which], self._ended[which])
+        observations[which] = self._observe(state[:, which], self._ended[which])
         info = {"final_obs": final, "_final_obs": done}
-        return seen, rewards, terminated, truncated, info
+        return observations, rewards, terminated, truncated, info
 
     def _drawn(self, copies: np.ndarray) -> np.ndarray:
-        """First states (D, copies)."""
+        """Draw first states (D, copies)."""
         if self._generators is None:
             return self._dynamics.draw(self.np_random, len(copies)).T.copy()
+        for copy in copies:
+            self._begun[copy] = self._generators[copy].bit_generator.state
         rows = [self._dynamics.draw(self._generators[copy], 1) for copy in copies]
         return np.concatenate(rows).T.copy()
 
     def _observe(self, state: np.ndarray, ended: np.ndarray) -> np.ndarray:
-        seen = self._dynamics.observe(state)
+        observations = self._dynamics.observe(state)
         if self._bound is not None:
-            seen = np.clip(seen, -self._bound, self._bound)
+            observations = np.clip(observations, -self._bound, self._bound)
         if self._absorbing:
-            seen = np.concatenate([seen, ended[:, None].astype(np.float32)], axis=1)
-        return seen
+            observations = np.concatenate([observations, ended[:, None].astype(np.float32)], axis=1)
+        return observations

@@ -1,0 +1,88 @@
+"""Frames of environments: how they are drawn, and a wrapper that draws one at every observation."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import SyncVectorEnv, VectorEnv
+from jaxtyping import UInt8
+
+from rlhf_core.environments.episodes import EpisodeStart
+from rlhf_core.errors import ConfigurationError
+
+
+@contextmanager
+def without_a_screen() -> Iterator[None]:
+    """Keep SDL, which draws the classic environments, from looking for a screen."""
+    name = "SDL_VIDEODRIVER"
+    before = os.environ.get(name)
+    os.environ[name] = "dummy"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+def drawn(env: gymnasium.Env[Any, Any], width: int | None) -> UInt8[np.ndarray, "height width 3"]:
+    """The environment as a picture, scaled to a width in pixels; None keeps its own."""
+    from PIL import Image
+
+    with without_a_screen():
+        image = Image.fromarray(np.asarray(env.render(), dtype=np.uint8)).convert("RGB")
+    if width is not None and width != image.width:
+        image = image.resize((width, max(1, round(image.height * width / image.width))))
+    return np.asarray(image)
+
+
+class Filming(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Draw a frame at every observation.
+
+    Args:
+        env: made with `render_mode="rgb_array"`.
+        width: of a frame, in pixels.
+
+    Raises:
+        ConfigurationError: the environment cannot draw itself.
+    """
+
+    def __init__(self, env: gymnasium.Env[Any, Any], width: int) -> None:
+        super().__init__(env)
+        modes = env.metadata.get("render_modes") or []
+        if "rgb_array" not in modes:
+            raise ConfigurationError(
+                f"environment.frames: '{env.spec.id if env.spec else env}' does not draw itself "
+                f"(expected rgb_array among its render modes, actual: {modes}); leave frames out"
+            )
+        self._width = width
+        self.frame = np.empty((0, 0, 3), dtype=np.uint8)
+        """Of the newest observation."""
+        self.final_frame = self.frame
+        """Of the last observation before the newest reset."""
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Start an episode and draw its first observation."""
+        observation, info = self.env.reset(seed=seed, options=options)
+        self.final_frame, self.frame = self.frame, drawn(self.env, self._width)
+        return observation, info
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """Take a step and draw what it leads to."""
+        result = self.env.step(action)
+        self.frame = drawn(self.env, self._width)
+        return result
+
+
+def films(environment: VectorEnv[Any, Any, Any]) -> Sequence[Filming]:
+    """The wrappers that draw each copy, or none where frames are not recorded."""
+    if not isinstance(environment, SyncVectorEnv):
+        return ()
+    inner = [env.env for env in environment.envs if isinstance(env, EpisodeStart)]
+    return [env for env in inner if isinstance(env, Filming)]
