@@ -21,8 +21,10 @@ from rlhf_core.annotators import AnnotatorState
 from rlhf_core.answers import Choice
 from rlhf_core.demonstrations import demonstrations
 from rlhf_core.errors import StoreError
-from rlhf_core.evolution.strategy import Evolved
+from rlhf_core.evolution.progress import EvolutionProgress
 from rlhf_core.feedback.inverse_rl import InverseState
+from rlhf_core.feedback_forms.click import ClickLabels, Clicks
+from rlhf_core.feedback_forms.correction import Corrections
 from rlhf_core.feedback_strategy import FeedbackState
 from rlhf_core.inverse_rl.model import DiscriminatorState
 from rlhf_core.labels import Evidence, Preferences, RankingLabels, RatingLabels, Workers
@@ -30,7 +32,7 @@ from rlhf_core.policies import PolicyState
 from rlhf_core.questions import Queries
 from rlhf_core.rewards.model import EnsembleState
 from rlhf_core.store import Store, pack, unpack
-from rlhf_core.types import Evaluation, Rollouts, Segments, TrueRewards, Truth, Value
+from rlhf_core.types import Evaluation, Replays, Rollouts, Segments, TrueRewards, Truth, Value
 from tests.core.examples import (
     annotations,
     answers,
@@ -61,6 +63,10 @@ EVIDENCE = evidence(
     ratings([0], [0.5]),
 )  # fmt: skip
 WORKERS = Workers(np.array([0, 4]), np.array([1, 2]), np.array([0.5, 0.9]), np.array([np.nan, 1]))
+CLICKS = Clicks(
+    np.array([0, 0]), np.array([0, 1]), np.array([True, False]), np.array([1.0, 0.5]),
+    np.array([0, 0]), np.zeros(2), np.zeros(2),
+)  # fmt: skip
 SHOWN = demonstrations([trajectory(3, terminated=True), trajectory(2)], seconds=4.0, cost=0.5)
 DISCRIMINATOR = DiscriminatorState(
     {"reward/weight_0": np.ones((2, 1))}, {"first/reward/weight_0": np.zeros((2, 1))}, 8,
@@ -114,7 +120,11 @@ VALUES: list[Value] = [
         asked_by_form={"demonstration": 2},
     ),
     DISCRIMINATOR,
-    Evolved(PolicyState({}, {}), 3, 40, fitness=np.ones(4)),
+    EvolutionProgress(PolicyState({}, {}), 3, 40, fitness=np.ones(4)),
+    CLICKS,
+    ClickLabels(CLICKS, np.ones(2)),
+    Corrections(np.array([0]), np.array([2]), np.array([0]), np.ones(1), np.zeros(1)),
+    Replays(('{"seed": 3}',), np.zeros((4, 1)), np.array([4]), np.array([2])),
     RankingLabels(rankings([[0, 1]]), np.ones(1)),
     RatingLabels(ratings([0], [0.5]), np.ones(1)),
 ]
