@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.experiment import Experiment
@@ -44,9 +44,45 @@ def load(path: Path, overrides: Iterable[str] = ()) -> Experiment:
             f"{path}: expected a mapping with 'name', 'environment', ..., "
             f"actual: {type(data).__name__}"
         )
-    for override in overrides:
-        _set(data, override)
+    for text in overrides:
+        field, equals, value = text.partition("=")
+        if not equals or not field:
+            raise ConfigurationError(f"--set: expected field.field=value, actual: '{text}'")
+        _set(data, field, _parse(value, f"--set {text}"), f"--set {text}")
     return from_mapping(data, str(path))
+
+
+def override(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
+    """The same experiment with some fields changed, validated and checked as from a file.
+
+    Fields that the experiment was not given take the defaults of what is chosen now, as if the
+    lines of its file were changed: `override(experiment, {"feedback.kind": "inverse_rl"})`.
+
+    Args:
+        experiment: as it was written; it is left as it is.
+        changes: values by the path of the field, such as `feedback.reward_model.members`.
+
+    Raises:
+        ConfigurationError: names the field, what was expected and what came.
+    """
+    data = _as_written(experiment)
+    for field, value in changes.items():
+        _set(data, field, value, f"override {field}")
+    return from_mapping(data, "override")
+
+
+def _as_written(model: BaseModel) -> dict[str, Any]:
+    """The fields that a model was given, and the kind of each plug-in among them."""
+    data: dict[str, Any] = {}
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        if name not in model.model_fields_set and name != "kind":
+            continue
+        if isinstance(value, BaseModel):
+            data[name] = _as_written(value)
+        else:
+            data[name] = model.model_dump(mode="json", include={name})[name]
+    return data
 
 
 def from_mapping(data: Mapping[str, Any], source: str = "experiment") -> Experiment:
@@ -106,20 +142,18 @@ def _parse(text: str, source: str) -> Any:
         raise ConfigurationError(f"{source}: not valid YAML: {place}{problem}") from None
 
 
-def _set(data: dict[str, Any], override: str) -> None:
-    path, equals, value = override.partition("=")
-    if not equals or not path:
-        raise ConfigurationError(f"--set: expected field.field=value, actual: '{override}'")
-    *parents, last = path.split(".")
+def _set(data: dict[str, Any], field: str, value: Any, source: str) -> None:
+    """Put a value at the path of a field, making the mappings on the way."""
+    *parents, last = field.split(".")
     place = data
     for name in parents:
         inner = place.setdefault(name, {})
         if isinstance(inner, str):
             inner = place[name] = {"kind": inner}
         if not isinstance(inner, dict):
-            raise ConfigurationError(f"--set {override}: '{name}' holds {inner!r}, not fields")
+            raise ConfigurationError(f"{source}: '{name}' holds {inner!r}, not fields")
         place = inner
-    place[last] = _parse(value, f"--set {override}")
+    place[last] = value
 
 
 def _explain(error: ValidationError, data: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """A teacher who knows the true reward and errs in stated ways."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -99,12 +99,16 @@ class Synthetic(Annotator):
     cost: NonNegativeFloat = 0.0
     """Price of one judgement or demonstration; a ranking is paid by the named place."""
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _fill_from_preset(cls, data: Any) -> Any:
-        if isinstance(data, Mapping):
-            return {**PRESETS.get(str(data.get("preset", "oracle")), {}), **data}
-        return data
+    def _fill_from_preset(cls, data: Any, build: Callable[[Any], Any]) -> Any:
+        if not isinstance(data, Mapping):
+            return build(data)
+        preset = PRESETS.get(str(data.get("preset", "oracle")), {})
+        teacher = build({**preset, **data})
+        # What the preset set was not written by the user, and changes with the preset.
+        teacher.model_fields_set.difference_update(preset.keys() - data.keys())
+        return teacher
 
     @model_validator(mode="after")
     def _one_temperature(self) -> "Synthetic":

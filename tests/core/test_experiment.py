@@ -10,12 +10,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from rlhf_core.budget import Budget
-from rlhf_core.configuration import from_mapping, load, to_yaml
+from rlhf_core.configuration import from_mapping, load, override, to_yaml
 from rlhf_core.errors import ConfigurationError, UnsupportedSpaceError, UnusedFieldWarning
 from rlhf_core.experiment import Experiment
+from rlhf_core.feedback.constant import Constant
 from rlhf_core.feedback.preference import Preference
 from rlhf_core.feedback.true_reward import TrueReward
 from rlhf_core.feedback_strategy import FeedbackState
+from rlhf_core.optimisers.a2c import A2C
 from rlhf_core.queries.uniform import Uniform
 from tests.core.examples import HERE, evidence, ratings, segments, tiny
 
@@ -516,3 +518,70 @@ def test_more_labels_than_pairs_and_clips_longer_than_episodes_are_refused() -> 
         tiny(budget={"env_steps": 80, "initial_steps": 16, "rounds": 1, "labels": 9})
     with pytest.raises(ConfigurationError, match=r"feedback\.segment_steps: expected at most 10"):
         tiny(feedback={"segment_steps": 11})
+
+
+def test_an_override_is_a_line_of_the_file_that_was_changed() -> None:
+    experiment = tiny()
+    changed = override(experiment, {"seed": 3, "feedback.reward_model.members": 4})
+    assert (changed.seed, changed.feedback.reward_model.members) == (3, 4)
+    assert (experiment.seed, experiment.feedback.reward_model.members) == (0, 2)
+    assert override(experiment, {}) == experiment
+    # Fields that were not written take the defaults of the new kind.
+    with pytest.warns(UnusedFieldWarning, match="'batch_size' is not used by kind 'a2c'"):
+        other = override(experiment, {"optimiser.kind": "a2c"})
+    assert isinstance(other.optimiser, A2C)
+    assert (other.optimiser.steps, other.optimiser.learning_rate) == (8, A2C().learning_rate)
+
+
+def test_an_override_of_a_preset_takes_its_fields_along() -> None:
+    noisy = tiny(annotator={"kind": "synthetic", "preset": "stochastic"})
+    assert noisy.annotator.rationality == 1
+    assert override(noisy, {"annotator.preset": "oracle"}).annotator.rationality is None
+    own = tiny(annotator={"kind": "synthetic", "preset": "stochastic", "rationality": 5})
+    assert override(own, {"annotator.preset": "oracle"}).annotator.rationality == 5
+
+
+def test_an_override_of_an_agents_plug_in_keeps_its_kind() -> None:
+    experiment = tiny().model_copy(update={"feedback": Constant(value=2.0)})
+    changed = override(experiment, {"seed": 1})
+    assert changed.feedback == Constant(value=2.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seed": -1}, "override: seed: expected"),
+        ({"budget.labells": 3}, "override: .*unknown field 'labells'; did you mean 'labels'"),
+        ({"seed.more": 3}, "override seed.more: 'seed' holds 0, not fields"),
+        ({"environment.id": "Nowhere-v0"}, "override: environment.id: cannot make 'Nowhere-v0'"),
+    ],
+)
+def test_an_override_that_cannot_be_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        override(tiny(seed=0), changes)
+
+
+WITHOUT_TRUTH = {"environment_true_reward": False}
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({}, "annotator.kind: 'synthetic' judges by the true reward, and the environment has none"),
+        ({"annotator": "crowd"}, "annotator.kind: 'crowd' judges by the true reward"),
+        ({"annotator": "expert"}, "annotator.kind: 'expert' judges by the true reward"),
+    ],
+)
+def test_who_needs_a_true_reward_says_so_where_there_is_none(
+    fields: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        tiny(**WITHOUT_TRUTH, **fields)
+
+
+def test_the_evaluation_environment_has_the_same_spaces() -> None:
+    other = {"id": "Pendulum-v1", "options": {"g": 12.0}}
+    experiment = tiny("Pendulum-v1", evaluation={"episodes": 2, "environment": other})
+    assert experiment.evaluation.environment is not None
+    with pytest.raises(ConfigurationError, match=r"evaluation.environment: expected the spaces of"):
+        tiny(evaluation={"episodes": 2, "environment": other})
