@@ -107,6 +107,7 @@ class Experiment(Config):
             )
         self.annotator.check_fit(self.environment, self.feedback.demonstrations_wanted() > 0)
         self.feedback.check_optimiser(self.optimiser)
+        self.feedback.start(self.environment)
         steps = [self.steps_of(round - 1) if round else self.first_steps for round in rounds]
         self.feedback.check_fit([self.labels_of(round) for round in rounds], steps, horizon)
 

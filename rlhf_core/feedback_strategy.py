@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from rlhf_core.demonstrations import Cloning, Demonstrations
+from rlhf_core.environments.factory import Environment
 from rlhf_core.environments.spaces import Spaces
 from rlhf_core.evidence import (
     Annotations,
@@ -94,6 +95,14 @@ class FeedbackStrategy(Plugin):
     def initial(self) -> FeedbackState:
         """The state before anything was asked."""
         return FeedbackState()
+
+    def start(self, environment: Environment) -> FeedbackState:
+        """Return the initial state, with what the strategy reads from the environment.
+
+        Raises:
+            ConfigurationError: the environment lacks what the strategy needs.
+        """
+        return self.initial()
 
     @abstractmethod
     def check_fit(self, labels: Sequence[int], steps: Sequence[int], horizon: int) -> None:

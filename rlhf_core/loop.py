@@ -48,7 +48,7 @@ def begin(experiment: Experiment) -> Progress:
         round=0,
         policy=policy,
         trusted=policy,
-        feedback=experiment.feedback.initial(),
+        feedback=experiment.feedback.start(experiment.environment),
         annotator=stages.prepare(experiment),
         rollouts=rollouts,
         rewards=rewards,

@@ -20,5 +20,5 @@ def collect(work: Work) -> tuple[dict[str, Ref], Metrics]:
         policy=policy,
         rollouts=rollouts,
         rewards=rewards,
-        feedback=experiment.feedback.initial(),
+        feedback=experiment.feedback.start(experiment.environment),
     )

@@ -5,14 +5,17 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic import PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 
 from rlhf_core.demonstrations import Cloning
+from rlhf_core.environments.factory import Environment
 from rlhf_core.environments.spaces import Spaces
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.evidence import Answers, Request
 from rlhf_core.feedback_strategy import FeedbackState, FeedbackStrategy
 from rlhf_core.inverse_rl.model import Discriminator, DiscriminatorState
+from rlhf_core.inverse_rl.tables import TransitionTable, read_table
+from rlhf_core.inverse_rl.tabular import RewardTable, TabularReward, fit_table
 from rlhf_core.policies import Optimiser
 from rlhf_core.reward_learning.no_questions import ask_nothing, reference_count
 from rlhf_core.rewards import EnvironmentReward, Reward
@@ -25,9 +28,13 @@ from rlhf_core.types import Metrics, Rollouts
 class InverseState(FeedbackState):
     """What a strategy that learns from demonstrations knows."""
 
-    LEARNED: ClassVar[tuple[str, ...]] = ("discriminator",)
+    LEARNED: ClassVar[tuple[str, ...]] = ("discriminator", "reward_table")
 
     discriminator: DiscriminatorState | None = None
+    """None before the first demonstration."""
+    transitions: TransitionTable | None = None
+    """Of the environment, for exact_maximum_entropy alone."""
+    reward_table: RewardTable | None = None
     """None before the first demonstration."""
 
 
@@ -35,13 +42,17 @@ class InverseRL(FeedbackStrategy):
     """Asks to be shown whole episodes and learns the reward, or the policy, behind them.
 
     gail, airl and maximum_entropy learn a reward that is refined at every rollout of the optimiser
-    (`rlhf_core.inverse_rl.adversarial`); behaviour_cloning makes the demonstrated actions likely
-    and optimises nothing. A demonstrated episode counts as one label.
+    (`rlhf_core.inverse_rl.adversarial`); exact_maximum_entropy solves for a table of rewards, in
+    environments that publish their transition table (`rlhf_core.inverse_rl.maximum_entropy`);
+    behaviour_cloning makes the demonstrated actions likely and optimises nothing. A demonstrated
+    episode counts as one label.
     """
 
     kind: Literal["inverse_rl"] = "inverse_rl"
-    method: Literal["gail", "airl", "maximum_entropy", "behaviour_cloning"] = "gail"
-    """How."""
+    method: Literal[
+        "gail", "airl", "maximum_entropy", "exact_maximum_entropy", "behaviour_cloning"
+    ] = "gail"
+    """What is learned from the demonstrations, and how."""
     demonstrations: PositiveInt = 20
     """Episodes to be shown, as far as the budget of labels goes."""
     warm_start: bool = False
@@ -49,11 +60,21 @@ class InverseRL(FeedbackStrategy):
     cloning_epochs: PositiveInt = 10
     """Passes over the demonstrations when a policy is cloned."""
     discriminator: Discriminator = Discriminator()
-    """What tells demonstrations from rollouts."""
+    """The discriminator of gail, airl and maximum_entropy."""
+    table_penalty: PositiveFloat = 0.1
+    """Weight of the squared rewards in the objective of exact_maximum_entropy: it keeps rewards
+    finite where demonstrations are few or never vary."""
 
     def initial(self) -> FeedbackState:
-        """Nothing shown yet."""
+        """Return the state before the first demonstration."""
         return InverseState()
+
+    def start(self, environment: Environment) -> FeedbackState:
+        """Read the environment's transition table, for exact_maximum_entropy."""
+        if self.method != "exact_maximum_entropy":
+            return self.initial()
+        field = "feedback.method: 'exact_maximum_entropy'"
+        return InverseState(transitions=read_table(environment, field))
 
     def check_fit(self, labels: Sequence[int], steps: Sequence[int], horizon: int) -> None:
         """Refuse no demonstration in the first round."""
@@ -100,33 +121,41 @@ class InverseRL(FeedbackStrategy):
         spaces: Spaces,
         rng: np.random.Generator,
     ) -> tuple[FeedbackState, Metrics]:
-        """Keep the demonstrations; with the first ones the discriminator begins."""
+        """Store the demonstrations; initialise the discriminator, or fit the table of rewards."""
         assert isinstance(state, InverseState)
-        shown = answers.demonstrations
-        if shown is not None and len(shown):
-            known = state.demonstrations
-            together = shown if known is None else known.joined(shown)
-            state = replace(state, demonstrations=together)
         state = replace(state, asked=state.asked + request.demonstrations)
-        metrics: dict[str, float] = {}
-        if state.demonstrations is not None and self.method != "behaviour_cloning":
-            from rlhf_core.inverse_rl.adversarial import initial
+        new, demonstrations = answers.demonstrations, state.demonstrations
+        if new is not None and len(new):
+            demonstrations = new if demonstrations is None else demonstrations.joined(new)
+        if demonstrations is None:
+            return state, {}
+        learned = replace(state, demonstrations=demonstrations)
+        if self.method == "exact_maximum_entropy" and demonstrations is not state.demonstrations:
+            assert state.transitions is not None, "start reads the table"
+            table = fit_table(state.transitions, demonstrations, self.table_penalty)
+            return replace(learned, reward_table=table), {}
+        if self.method == "exact_maximum_entropy" or self.method == "behaviour_cloning":
+            return learned, {}
+        if state.discriminator is None:
+            from rlhf_core.inverse_rl.discriminator import initial_state
 
-            if state.discriminator is None:
-                steps = state.demonstrations.transitions()
-                fresh = initial(self.method, self.discriminator, spaces, steps, rng)
-                state = replace(state, discriminator=fresh.state)
-        return state, metrics
+            steps = demonstrations.transitions()
+            fresh = initial_state(self.method, self.discriminator, spaces, steps, rng)
+            return replace(learned, discriminator=fresh), {}
+        return learned, {}
 
     def reward(self, state: FeedbackState, spaces: Spaces) -> Reward:
-        """The discriminator's; nothing is worth anything before something was shown."""
-        from rlhf_core.inverse_rl.adversarial import AdversarialReward
-
+        """Return the learned reward; it is 0 before the first demonstration."""
         if self.method == "behaviour_cloning":
             return EnvironmentReward()
         assert isinstance(state, InverseState)
+        if self.method == "exact_maximum_entropy":
+            table = state.reward_table
+            return ConstantReward(0.0) if table is None else TabularReward(table)
         if state.demonstrations is None or state.discriminator is None:
             return ConstantReward(0.0)
+        from rlhf_core.inverse_rl.adversarial import AdversarialReward
+
         steps = state.demonstrations.transitions()
         return AdversarialReward(
             self.method, self.discriminator, spaces, steps, state.discriminator

@@ -20,10 +20,12 @@ from rlhf_core.annotators import AnnotatorState
 from rlhf_core.demonstrations import demonstrations
 from rlhf_core.errors import StoreError
 from rlhf_core.evidence import Choice, Preferences, Queries, Request, Workers, answers
-from rlhf_core.evolution.strategy import Evolved
+from rlhf_core.evolution.progress import EvolutionProgress
 from rlhf_core.feedback.inverse_rl import InverseState
 from rlhf_core.feedback_strategy import FeedbackState
 from rlhf_core.inverse_rl.model import DiscriminatorState
+from rlhf_core.inverse_rl.tables import TransitionTable
+from rlhf_core.inverse_rl.tabular import RewardTable
 from rlhf_core.policies import PolicyState
 from rlhf_core.rewards.model import EnsembleState
 from rlhf_core.store import Store, pack, unpack
@@ -59,6 +61,10 @@ SHOWN = demonstrations([trajectory(3, terminated=True), trajectory(2)], seconds=
 DISCRIMINATOR = DiscriminatorState(
     {"reward/weight_0": np.ones((2, 1))}, {"first/reward/weight_0": np.zeros((2, 1))}, 8,
     np.zeros(2), np.ones(2), 5.0, np.zeros(1), np.ones(1), 0.5,
+)  # fmt: skip
+TABLE = TransitionTable(
+    np.array([0, 0]), np.array([0, 1]), np.array([0, 0]), np.ones(2), np.array([False, True]),
+    np.ones(1), 2, 10,
 )  # fmt: skip
 VALUES: list[Value] = [
     trajectory(3, terminated=True),
@@ -99,7 +105,10 @@ VALUES: list[Value] = [
     SHOWN,
     InverseState(demonstrations=SHOWN, discriminator=DISCRIMINATOR, asked=2),
     DISCRIMINATOR,
-    Evolved(PolicyState({}, {}), 3, 40, fitness=np.ones(4)),
+    EvolutionProgress(PolicyState({}, {}), 3, 40, fitness=np.ones(4)),
+    TABLE,
+    RewardTable(np.array([[1.0, -2.0]])),
+    InverseState(transitions=TABLE, reward_table=RewardTable(np.zeros((1, 2)))),
 ]
 
 
