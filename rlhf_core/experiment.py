@@ -84,6 +84,7 @@ class Experiment(Config):
         self.annotator.check_fit(self.environment, imitation is not None)
         if imitation is not None:
             imitation.check_optimiser(self.optimiser)
+        self.feedback.start(self.environment)
         rounds, plan = range(self.budget.rounds), self.plan
         steps = [self.steps_of(round - 1) if round else self.first_steps for round in rounds]
         self.feedback.check_fit([plan.of_round(round) for round in rounds], steps, horizon)

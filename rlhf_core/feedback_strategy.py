@@ -15,6 +15,7 @@ from jaxtyping import Float
 
 from rlhf_core.answers import Answers
 from rlhf_core.demonstrations import Cloning, Demonstrations
+from rlhf_core.environments.factory import Environment
 from rlhf_core.environments.spaces import Spaces
 from rlhf_core.labels import Evidence, LabelSet, Workers
 from rlhf_core.plugin import Plugin
@@ -101,6 +102,20 @@ class FeedbackStrategy(Plugin):
     def initial(self) -> FeedbackState:
         """The state before anything was asked."""
         return FeedbackState()
+
+    def start(
+        self, environment: Environment, earlier: FeedbackState | None = None
+    ) -> FeedbackState:
+        """Return what a run begins with.
+
+        Args:
+            environment: what the run plays in; a strategy may read from it.
+            earlier: state at the end of another run, whose labels and reward are taken over.
+
+        Raises:
+            ConfigurationError: the environment lacks what the strategy needs.
+        """
+        return self.initial() if earlier is None else earlier.taken_over()
 
     @abstractmethod
     def check_fit(self, labels: Sequence[int], steps: Sequence[int], horizon: int) -> None:

@@ -49,9 +49,7 @@ class InProcess:
             policy = start.policy
             if policy is None:
                 policy = stages.initial_policy(self._experiment)
-            feedback = self._experiment.feedback.initial()
-            if start.feedback is not None:
-                feedback = start.feedback.taken_over()
+            feedback = stages.initial_feedback(self._experiment, start.feedback)
             return Prepared(policy, stages.initial_annotator(self._experiment), feedback, {})
 
     def collect(self, policy: Any) -> Collected[Any]:

@@ -62,6 +62,11 @@ def initial_annotator(experiment: Experiment) -> AnnotatorState:
     )
 
 
+def initial_feedback(experiment: Experiment, earlier: FeedbackState | None = None) -> FeedbackState:
+    """What was learned before the first question: nothing, or what another run learned."""
+    return experiment.feedback.start(experiment.environment, earlier)
+
+
 def collect(
     experiment: Experiment, policy: PolicyState
 ) -> tuple[PolicyState, Rollouts, RolloutRewards]:

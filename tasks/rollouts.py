@@ -14,9 +14,8 @@ def prepare(
 ) -> tuple[dict[str, Ref], Metrics]:
     """Make the policy, or take over that of another run; prepare whoever is going to answer."""
     experiment = context.run.experiment
-    learned = experiment.feedback.initial()
-    if feedback is not None:
-        learned = context.load(feedback, FeedbackState).taken_over()
+    earlier = None if feedback is None else context.load(feedback, FeedbackState)
+    learned = stages.initial_feedback(experiment, earlier)
     if policy is None:
         start = context.time(stages.initial_policy, experiment)
     else:

@@ -5,15 +5,18 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic import PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 
 from rlhf_core.answers import Answers
 from rlhf_core.demonstrations import Cloning
+from rlhf_core.environments.factory import Environment
 from rlhf_core.environments.spaces import Spaces
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.feedback_forms.demonstration import Demonstration
 from rlhf_core.feedback_strategy import FeedbackState, FeedbackStrategy, Imitation
 from rlhf_core.inverse_rl.model import Discriminator, DiscriminatorState
+from rlhf_core.inverse_rl.tables import TransitionTable, read_table
+from rlhf_core.inverse_rl.tabular import RewardTable, TabularReward, fit_table
 from rlhf_core.policies import Optimiser
 from rlhf_core.questions import Request
 from rlhf_core.reward_learning.evidence import gathered, total_asked
@@ -29,9 +32,13 @@ from rlhf_core.types import Metrics, Rollouts
 class InverseState(FeedbackState):
     """What a strategy that learns from demonstrations knows."""
 
-    LEARNED: ClassVar[tuple[str, ...]] = ("discriminator",)
+    LEARNED: ClassVar[tuple[str, ...]] = ("discriminator", "reward_table")
 
     discriminator: DiscriminatorState | None = None
+    """None before the first demonstration."""
+    transitions: TransitionTable | None = None
+    """Of the environment, for exact_maximum_entropy alone."""
+    reward_table: RewardTable | None = None
     """None before the first demonstration."""
 
 
@@ -39,13 +46,17 @@ class InverseRL(FeedbackStrategy):
     """Ask for demonstrations of whole episodes and learn the reward, or the policy, behind them.
 
     gail, airl and maximum_entropy learn a reward that is refined at every rollout of the optimiser
-    (`rlhf_core.inverse_rl.adversarial`); behaviour_cloning makes the demonstrated actions likely
-    and optimises nothing. A demonstrated episode counts as one label.
+    (`rlhf_core.inverse_rl.adversarial`); exact_maximum_entropy solves for a table of rewards, in
+    environments that publish their transition table (`rlhf_core.inverse_rl.maximum_entropy`);
+    behaviour_cloning makes the demonstrated actions likely and optimises nothing. A demonstrated
+    episode counts as one label.
     """
 
     kind: Literal["inverse_rl"] = "inverse_rl"
-    method: Literal["gail", "airl", "maximum_entropy", "behaviour_cloning"] = "gail"
-    """How the reward is learned, or that the policy is cloned instead."""
+    method: Literal[
+        "gail", "airl", "maximum_entropy", "exact_maximum_entropy", "behaviour_cloning"
+    ] = "gail"
+    """What is learned from the demonstrations, and how."""
     demonstrations: PositiveInt = 20
     """Episodes to be demonstrated, as far as the budget of labels goes."""
     warm_start: bool = False
@@ -53,11 +64,25 @@ class InverseRL(FeedbackStrategy):
     cloning_epochs: PositiveInt = 10
     """Passes over the demonstrations when a policy is cloned."""
     discriminator: Discriminator = Discriminator()
-    """What tells demonstrations from rollouts."""
+    """The discriminator of gail, airl and maximum_entropy."""
+    table_penalty: PositiveFloat = 0.1
+    """Weight of the squared rewards in the objective of exact_maximum_entropy: it keeps rewards
+    finite where demonstrations are few or never vary."""
 
     def initial(self) -> FeedbackState:
-        """No demonstration yet."""
+        """Return the state before the first demonstration."""
         return InverseState()
+
+    def start(
+        self, environment: Environment, earlier: FeedbackState | None = None
+    ) -> FeedbackState:
+        """Read the environment's transition table, for exact_maximum_entropy."""
+        state = super().start(environment, earlier)
+        if self.method != "exact_maximum_entropy":
+            return state
+        assert isinstance(state, InverseState)
+        field = "feedback.method: 'exact_maximum_entropy'"
+        return replace(state, transitions=read_table(environment, field))
 
     def check_fit(self, labels: Sequence[int], steps: Sequence[int], horizon: int) -> None:
         """Refuse no demonstration in the first round."""
@@ -98,29 +123,39 @@ class InverseRL(FeedbackStrategy):
         spaces: Spaces,
         rng: np.random.Generator,
     ) -> tuple[FeedbackState, Metrics]:
-        """Store the demonstrations; with the first ones the discriminator begins."""
+        """Store the demonstrations; initialise the discriminator, or fit the table of rewards."""
         assert isinstance(state, InverseState)
         if answers.count:
             state = replace(state, evidence=gathered(state.evidence, request, answers))
         state = replace(state, asked_by_form=total_asked(state.asked_by_form, request))
-        if state.demonstrations is not None and self.method != "behaviour_cloning":
-            from rlhf_core.inverse_rl.adversarial import initial
+        demonstrations = state.demonstrations
+        if demonstrations is None or self.method == "behaviour_cloning":
+            return state, {}
+        if self.method == "exact_maximum_entropy":
+            if answers.count:
+                assert state.transitions is not None, "start reads the table"
+                table = fit_table(state.transitions, demonstrations, self.table_penalty)
+                state = replace(state, reward_table=table)
+        elif state.discriminator is None:
+            from rlhf_core.inverse_rl.discriminator import initial_state
 
-            if state.discriminator is None:
-                steps = state.demonstrations.transitions()
-                fresh = initial(self.method, self.discriminator, spaces, steps, rng)
-                state = replace(state, discriminator=fresh.state)
+            steps = demonstrations.transitions()
+            fresh = initial_state(self.method, self.discriminator, spaces, steps, rng)
+            state = replace(state, discriminator=fresh)
         return state, {}
 
     def reward(self, state: FeedbackState, spaces: Spaces) -> Reward:
-        """The discriminator's reward; a constant before the first demonstration."""
-        from rlhf_core.inverse_rl.adversarial import AdversarialReward
-
+        """Return the learned reward; it is 0 before the first demonstration."""
         if self.method == "behaviour_cloning":
             return EnvironmentReward()
         assert isinstance(state, InverseState)
+        if self.method == "exact_maximum_entropy":
+            table = state.reward_table
+            return ConstantReward(0.0) if table is None else TabularReward(table)
         if state.demonstrations is None or state.discriminator is None:
             return ConstantReward(0.0)
+        from rlhf_core.inverse_rl.adversarial import AdversarialReward
+
         steps = state.demonstrations.transitions()
         return AdversarialReward(
             self.method, self.discriminator, spaces, steps, state.discriminator

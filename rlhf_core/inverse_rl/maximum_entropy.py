@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from rlhf_core.errors import ConfigurationError, ShapeError
@@ -35,6 +35,8 @@ class TabularMDP(NamedTuple):
     """Distribution of the first state."""
     horizon: int
     """T, steps of an episode."""
+    terminal: Bool[np.ndarray, " S"] | None = None
+    """Absorbing states in which an episode ends: their reward and their value are 0."""
 
     def check(self) -> None:
         """Raise `ShapeError` unless these are distributions of fitting sizes."""
@@ -78,6 +80,8 @@ def soft_policy(
         top = quality.max(axis=1, keepdims=True)
         values = (top + np.log(np.exp(quality - top).sum(axis=1, keepdims=True)))[:, 0]
         policies[step] = np.exp(quality - values[:, None])
+        if mdp.terminal is not None:
+            values[mdp.terminal] = 0.0
     return policies, values
 
 
@@ -110,6 +114,7 @@ def maximum_entropy(
     visits: Float[np.ndarray, "S A"],
     features: Float[np.ndarray, "S A F"] | None = None,
     tolerance: float = 1e-6,
+    penalty: float = 0.0,
 ) -> Solution:
     """Find the reward whose soft-optimal policy has the demonstrated expected features.
 
@@ -117,7 +122,9 @@ def maximum_entropy(
         mdp: the problem without its reward.
         visits: demonstrated visits of states and actions in an episode, together T.
         features: r(s, a) = features(s, a) . weights; None: one weight a state.
-        tolerance: largest difference of an expected feature at which the search ends.
+        tolerance: largest absolute derivative of the dual at which the search ends.
+        penalty: weight of |weights|^2 / 2 in the dual. A positive one gives a finite reward to any
+            visits, with gap = penalty max |weights|.
 
     Raises:
         ShapeError: the sizes do not fit, or `visits` are not those of episodes of T steps.
@@ -132,13 +139,15 @@ def maximum_entropy(
         )
     if features is None:
         features = np.repeat(np.eye(states)[:, None], actions, axis=1)
+    if mdp.terminal is not None:
+        features = np.where(mdp.terminal[:, None, None], 0.0, features)
     demonstrated = np.einsum("sa,saf->f", visits, features)
     weights = torch.zeros(features.shape[2], dtype=torch.float64, requires_grad=True)
     search = torch.optim.LBFGS(
         [weights], max_iter=MOST_ITERATIONS, history_size=50, line_search_fn="strong_wolfe",
         tolerance_grad=tolerance / 10, tolerance_change=0.0,
     )  # fmt: skip
-    best: list[Solution] = []
+    best: list[tuple[float, Solution]] = []
 
     def dual() -> Tensor:
         current = weights.detach().numpy()
@@ -146,18 +155,20 @@ def maximum_entropy(
         policy, values = soft_policy(mdp, reward)
         expected = expected_visits(mdp, policy)
         gradient = np.einsum("sa,saf->f", expected, features) - demonstrated
-        weights.grad = torch.from_numpy(gradient)
-        gap = float(np.abs(gradient).max())
-        if not best or gap < best[0].gap:
-            best[:] = [Solution(current.copy(), reward, policy, expected, gap)]
-        return torch.tensor(mdp.initial @ values - demonstrated @ current)
+        gap, penalised = float(np.abs(gradient).max()), gradient + penalty * current
+        weights.grad = torch.from_numpy(penalised)
+        residual = float(np.abs(penalised).max())
+        if not best or residual < best[0][0]:
+            best[:] = [(residual, Solution(current.copy(), reward, policy, expected, gap))]
+        squares = penalty / 2 * current @ current
+        return torch.tensor(mdp.initial @ values - demonstrated @ current + squares)
 
     search.step(dual)
-    solution = best[0]
-    if solution.gap > tolerance:
+    residual, solution = best[0]
+    if residual > tolerance:
         raise ConfigurationError(
             f"visits: expected some that a finite reward explains within {tolerance:g}, actual: "
-            f"a gap of {solution.gap:.2g}; states that are never demonstrated need more features "
-            "in common with others, or a larger tolerance"
+            f"a gap of {residual:.2g}; states that are never demonstrated need more features "
+            "in common with others, a penalty, or a larger tolerance"
         )
     return solution

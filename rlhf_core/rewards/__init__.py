@@ -27,7 +27,7 @@ class RewardFunction(Protocol):
         next_observation: Shaped[np.ndarray, "B *obs"],
         terminated: Bool[np.ndarray, " B"],
     ) -> Float[np.ndarray, " B"]:
-        """Return the reward (float32) of each transition; actions as the environment got them."""
+        """Return the reward (B,) in float32; actions are those that the environment received."""
         ...
 
 

@@ -19,9 +19,8 @@ from rlhf_core.evaluation.values import ValueFunction, fit_values
 from rlhf_core.optimisers.ppo import PPO
 from rlhf_core.policies import Optimiser
 from rlhf_core.recording import Record, Recorder
-from rlhf_core.reservoir import trajectories
 from rlhf_core.rewards import EnvironmentReward
-from rlhf_core.types import Segments
+from rlhf_core.types import Segments, Trajectory
 
 PRACTICE_COPIES = 32
 PRACTICE_STEPS = 512
@@ -84,13 +83,24 @@ def train(
 def demonstrate(
     environment: Environment, act: Act, episodes: int, rng: np.random.Generator
 ) -> Demonstrations:
-    """Play whole episodes of a policy, each with its own reset seed."""
+    """Play whole episodes of a policy, each in its own copy of the environment."""
     record = play(environment, act, episodes, environment.horizon(), rng)
-    played = trajectories(record, policy_version=0)[0].trajectories
-    # A copy whose episode ended early has begun another one.
-    steps = np.cumsum([0, *(len(t) for t in played)])[:-1]
-    first = steps % len(record.rewards) == 0
-    return demonstrations([t for t, chosen in zip(played, first, strict=True) if chosen])
+    return demonstrations([_first_episode(record, copy) for copy in range(episodes)])
+
+
+def _first_episode(record: Record, copy: int) -> Trajectory:
+    """Return the first episode of a copy; an episode that ends early is followed by others."""
+    ended = np.flatnonzero(record.terminated[:, copy] | record.truncated[:, copy])
+    stop = int(ended[0]) + 1 if len(ended) else len(record.rewards)
+    terminated = bool(record.terminated[stop - 1, copy])
+    final = record.next_observations[stop - 1, copy][None]
+    return Trajectory(
+        observations=np.concatenate([record.observations[:stop, copy], final]),
+        actions=record.actions[:stop, copy].copy(),
+        terminated=terminated,
+        truncated=not terminated,
+        policy_version=0,
+    )
 
 
 def to_arrays(episodes: Demonstrations) -> dict[str, np.ndarray]:

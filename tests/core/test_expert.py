@@ -18,7 +18,7 @@ from rlhf_core.optimisers.sac import SAC
 from rlhf_core.policies import Optimiser
 from rlhf_core.questions import Request, no_queries, no_questions
 from rlhf_core.store import pack
-from rlhf_core.teachers.demonstrator import expert_optimiser
+from rlhf_core.teachers.demonstrator import demonstrate, expert_optimiser
 from rlhf_core.types import Rollouts, Truth, Value
 from tests.core.examples import HERE, asking, played, segments, trajectory
 
@@ -186,3 +186,13 @@ def test_a_recording_from_another_environment_is_refused(tmp_path: Path) -> None
     pendulum = Environment(id="Pendulum-v1", count=4)
     with pytest.raises(ConfigurationError, match=r"observations of shape \(3,\).*actual: \(1,\)"):
         Expert(recording=recording).prepare(pendulum, QUICK, 0, np.random.default_rng(0))
+
+
+def test_each_demonstration_is_the_first_episode_of_its_copy() -> None:
+    # Episodes of different lengths, most of which end early and are followed by others.
+    lake = Environment(id="FrozenLake-v1", count=4)
+    rng = np.random.default_rng(0)
+    shown = demonstrate(lake, lambda seen: rng.integers(4, size=len(seen)), 12, rng)
+    assert len(shown) == 12
+    assert shown.terminated.all()
+    assert all(episode.observations[0] == 0 for episode in shown.trajectories())

@@ -28,6 +28,8 @@ from rlhf_core.feedback_forms.correction import Corrections
 from rlhf_core.feedback_strategy import FeedbackState
 from rlhf_core.inverse_rl.model import DiscriminatorState
 from rlhf_core.labels import Evidence, Preferences, RankingLabels, RatingLabels, Workers
+from rlhf_core.inverse_rl.tables import TransitionTable
+from rlhf_core.inverse_rl.tabular import RewardTable
 from rlhf_core.policies import PolicyState
 from rlhf_core.questions import Queries
 from rlhf_core.rewards.model import EnsembleState
@@ -71,6 +73,10 @@ SHOWN = demonstrations([trajectory(3, terminated=True), trajectory(2)], seconds=
 DISCRIMINATOR = DiscriminatorState(
     {"reward/weight_0": np.ones((2, 1))}, {"first/reward/weight_0": np.zeros((2, 1))}, 8,
     np.zeros(2), np.ones(2), 5.0, np.zeros(1), np.ones(1), 0.5,
+)  # fmt: skip
+TABLE = TransitionTable(
+    np.array([0, 0]), np.array([0, 1]), np.array([0, 0]), np.ones(2), np.array([False, True]),
+    np.ones(1), 2, 10,
 )  # fmt: skip
 VALUES: list[Value] = [
     trajectory(3, terminated=True),
@@ -127,6 +133,9 @@ VALUES: list[Value] = [
     Replays(('{"seed": 3}',), np.zeros((4, 1)), np.array([4]), np.array([2])),
     RankingLabels(rankings([[0, 1]]), np.ones(1)),
     RatingLabels(ratings([0], [0.5]), np.ones(1)),
+    TABLE,
+    RewardTable(np.array([[1.0, -2.0]])),
+    InverseState(transitions=TABLE, reward_table=RewardTable(np.zeros((1, 2)))),
 ]
 
 
