@@ -62,15 +62,15 @@ def together(environment: Environment, steps: int = STEPS) -> int:
     assert batch.single_action_space == single.single_action_space
     single.action_space.seed(0)
     seeds = list(range(100, 100 + COPIES))
-    seen, expected = batch.reset(seed=seeds)[0], single.reset(seed=seeds)[0]  # type: ignore[arg-type]
+    observations, expected = batch.reset(seed=seeds)[0], single.reset(seed=seeds)[0]  # type: ignore[arg-type]
     ended = 0
     for _ in range(steps):
-        np.testing.assert_allclose(seen, expected, rtol=tolerance, atol=tolerance)
-        assert seen.dtype == expected.dtype
+        np.testing.assert_allclose(observations, expected, rtol=tolerance, atol=tolerance)
+        assert observations.dtype == expected.dtype
         actions = pushed(environment.id, single, single.action_space.sample(), expected)
-        seen, *paid, info = batch.step(actions)
+        observations, *rewards, info = batch.step(actions)
         expected, *right, told = single.step(actions)
-        for one, other in zip(paid, right, strict=True):
+        for one, other in zip(rewards, right, strict=True):
             np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
         done = right[1] | right[2]
         ended += int(done.sum())
@@ -103,17 +103,17 @@ def test_options_reach_the_batch(id: str, options: dict[str, Any]) -> None:
 def test_first_states_drawn_together_are_distributed_as_single_ones(id: str) -> None:
     count = 4000
     batch = Environment(id=id).make_vector(count)
-    seen = batch.reset(seed=0)[0]
+    observations = batch.reset(seed=0)[0]
     single = gymnasium.make(id)
     expected = np.stack([single.reset(seed=seed)[0] for seed in range(count)])
-    for column in range(seen.shape[1]):
+    for column in range(observations.shape[1]):
         # Two-sample Kolmogorov-Smirnov at a level of 1e-4; constant columns are equal.
         if expected[:, column].std() == 0:
-            np.testing.assert_array_equal(seen[:, column], expected[:, column])
+            np.testing.assert_array_equal(observations[:, column], expected[:, column])
         else:
-            assert ks_2samp(seen[:, column], expected[:, column]).pvalue > 1e-4
+            assert ks_2samp(observations[:, column], expected[:, column]).pvalue > 1e-4
     # Two floats of single precision may be alike by chance.
-    assert len(np.unique(seen, axis=0)) > 0.99 * count
+    assert len(np.unique(observations, axis=0)) > 0.99 * count
 
 
 def test_later_episodes_are_drawn_anew_with_one_generator_too() -> None:
@@ -129,8 +129,8 @@ def test_later_episodes_are_drawn_anew_with_one_generator_too() -> None:
 def test_states_can_be_given_and_read() -> None:
     batch = BatchedEnv(Pendulum(), 2, 200)
     hanging = np.array([[np.pi, 0.0], [0.0, 0.0]])
-    seen, _ = batch.reset(seed=0, options={"state": hanging})
-    np.testing.assert_allclose(seen, [[-1, 0, 0], [1, 0, 0]], atol=1e-6)
+    observations, _ = batch.reset(seed=0, options={"state": hanging})
+    np.testing.assert_allclose(observations, [[-1, 0, 0], [1, 0, 0]], atol=1e-6)
     np.testing.assert_array_equal(batch.state, hanging)
     _, rewards, *_ = batch.step(np.zeros((2, 1), dtype=np.float32))
     np.testing.assert_allclose(rewards, [-(np.pi**2), 0])
@@ -194,10 +194,10 @@ def test_a_point_slides_along_the_barrier_and_passes_at_its_end() -> None:
     batch = BatchedEnv(PointMaze("left"), 5, 100)
     batch.reset(seed=0, options={"state": start})
     push = np.array([[0.5, 1], [-1, 1], [1, 1], [0, -1], [0, 0]], dtype=np.float32)
-    seen, rewards, *_ = batch.step(push)
+    observations, rewards, *_ = batch.step(push)
     # The second is at x = -0.5, the beginning of the gap, just when it comes to y = 0.
     expected = [[0.05, -0.01], [-0.55, 0.05], [1.0, -0.01], [0.0, 0.01], [0.0, 0.7]]
-    np.testing.assert_allclose(seen, expected, atol=1e-6)
+    np.testing.assert_allclose(observations, expected, atol=1e-6)
     # Distance to the target before the step, and the cost of 0.001 |push|^2.
     np.testing.assert_allclose(rewards[[0, 3, 4]], [-0.75125, -0.651, 0.0], atol=1e-9)
     other = BatchedEnv(PointMaze("right"), 5, 100)

@@ -30,13 +30,13 @@ def answer(
     crowd: Crowd, returns: Any, state: AnnotatorState | None = None, seed: int = 1, **asked: Any
 ) -> tuple[AnnotatorState, Answers]:
     """What a crowd says of one-step clips with these returns, by default of pairs in a row."""
-    paid = np.asarray(returns, dtype=np.float64)
-    paid = paid[:, None] if paid.ndim == 1 else paid
-    clips = segments(np.zeros_like(paid))
-    pair = np.asarray(asked.pop("pair", np.arange(len(paid)).reshape(-1, 2)), dtype=np.int64)
+    rewards = np.asarray(returns, dtype=np.float64)
+    rewards = rewards[:, None] if rewards.ndim == 1 else rewards
+    clips = segments(np.zeros_like(rewards))
+    pair = np.asarray(asked.pop("pair", np.arange(len(rewards)).reshape(-1, 2)), dtype=np.int64)
     forms = {"comparison": pair.reshape(-1, 2), **asked}
     request = asking(clips, **{form: items for form, items in forms.items() if len(items)})
-    truth = Truth(segments=paid, reference=paid, episodes=np.zeros(0))
+    truth = Truth(segments=rewards, reference=rewards, episodes=np.zeros(0))
     rng = np.random.default_rng(seed)
     return crowd.answer(state or prepare(crowd), request, truth, rng)
 
@@ -283,10 +283,10 @@ def test_somebody_always_stays() -> None:
 
 
 def test_the_chance_of_failing_is_a_beta_distribution() -> None:
-    passed, seen = np.array([0, 3, 9, 0]), np.array([5, 6, 10, 0])
-    expected = beta.cdf(0.6, 1 + passed, 1 + seen - passed)
-    np.testing.assert_allclose(failing(passed, seen, 0.6), expected, atol=3e-3)
-    gone = dismissals(np.array([False] * 3 + [True]), passed, seen, 0.6, 0.95)
+    passed, answered = np.array([0, 3, 9, 0]), np.array([5, 6, 10, 0])
+    expected = beta.cdf(0.6, 1 + passed, 1 + answered - passed)
+    np.testing.assert_allclose(failing(passed, answered, 0.6), expected, atol=3e-3)
+    gone = dismissals(np.array([False] * 3 + [True]), passed, answered, 0.6, 0.95)
     assert gone.tolist() == [True, False, False, True]
 
 
@@ -390,25 +390,25 @@ def rate(crowd: Crowd, paid: Any, asked: Any) -> Answers:
 
 
 def test_ratings_are_levels_that_follow_the_return() -> None:
-    paid = np.random.default_rng(0).normal(size=500)
+    rewards = np.random.default_rng(0).normal(size=500)
     clips = range(500)
-    said = rate(Crowd(gold=1.0, rating_levels=5), paid, clips).judgements["rating"]
+    said = rate(Crowd(gold=1.0, rating_levels=5), rewards, clips).judgements["rating"]
     assert set(np.unique(said.value)) <= {0, 0.25, 0.5, 0.75, 1}
     expert = said.worker == EXPERT
-    rated, value = paid[said.segment[expert]], said.value[expert]
+    rated, value = rewards[said.segment[expert]], said.value[expert]
     assert (np.diff(value[np.argsort(rated)]) >= 0).all()
     # The middle of the scale lies at the mean return, the top beyond 1.14 standard deviations:
     # sigmoid(1.7 z) >= 7/8.
-    standard = (rated - paid.mean()) / paid.std()
+    standard = (rated - rewards.mean()) / rewards.std()
     np.testing.assert_array_equal(value == 1, standard > np.log(7) / 1.7)
-    assert np.corrcoef(said.value, paid[said.segment])[0, 1] > 0.6
+    assert np.corrcoef(said.value, rewards[said.segment])[0, 1] > 0.6
 
 
 def test_a_rating_after_a_step_speaks_of_what_was_just_done() -> None:
     # In step 0 clip 0 is ahead; in step 1, and as a whole, clip 1 is.
-    paid = np.array([[5.0, 0.0], [0.0, 9.0]])
+    rewards = np.array([[5.0, 0.0], [0.0, 9.0]])
     asked = [[0, 0], [1, 0], [0, 1], [1, 1], [0, WHOLE], [1, WHOLE]]
-    said = rate(Crowd(gold=1.0, rating_levels=101), paid, asked).judgements["signal"]
+    said = rate(Crowd(gold=1.0, rating_levels=101), rewards, asked).judgements["signal"]
     expert = said.worker == EXPERT
     given = {
         (s, t): v

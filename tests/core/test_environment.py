@@ -31,9 +31,9 @@ COUNTED = f"{__name__}:Counted-v0"
 
 def test_an_environment_is_made_by_its_id_with_its_options() -> None:
     environment = GymEnv(f"{HERE}:Corridor-v0", length=5)
-    seen, acted = environment.spaces()
-    assert seen == spaces.Box(0, 5, (1,))
-    assert acted == spaces.Discrete(2)
+    observation, action = environment.spaces()
+    assert observation == spaces.Box(0, 5, (1,))
+    assert action == spaces.Discrete(2)
     assert environment.options == {"length": 5}
 
 
@@ -94,8 +94,8 @@ def test_a_dict_is_flattened_with_its_categories_one_hot() -> None:
     env = GymEnv(f"{HERE}:Shapes-v0", observation="dict").make()
     assert env.observation_space.shape == (STEPS + 2,)
     env.reset(seed=0)
-    seen = env.step(0)[0]
-    np.testing.assert_array_equal(seen, [0, 1, 0, 0, 0, 0, 0, 0.5])
+    observations = env.step(0)[0]
+    np.testing.assert_array_equal(observations, [0, 1, 0, 0, 0, 0, 0, 0.5])
 
 
 def test_a_tuple_is_flattened() -> None:
@@ -118,11 +118,11 @@ def test_the_same_seeds_give_the_same_episodes() -> None:
         vector.close()
         return np.stack(rows)
 
-    seen = play(7)
-    np.testing.assert_array_equal(seen, play(7))
-    np.testing.assert_array_equal(seen[:, 0], seen[:, 2])
-    assert not np.array_equal(seen[:, 0], seen[:, 1])
-    assert not np.array_equal(seen, play(8))
+    observations = play(7)
+    np.testing.assert_array_equal(observations, play(7))
+    np.testing.assert_array_equal(observations[:, 0], observations[:, 2])
+    assert not np.array_equal(observations[:, 0], observations[:, 1])
+    assert not np.array_equal(observations, play(8))
 
 
 def test_a_vector_resets_in_the_step_in_which_an_episode_ends() -> None:
@@ -130,8 +130,8 @@ def test_a_vector_resets_in_the_step_in_which_an_episode_ends() -> None:
     vector.reset(seed=[0, 1])  # type: ignore[arg-type]
     for _ in range(2):
         vector.step(np.array([1, 0]))
-    seen, rewards, terminated, _, info = vector.step(np.array([1, 0]))
-    np.testing.assert_array_equal(seen, [[0], [0]])
+    observations, rewards, terminated, _, info = vector.step(np.array([1, 0]))
+    np.testing.assert_array_equal(observations, [[0], [0]])
     np.testing.assert_array_equal(rewards, [3, 0])
     np.testing.assert_array_equal(terminated, [True, False])
     np.testing.assert_array_equal(info["final_obs"][0], [3])

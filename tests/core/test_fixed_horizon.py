@@ -21,11 +21,11 @@ def test_cartpole_lasts_exactly_the_horizon_and_pays_nothing_after_the_fall() ->
         assert first[-1] == 0
         rewards, flags, ends = [], [], []
         for _ in range(50):
-            seen, reward, terminated, truncated, _ = env.step(1)  # always right: soon falls
-            assert env.observation_space.contains(seen)
+            observations, reward, terminated, truncated, _ = env.step(1)  # always right: soon falls
+            assert env.observation_space.contains(observations)
             assert not terminated
             rewards.append(reward)
-            flags.append(seen[-1])
+            flags.append(observations[-1])
             ends.append(truncated)
         fall = int(sum(rewards))
         assert 8 <= fall <= 12
@@ -37,8 +37,8 @@ def test_cartpole_lasts_exactly_the_horizon_and_pays_nothing_after_the_fall() ->
 def test_the_absorbing_state_repeats_the_last_observation() -> None:
     env = Environment(id=f"{HERE}:Corridor-v0", fixed_horizon=6).make()
     env.reset(seed=0)
-    seen = [env.step(1)[0] for _ in range(6)]
-    np.testing.assert_array_equal(seen, [[1, 0], [2, 0], [3, 1], [3, 1], [3, 1], [3, 1]])
+    observations = [env.step(1)[0] for _ in range(6)]
+    np.testing.assert_array_equal(observations, [[1, 0], [2, 0], [3, 1], [3, 1], [3, 1], [3, 1]])
 
 
 def test_a_new_episode_starts_outside_the_absorbing_state() -> None:
@@ -61,9 +61,9 @@ def test_the_end_of_the_horizon_may_be_the_end_of_the_episode() -> None:
     env.reset(seed=0)
     env.step(1)
     env.step(1)
-    seen, reward, terminated, truncated, _ = env.step(1)
+    observations, reward, terminated, truncated, _ = env.step(1)
     assert (reward, terminated, truncated) == (3, False, True)
-    np.testing.assert_array_equal(seen, [3, 1])
+    np.testing.assert_array_equal(observations, [3, 1])
 
 
 def test_success_is_still_told_at_the_end() -> None:
@@ -131,10 +131,12 @@ def test_the_evolving_cartpole_is_that_of_seals(pattern: list[int]) -> None:
         actions = (pattern * 200)[:200]
         steps = [env.step(action) for action in actions]
         states, rewards = cartpole_by_hand(start, actions)
-        np.testing.assert_allclose([seen for seen, *_ in steps], states, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(
+            [observations for observations, *_ in steps], states, rtol=1e-4, atol=1e-4
+        )
         assert [paid for _, paid, *_ in steps] == rewards
         assert sum(rewards) < 200
-        assert all(env.observation_space.contains(seen) for seen, *_ in steps)
+        assert all(env.observation_space.contains(observations) for observations, *_ in steps)
         assert [terminated for _, _, terminated, _, _ in steps] == [False] * 200
         assert [truncated for _, _, _, truncated, _ in steps] == [False] * 199 + [True]
 
@@ -151,9 +153,11 @@ def test_the_evolving_state_walks_on_and_a_terminal_one_pays_nothing() -> None:
     env = evolving(f"{HERE}:Corridor-v0", 7)
     env.reset(seed=0)
     steps = [env.step(action) for action in (1, 1, 1, 1, 0, 0, 1)]
-    np.testing.assert_array_equal([seen for seen, *_ in steps], [[1], [2], [3], [4], [3], [2], [3]])
+    np.testing.assert_array_equal(
+        [observations for observations, *_ in steps], [[1], [2], [3], [4], [3], [2], [3]]
+    )
     # Place 3 is the end: it pays nothing, whatever the environment pays there.
-    assert [paid for _, paid, *_ in steps] == [1, 2, 0, 4, 0, 2, 0]
+    assert [rewards for _, rewards, *_ in steps] == [1, 2, 0, 4, 0, 2, 0]
     assert [ends for _, _, *ends, _ in steps] == [[False, False]] * 6 + [[False, True]]
 
 
@@ -253,10 +257,10 @@ def test_evolving_observations_are_clipped_and_the_state_is_not() -> None:
     assert environment.spaces().observation == spaces.Box(-3, 3, (4,))
     env = environment.make()
     env.reset(seed=0)
-    seen = np.stack([env.step(1)[0] for _ in range(300)])
+    observations = np.stack([env.step(1)[0] for _ in range(300)])
     state = env.unwrapped.state  # type: ignore[attr-defined]
-    assert np.abs(seen).max() == 3
-    np.testing.assert_array_equal(seen[-1], np.clip(state, -3, 3).astype(np.float32))
+    assert np.abs(observations).max() == 3
+    np.testing.assert_array_equal(observations[-1], np.clip(state, -3, 3).astype(np.float32))
     assert state[0] > 100  # Six seconds at about 9 m/s^2: the cart is far away.
 
 
@@ -267,5 +271,5 @@ def test_the_flag_of_the_absorbing_state_is_not_clipped() -> None:
     )
     env = environment.make()
     env.reset(seed=0)
-    seen = [env.step(1)[0] for _ in range(4)]
-    np.testing.assert_array_equal(seen, [[0.5, 0], [0.5, 0], [0.5, 1], [0.5, 1]])
+    observations = [env.step(1)[0] for _ in range(4)]
+    np.testing.assert_array_equal(observations, [[0.5, 0], [0.5, 0], [0.5, 1], [0.5, 1]])

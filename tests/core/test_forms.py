@@ -159,7 +159,8 @@ def test_labels_are_chosen_by_their_clips_and_are_a_table(form: FeedbackForm) ->
 def test_forms_are_answered_in_the_order_of_their_names() -> None:
     requests = [asked_in(form_of(kind, ())) for kind in ("rating", "comparison")]
     clips = segments(np.zeros((2 * QUERIES, 3), dtype=np.float32))
-    queries = {kind: r.queries[kind] for (r, _), kind in zip(requests, ("rating", "comparison"))}
+    kinds = ("rating", "comparison")
+    queries = {kind: r.queries[kind] for (r, _), kind in zip(requests, kinds, strict=True)}
     nothing = np.zeros((2 * QUERIES, 3))
     from rlhf_core.annotators.synthetic import AnnotatorState, _Teacher
 

@@ -65,12 +65,12 @@ def test_every_step_is_gymnasiums_from_the_observed_state(id: str) -> None:
             put(single, record.observations[time, copy])
             inside: Any = single.unwrapped
             inside.steps_beyond_terminated = None
-            seen, paid, ended, *_ = inside.step(record.actions[time, copy])
+            observations, rewards, ended, *_ = inside.step(record.actions[time, copy])
             # EnvPool's pendulum turns with the speed that it had before it was held at 8.
-            same = slice(2, 3) if id == "Pendulum-v1" and abs(seen[2]) == 8 else slice(None)
+            same = slice(2, 3) if id == "Pendulum-v1" and abs(observations[2]) == 8 else slice(None)
             found = record.next_observations[time, copy]
-            np.testing.assert_allclose(found[same], seen[same], atol=1e-5)
-            np.testing.assert_allclose(record.rewards[time, copy], paid, atol=1e-4)
+            np.testing.assert_allclose(found[same], observations[same], atol=1e-5)
+            np.testing.assert_allclose(record.rewards[time, copy], rewards, atol=1e-4)
             assert record.terminated[time, copy] == ended
         np.testing.assert_array_equal(record.truncated[time], length >= 60)
         done = record.terminated[time] | record.truncated[time]
@@ -83,14 +83,14 @@ def test_every_step_is_gymnasiums_from_the_observed_state(id: str) -> None:
 @pytest.mark.parametrize("id", CLASSIC)
 def test_first_states_are_distributed_as_gymnasiums(id: str) -> None:
     count = 2000
-    seen = pool(id, count).reset(seed=list(range(count)))[0]  # type: ignore[arg-type]
+    observations = pool(id, count).reset(seed=list(range(count)))[0]  # type: ignore[arg-type]
     single = gymnasium.make(id)
     expected = np.stack([single.reset(seed=seed)[0] for seed in range(count)])
-    for column in range(seen.shape[1]):
+    for column in range(observations.shape[1]):
         if expected[:, column].std() == 0:
-            np.testing.assert_array_equal(seen[:, column], expected[:, column])
+            np.testing.assert_array_equal(observations[:, column], expected[:, column])
         else:
-            assert ks_2samp(seen[:, column], expected[:, column]).pvalue > 1e-4
+            assert ks_2samp(observations[:, column], expected[:, column]).pvalue > 1e-4
 
 
 def test_a_copy_depends_on_its_own_seed_alone() -> None:
@@ -101,24 +101,26 @@ def test_a_copy_depends_on_its_own_seed_alone() -> None:
         vector.close()
         return np.stack(rows)
 
-    seen = play([3, 5, 3, 8])
-    np.testing.assert_array_equal(seen[:, 0], seen[:, 2])
-    np.testing.assert_array_equal(seen[:, [3, 1]], play([8, 5]))
-    assert not np.array_equal(seen[:, 0], seen[:, 1])
+    observations = play([3, 5, 3, 8])
+    np.testing.assert_array_equal(observations[:, 0], observations[:, 2])
+    np.testing.assert_array_equal(observations[:, [3, 1]], play([8, 5]))
+    assert not np.array_equal(observations[:, 0], observations[:, 1])
     # Later episodes begin elsewhere.
-    assert len(np.unique(seen[::7, 0], axis=0)) == 5
+    assert len(np.unique(observations[::7, 0], axis=0)) == 5
 
 
 def test_an_absorbing_horizon_holds_what_was_seen_last() -> None:
     vector = pool(fixed_horizon=40)
     single = Environment(id="CartPole-v1", fixed_horizon=40).spaces()
     assert vector.single_observation_space == single.observation
-    seen, _ = vector.reset(seed=list(range(COPIES)))  # type: ignore[arg-type]
+    observations, _ = vector.reset(seed=list(range(COPIES)))  # type: ignore[arg-type]
     held = np.zeros(COPIES, dtype=bool)
     for step in range(1, 81):
-        before = seen
-        seen, rewards, terminated, truncated, info = vector.step(np.zeros(COPIES, dtype=np.int64))
-        after = info.get("final_obs", seen)
+        before = observations
+        observations, rewards, terminated, truncated, info = vector.step(
+            np.zeros(COPIES, dtype=np.int64)
+        )
+        after = info.get("final_obs", observations)
         np.testing.assert_array_equal(after[held], before[held])
         np.testing.assert_array_equal(rewards, np.where(held, 0.0, 1.0))
         assert not terminated.any()
@@ -128,24 +130,24 @@ def test_an_absorbing_horizon_holds_what_was_seen_last() -> None:
         np.testing.assert_array_equal(held, fallen)
         if step % 40 == 0:
             assert held.all()
-            assert (seen[:, -1] == 0).all()
+            assert (observations[:, -1] == 0).all()
             held = np.zeros(COPIES, dtype=bool)
 
 
 def test_observations_are_clipped_and_options_passed_on() -> None:
     vector = pool("Pendulum-v1", observation_bound=0.5)
-    seen, _ = vector.reset(seed=0)
-    assert np.abs(seen).max() == 0.5
-    assert vector.single_observation_space.contains(seen[0])
+    observations, _ = vector.reset(seed=0)
+    assert np.abs(observations).max() == 0.5
+    assert vector.single_observation_space.contains(observations[0])
 
 
 def test_some_copies_start_afresh_while_others_go_on() -> None:
     vector = pool(count=2, time_limit=5)
     vector.reset(seed=[0, 1])  # type: ignore[arg-type]
     for _ in range(3):
-        seen, *_ = vector.step(np.zeros(2, dtype=np.int64))
+        observations, *_ = vector.step(np.zeros(2, dtype=np.int64))
     again, _ = vector.reset(options={"reset_mask": np.array([True, False])})
-    np.testing.assert_array_equal(again[1], seen[1])
+    np.testing.assert_array_equal(again[1], observations[1])
     assert np.abs(again[0]).max() <= 0.05
     vector.step(np.zeros(2, dtype=np.int64))
     *_, truncated, _ = vector.step(np.zeros(2, dtype=np.int64))
@@ -157,8 +159,8 @@ def test_floats_of_another_precision_are_converted() -> None:
     vector = pool("Swimmer-v5", 2)
     assert vector.single_action_space == gymnasium.make("Swimmer-v5").action_space
     vector.reset(seed=[0, 1])  # type: ignore[arg-type]
-    seen, *_ = vector.step(np.full((2, 2), 0.5, dtype=np.float32))
-    assert seen.dtype == vector.single_observation_space.dtype
+    observations, *_ = vector.step(np.full((2, 2), 0.5, dtype=np.float32))
+    assert observations.dtype == vector.single_observation_space.dtype
 
 
 @pytest.mark.parametrize(

@@ -22,16 +22,16 @@ def test_it_does_what_single_environments_do() -> None:
     assert isinstance(fast, Fleet)
     assert fast.limit == 4
 
-    def push(seen: np.ndarray) -> np.ndarray:
-        return np.clip(-seen, -1, 1) / 2
+    def push(observations: np.ndarray) -> np.ndarray:
+        return np.clip(-observations, -1, 1) / 2
 
-    found, paid = collect(fast, push, 10, list(range(6)))
+    found, rewards = collect(fast, push, 10, list(range(6)))
     expected, right = collect(slow.make_vector(6), push, 10, list(range(6)))
     for one, other in zip(found.trajectories, expected.trajectories, strict=True):
         np.testing.assert_array_equal(one.observations, other.observations)
         np.testing.assert_array_equal(one.actions, other.actions)
         assert (one.terminated, one.truncated) == (other.terminated, other.truncated)
-    for mine, theirs in zip(paid.rewards, right.rewards, strict=True):
+    for mine, theirs in zip(rewards.rewards, right.rewards, strict=True):
         np.testing.assert_allclose(mine.values, theirs.values, rtol=1e-6)
 
 

@@ -63,12 +63,21 @@ def test_an_episode_that_still_runs_counts_as_truncated() -> None:
 def test_trajectories_are_cut_where_the_flags_say() -> None:
     # Two copies, five steps. Copy 0 ends at step 1 (terminated) and step 4 (truncated);
     # copy 1 ends at step 0 (truncated) and still runs at the end.
-    seen = np.array([[0, 10], [1, 11], [2, 12], [3, 13], [4, 14]], dtype=np.float32)[..., None]
-    after = seen + 0.5
+    observations = np.array([[0, 10], [1, 11], [2, 12], [3, 13], [4, 14]], dtype=np.float32)[
+        ..., None
+    ]
+    after = observations + 0.5
     flags = np.zeros((5, 2), dtype=bool)
     terminated, truncated = flags.copy(), flags.copy()
     terminated[1, 0] = truncated[4, 0] = truncated[0, 1] = True
-    record = Record(seen, after, np.arange(10).reshape(5, 2), terminated, truncated, seen[..., 0])
+    record = Record(
+        observations,
+        after,
+        np.arange(10).reshape(5, 2),
+        terminated,
+        truncated,
+        observations[..., 0],
+    )
     rollouts, rewards = trajectories(record, policy_version=7)
 
     found = rollouts.trajectories
@@ -95,9 +104,11 @@ def test_returns_of_finished_episodes_come_in_the_order_in_which_they_ended() ->
     terminated = np.zeros((6, 2), dtype=bool)
     # Copy 0 ends at steps 2, 4 and 5, copy 1 at step 0; its second episode is unfinished.
     terminated[[2, 4, 5], 0] = terminated[0, 1] = True
-    seen = np.zeros((6, 2, 1), dtype=np.float32)
+    observations = np.zeros((6, 2, 1), dtype=np.float32)
     paid = np.array([[1, 10], [2, 20], [3, 30], [4, 40], [5, 50], [6, 60]], dtype=np.float64)
-    record = Record(seen, seen, np.zeros((6, 2)), terminated, np.zeros_like(terminated), paid)
+    record = Record(
+        observations, observations, np.zeros((6, 2)), terminated, np.zeros_like(terminated), paid
+    )
     rollouts, rewards = trajectories(record, policy_version=0)
     assert finished_returns(rollouts, rewards, horizon=9).tolist() == [10, 6, 9, 6]
 
@@ -143,9 +154,18 @@ def wandering(steps: int, count: int, seed: int) -> Record:
     """A record with episodes of all lengths, whose observations count the steps."""
     rng = np.random.default_rng(seed)
     terminated, truncated = rng.random((2, steps, count)) < 0.05
-    seen = np.broadcast_to(np.arange(steps)[:, None, None], (steps, count, 1)).astype(np.float32)
+    observations = np.broadcast_to(np.arange(steps)[:, None, None], (steps, count, 1)).astype(
+        np.float32
+    )
     actions = np.broadcast_to(np.arange(count), (steps, count)).copy()
-    return Record(seen, seen + 1, actions, terminated, truncated & ~terminated, seen[..., 0] * 1.0)
+    return Record(
+        observations,
+        observations + 1,
+        actions,
+        terminated,
+        truncated & ~terminated,
+        observations[..., 0] * 1.0,
+    )
 
 
 def part(record: Record, start: int, stop: int) -> Record:
@@ -155,12 +175,12 @@ def part(record: Record, start: int, stop: int) -> Record:
 @pytest.mark.parametrize("pieces", [1, 7])
 def test_all_is_kept_that_fits_however_it_came(pieces: int) -> None:
     record = wandering(140, 3, 0)
-    kept = Reservoir(420, 5, np.random.default_rng(0))
+    reservoir = Reservoir(420, 5, np.random.default_rng(0))
     for piece in range(pieces):
-        kept.add(part(record, 140 * piece // pieces, 140 * (piece + 1) // pieces))
-    assert pack(kept.trajectories()[0]) == pack(trajectories(record, 5)[0])
-    assert pack(kept.trajectories()[1]) == pack(trajectories(record, 5)[1])
-    assert kept.trajectories()[0].steps == 420
+        reservoir.add(part(record, 140 * piece // pieces, 140 * (piece + 1) // pieces))
+    assert pack(reservoir.trajectories()[0]) == pack(trajectories(record, 5)[0])
+    assert pack(reservoir.trajectories()[1]) == pack(trajectories(record, 5)[1])
+    assert reservoir.trajectories()[0].steps == 420
 
 
 def test_of_what_does_not_fit_whole_episodes_stay_each_as_likely_as_the_others() -> None:
@@ -171,10 +191,10 @@ def test_of_what_does_not_fit_whole_episodes_stay_each_as_likely_as_the_others()
     }
     chosen: dict[object, int] = dict.fromkeys(everything, 0)
     for seed in range(60):
-        kept = Reservoir(200, 0, np.random.default_rng(seed))
+        reservoir = Reservoir(200, 0, np.random.default_rng(seed))
         for start in range(0, 400, 40):
-            kept.add(part(record, start, start + 40))
-        found, paid = kept.trajectories()
+            reservoir.add(part(record, start, start + 40))
+        found, paid = reservoir.trajectories()
         # Two episodes run on at the end.
         assert sum(len(t) for t in found.trajectories[:-2]) <= 200
         for trajectory, rewards in zip(found.trajectories, paid.rewards, strict=True):
@@ -192,6 +212,6 @@ def test_one_episode_stays_even_if_it_is_too_long() -> None:
     record = wandering(50, 1, 0)
     terminated = np.zeros((50, 1), dtype=bool)
     terminated[30] = True
-    kept = Reservoir(10, 0, np.random.default_rng(0))
-    kept.add(replace(record, terminated=terminated, truncated=np.zeros_like(terminated)))
-    assert [len(t) for t in kept.trajectories()[0].trajectories] == [31, 19]
+    reservoir = Reservoir(10, 0, np.random.default_rng(0))
+    reservoir.add(replace(record, terminated=terminated, truncated=np.zeros_like(terminated)))
+    assert [len(t) for t in reservoir.trajectories()[0].trajectories] == [31, 19]

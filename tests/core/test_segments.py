@@ -43,8 +43,8 @@ def test_padding_is_not_terminal_but_the_step_before_it_is() -> None:
 def test_the_origin_says_where_a_clip_was_cut() -> None:
     rollouts, _ = played(6, 3, 1)
     clips = sample_segments(rollouts, 9, 2, np.random.default_rng(0))
-    for origin, seen in zip(clips.origin, clips.observations[..., 0], strict=True):
-        assert seen[0] == 100 * origin[0] + origin[1]
+    for origin, observations in zip(clips.origin, clips.observations[..., 0], strict=True):
+        assert observations[0] == 100 * origin[0] + origin[1]
 
 
 def test_clips_are_distinct_while_there_are_enough() -> None:

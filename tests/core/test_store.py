@@ -27,9 +27,9 @@ from rlhf_core.feedback_forms.click import ClickLabels, Clicks
 from rlhf_core.feedback_forms.correction import Corrections
 from rlhf_core.feedback_strategy import FeedbackState
 from rlhf_core.inverse_rl.model import DiscriminatorState
-from rlhf_core.labels import Evidence, Preferences, RankingLabels, RatingLabels, Workers
 from rlhf_core.inverse_rl.tables import TransitionTable
 from rlhf_core.inverse_rl.tabular import RewardTable
+from rlhf_core.labels import Evidence, Preferences, RankingLabels, RatingLabels, Workers
 from rlhf_core.policies import PolicyState
 from rlhf_core.questions import Queries
 from rlhf_core.rewards.model import EnsembleState
