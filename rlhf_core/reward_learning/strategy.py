@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -186,7 +187,8 @@ class RewardLearning(FeedbackStrategy):
             metrics["reward/rank_stability"] = stability
         # Labels that were fitted anew tell nothing about what further ones would change.
         moved = [[accuracy, stability]] if request.labels else np.empty((0, 2))
-        return FeedbackState(
+        return replace(
+            state,
             evidence=evidence,
             labels=labels,
             workers=workers,

@@ -10,6 +10,7 @@ from scipy.stats import beta
 
 from rlhf_core.annotators import AnnotatorState
 from rlhf_core.annotators.crowd import Crowd
+from rlhf_core.answers import EXPERT, WHOLE, Answers, Choice, Comparisons
 from rlhf_core.crowd.assignment import assign_evenly, consensus, dismissals, failing, pick_next
 from rlhf_core.crowd.workers import Role, earlier_entries
 from rlhf_core.environments.factory import Environment

@@ -527,7 +527,7 @@ def test_an_override_is_a_line_of_the_file_that_was_changed() -> None:
     assert (experiment.seed, experiment.feedback.reward_model.members) == (0, 2)
     assert override(experiment, {}) == experiment
     # Fields that were not written take the defaults of the new kind.
-    with pytest.warns(UnusedFieldWarning, match="'batch_size' is not used by kind 'a2c'"):
+    with pytest.warns(UnusedFieldWarning, match="is not used by kind 'a2c'"):
         other = override(experiment, {"optimiser.kind": "a2c"})
     assert isinstance(other.optimiser, A2C)
     assert (other.optimiser.steps, other.optimiser.learning_rate) == (8, A2C().learning_rate)

@@ -13,10 +13,10 @@ from rlhf_core.environments import Environment
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.experiment import EvaluationSettings, Experiment
 from rlhf_core.feedback.inverse_rl import InverseRL, InverseState
+from rlhf_core.in_process import run
 from rlhf_core.inverse_rl.maximum_entropy import TabularMDP, expected_visits, soft_policy
 from rlhf_core.inverse_rl.tables import TransitionTable, read_table
 from rlhf_core.inverse_rl.tabular import RewardTable, TabularReward, fit_table
-from rlhf_core.loop import run
 from rlhf_core.optimisers.ppo import PPO
 from rlhf_core.store import pack
 from rlhf_core.teachers.demonstrator import demonstrate
