@@ -10,6 +10,8 @@ from rlhf_core.answers import Answers
 from rlhf_core.feedback_strategy import FeedbackState
 from rlhf_core.labels import Evidence, Preferences
 
+LEDGER = ("round", "form", "question", "answer", "worker", "seconds", "cost")
+
 
 def labels(feedback: FeedbackState) -> dict[str, bytes]:
     """One file a form of feedback, and one about the workers. Segments are positions in the
@@ -59,6 +61,8 @@ def judgements(batches: Sequence[tuple[int, Answers]], evidence: Evidence) -> by
                 }
             )
         )
+    if not tables:
+        return _csv(pd.DataFrame(columns=LEDGER))
     return _csv(pd.concat(tables).sort_values("round", kind="stable"))
 
 

@@ -13,6 +13,7 @@ from rlhf_core.annotators import ANNOTATORS
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.experiment import Experiment
 from rlhf_core.feedback import FEEDBACK
+from rlhf_core.feedback_forms import FORMS
 from rlhf_core.optimisers import OPTIMISERS
 from rlhf_core.plugin import Config, Family, Plugin, nearest
 from rlhf_core.queries import QUERIES
@@ -20,6 +21,7 @@ from rlhf_core.queries import QUERIES
 FAMILIES: dict[str, Family[Any]] = {
     "feedback": FEEDBACK,
     "annotators": ANNOTATORS,
+    "forms": FORMS,
     "queries": QUERIES,
     "aggregation": AGGREGATION,
     "optimisers": OPTIMISERS,

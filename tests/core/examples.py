@@ -204,6 +204,7 @@ def answers(
     ratings: Ratings | None = None,
     segments: Segments | None = None,
     demonstrations: Demonstrations | None = None,
+    signal: Ratings | None = None,
 ) -> Answers:
     """Answers in the forms that are given."""
     forms = {
@@ -211,6 +212,7 @@ def answers(
         "demonstration": demonstrations,
         "ranking": rankings,
         "rating": ratings,
+        "signal": signal,
     }
     return Answers({kind: form for kind, form in forms.items() if form is not None}, segments)
 

@@ -11,6 +11,7 @@ from rlhf_core.environments import Environment
 from rlhf_core.environments.episodes import EpisodeStart, restart
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.evaluation.clips import replay
+from rlhf_core.in_process import InProcess
 from rlhf_core.loop import advance, begin
 from rlhf_core.recording import Recorder, join
 from rlhf_core.reservoir import trajectories
@@ -120,9 +121,10 @@ def test_what_optimisers_play_can_be_replayed(optimiser: dict[str, Any], batchin
         optimiser=optimiser,
         budget={"env_steps": 600, "labels": 4, "rounds": 1, "initial_steps": 64},
     )
-    progress = begin(experiment)
+    stages = InProcess(experiment)
+    progress = begin(stages)
     expect_the_same(experiment.environment, clips(progress.rollouts))
-    progress = advance(experiment, progress)
+    progress = advance(experiment, stages, progress)
     assert all(trajectory.start for trajectory in progress.rollouts.trajectories)
     expect_the_same(experiment.environment, clips(progress.rollouts))
 

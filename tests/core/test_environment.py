@@ -10,7 +10,7 @@ from gymnasium import spaces
 
 from rlhf_core.environments import Environment, GymEnv
 from rlhf_core.errors import ConfigurationError, UnsupportedSpaceError
-from rlhf_core.loop import run
+from rlhf_core.in_process import run
 from tests.core.environments import OBSERVATIONS, STEPS, Corridor, Fleet
 from tests.core.examples import HERE, tiny
 

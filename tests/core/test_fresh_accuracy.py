@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rlhf_core.loop import run
-from rlhf_core.rewards.fitting import ordered_right
-from rlhf_core.rewards.model import Likelihoods, RewardModel
+from rlhf_core.in_process import run
+from rlhf_core.labels import RatingLabels
+from rlhf_core.rewards.accuracy import ordered_correctly
+from rlhf_core.rewards.model import RewardModel
 from rlhf_core.rewards.network import initial
-from tests.core.examples import LINE, labels, ratings, segments, tiny
+from tests.core.examples import LINE, ratings, segments, terms, tiny
 
 
 def test_an_order_of_two_ratings_weighs_as_much_as_the_lighter_one() -> None:
@@ -19,18 +20,20 @@ def test_an_order_of_two_ratings_weighs_as_much_as_the_lighter_one() -> None:
     # The reward of a step is its observation, so clip 2 is predicted to be the best one.
     line = {"weight_0": np.ones((1, 1, 1), np.float32), "bias_0": np.zeros((1, 1, 1), np.float32)}
     ensemble = replace(ensemble, state=replace(ensemble.state, parameters=line))
-    rated = labels(rated=ratings([0, 1, 2], [1, 3, 2]))._replace(
-        rating_weight=np.array([1.0, 0.5, 0.25])
-    )
+    rated = ratings([0, 1, 2], [1, 3, 2])
+
+    def counted(*weight: float) -> tuple[float, float]:
+        made = {"rating": RatingLabels(rated, np.array(weight))}
+        return ordered_correctly(ensemble, clips, terms(made, clips))
+
     # Question 1 states clip 1 above clip 0 (right, weight min(1/2, 1)) and above clip 2 (wrong,
     # min(1/2, 1/4)): 1/2 of 3/4 is right. Question 2 states clip 2 above clip 0: right.
     # A question of ratings is half a trial: (2/3 + 1) / 2.
-    right, trials = ordered_right(ensemble, clips, rated, Likelihoods())
+    correct, trials = counted(1.0, 0.5, 0.25)
     assert trials == 1
-    assert right == pytest.approx((2 / 3 + 1) / 2)
+    assert correct == pytest.approx((2 / 3 + 1) / 2)
     # A rating that weighs nothing orders nothing, whatever the other one weighs.
-    silent = rated._replace(rating_weight=np.array([1.0, 0.0, 0.0]))
-    assert ordered_right(ensemble, clips, silent, Likelihoods()) == (0, 0)
+    assert counted(1.0, 0.0, 0.0) == (0, 0)
 
 
 @pytest.mark.parametrize(("audit", "fresh"), [(0.0, 4), (0.25, 1), (0.5, 2), (1.0, 4)])

@@ -155,6 +155,7 @@ def test_a_world_without_a_true_reward_is_learned_from_a_recording(tmp_path: Pat
     experiment = tiny(
         f"{HERE}:Drift-v0",
         environment_true_reward=False,
+        budget={"env_steps": 120, "labels": 4, "rounds": 2, "initial_steps": 40},
         annotator={"kind": "expert", "recording": str(recording)},
     )
     final = run(experiment)

@@ -8,10 +8,17 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlparse
 
 import pytest
 import yaml
+
+from rlhf_core.configuration import from_mapping
+from rlhf_core.experiment import Experiment
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 LONGEST_SECONDS = 600.0
 """After this long a process or an event counts as one that never ends or never comes."""
@@ -113,12 +120,24 @@ def wait_until(condition: Callable[[], bool], seconds: float = LONGEST_SECONDS) 
         time.sleep(0.05)
 
 
+def client_of(home: Path) -> "MlflowClient":
+    """A client of a home's embedded tracking store."""
+    from tasks.home import Home
+    from tasks.tracking.store import tracker_of
+
+    return tracker_of(Home(home)).client()
+
+
+def experiment_of(home: Path, run_id: str) -> Experiment:
+    """The experiment that a run has recorded."""
+    uri = client_of(home).get_run(run_id).info.artifact_uri
+    path = Path(urlparse(uri).path) / "experiment.yaml"
+    return from_mapping(yaml.safe_load(path.read_text()))
+
+
 def run_ids(home: Path) -> dict[str, str]:
     """Status of every run in the home's tracking store, by run id."""
-    from tasks.home import Home
-    from tasks.tracking import store as tracking
-
-    client = tracking.client(Home(home))
+    client = client_of(home)
     experiments = [e.experiment_id for e in client.search_experiments()]
     return {r.info.run_id: r.info.status for r in client.search_runs(experiments)}
 

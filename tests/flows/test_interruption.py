@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 
-from tasks.home import Home
-from tasks.tracking import store as tracking
+from tasks.runs.lifecycle import REASON_TAG
 from tests.flows.barrier import Barrier
-from tests.flows.conftest import LONGEST_SECONDS, Command, run_ids, tiny_file, wait_until
+from tests.flows.conftest import LONGEST_SECONDS, Command, client_of, run_ids, tiny_file, wait_until
 
 # No speed is expected of the machine: the limits end a wait for what never happens.
 pytestmark = pytest.mark.timeout(5 * LONGEST_SECONDS)
@@ -78,14 +77,14 @@ def test_a_killed_run_resumes_to_the_numbers_of_an_undisturbed_one(
     assert set(run_ids(rlhf.home)) == before | {run_id}
     assert memos(rlhf.home, run_id) == 17
 
-    client = tracking.client(Home(rlhf.home))
+    client = client_of(rlhf.home)
     for metric in ("eval/true_return_iqm", "feedback/labels_total", "time/fit"):
         assert len(client.get_metric_history(run_id, metric)) == 3, metric
     assert len(client.search_model_versions(f"run_id = '{run_id}'")) == 1
 
     if changes == DEMONSTRATED:
         files = {artifact.path for artifact in client.list_artifacts(run_id, "labels")}
-        names = ("evidence.safetensors", "demonstrations.safetensors", "demonstrations.csv")
+        names = ("evidence.safetensors", "demonstrations.csv")
         assert files == {f"labels/{name}" for name in names}
         (model,) = client.list_artifacts(run_id, "reward_model")[:1]
         assert model.path == "reward_model/discriminator.safetensors"
@@ -124,7 +123,7 @@ def test_a_run_that_is_killed_inside_an_optimisation_goes_on_inside_it(rlhf: Com
     assert {k: resumed[k] for k in COMPARED} == {k: undisturbed[k] for k in COMPARED}
     assert not any(unfinished.rglob("*.safetensors"))
 
-    client = tracking.client(Home(rlhf.home))
+    client = client_of(rlhf.home)
     (generations,) = client.get_metric_history(run_id, "policy/generations")
     assert generations.value == 5
     assert barrier.moved("unfinished") == 3, "two generations were not played again"
@@ -147,9 +146,9 @@ def test_a_run_that_goes_on_cannot_be_resumed_and_ctrl_c_closes_it_with_the_reas
     assert process.returncode == 130
     assert "Traceback" not in err
     assert f"rlhf resume {run_id}" in err
-    run = tracking.client(Home(rlhf.home)).get_run(run_id)
+    run = client_of(rlhf.home).get_run(run_id)
     assert run.info.status == "KILLED"
-    assert run.data.tags[tracking.REASON_TAG]
+    assert run.data.tags[REASON_TAG]
 
 
 def test_a_killed_run_is_closed_by_the_next_one(rlhf: Command) -> None:
@@ -162,9 +161,9 @@ def test_a_killed_run_is_closed_by_the_next_one(rlhf: Command) -> None:
     process.communicate()
     assert run_ids(rlhf.home)[run_id] == "RUNNING"
     rlhf.train()
-    run = tracking.client(Home(rlhf.home)).get_run(run_id)
+    run = client_of(rlhf.home).get_run(run_id)
     assert run.info.status == "KILLED"
-    assert f"rlhf resume {run_id}" in run.data.tags[tracking.REASON_TAG]
+    assert f"rlhf resume {run_id}" in run.data.tags[REASON_TAG]
 
 
 def test_a_run_that_breaks_is_closed_as_failed_with_the_reason(rlhf: Command) -> None:
@@ -187,8 +186,8 @@ def test_a_run_that_breaks_is_closed_as_failed_with_the_reason(rlhf: Command) ->
     assert "the robot fell over" in done.stderr
     ((run_id, status),) = [(r, s) for r, s in run_ids(rlhf.home).items() if r not in before]
     assert status == "FAILED"
-    run = tracking.client(Home(rlhf.home)).get_run(run_id)
-    assert "the robot fell over" in run.data.tags[tracking.REASON_TAG]
+    run = client_of(rlhf.home).get_run(run_id)
+    assert "the robot fell over" in run.data.tags[REASON_TAG]
 
 
 def test_two_trainings_started_at_once_on_a_fresh_home_both_finish(tmp_path: Path) -> None:

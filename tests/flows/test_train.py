@@ -15,9 +15,10 @@ from flows.command.display import summary
 from rlhf_core import in_process
 from rlhf_core.types import Metrics
 from tasks.home import Home
-from tasks.tracking import store as tracking
+from tasks.reporting import GUARD_TAG
+from tasks.tracking.store import tracker_of
 from tests.docs.test_docs import documented_metrics
-from tests.flows.conftest import Command
+from tests.flows.conftest import Command, client_of, experiment_of
 
 SUMMARY = {
     "run_id", "environment", "strategy", "optimiser", "labels", "asking_ended", "cost", "alarms",
@@ -45,7 +46,7 @@ def test_what_labels_cost_and_why_no_more_were_asked_is_told_and_tagged(rlhf: Co
     assert (result["labels"], result["cost"]) == (4, 2.0)
     said = "the money pays for no more (budget.money), 2 of 2 spent, 5 labels are left"
     assert result["asking_ended"] == said
-    run = tracking.client(Home(rlhf.home)).get_run(result["run_id"])
+    run = client_of(rlhf.home).get_run(result["run_id"])
     assert run.data.tags["rlhf.asking_ended"] == said
     console = Console(width=120, file=io.StringIO())
     console.print(summary({**result, "cost": 0.04}, "title"))
@@ -67,7 +68,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(
 def test_mlflow_has_parameters_tags_metrics_at_environment_steps_labels_and_artifacts(
     shared_home: Path, result: dict[str, Any]
 ) -> None:
-    client = tracking.client(Home(shared_home))
+    client = client_of(shared_home)
     run = client.get_run(result["run_id"])
     assert run.info.status == "FINISHED"
     assert run.data.params["feedback.reward_model.hidden"] == "[8]"
@@ -93,15 +94,14 @@ def test_mlflow_has_parameters_tags_metrics_at_environment_steps_labels_and_arti
 
     (dataset,) = run.inputs.dataset_inputs
     assert dataset.dataset.name == "labels"
-    profile = {"comparisons": 9, "ties": 0, "rankings": 0, "ratings": 0}
-    assert json.loads(dataset.dataset.profile) == profile
+    assert json.loads(dataset.dataset.profile) == {"comparison": 9, "ties": 0}
     artifacts = {a.path for a in client.list_artifacts(result["run_id"])}
     assert artifacts >= {"experiment.yaml", "labels", "plots", "reward_model", "video"}
     assert files(client, result, "plots") == {
         "learning_curve.png", "proxy_and_true.png", "reward_diagnostic.png", "reward_quality.png"
     }  # fmt: skip
     assert files(client, result, "labels") == {
-        "evidence.safetensors", "labels.csv", "judgements.csv"
+        "evidence.safetensors", "comparison.csv", "judgements.csv"
     }  # fmt: skip
     (version,) = client.search_model_versions(f"run_id = '{result['run_id']}'")
     assert version.name == "tiny"
@@ -115,7 +115,7 @@ def files(client: Any, result: dict[str, Any], folder: str) -> set[str]:
 
 def table(home: Path, result: dict[str, Any], name: str) -> list[dict[str, str]]:
     """Rows of a CSV file of a run."""
-    run = tracking.client(Home(home)).get_run(result["run_id"])
+    run = client_of(home).get_run(result["run_id"])
     path = Path(urlparse(run.info.artifact_uri).path) / name
     return list(csv.DictReader(path.read_text().splitlines()))
 
@@ -126,7 +126,7 @@ def test_the_ledger_and_the_labels_are_those_of_the_run(
     ledger = table(shared_home, result, "labels/judgements.csv")
     assert [row["round"] for row in ledger] == ["1"] * 4 + ["2"] * 3 + ["3"] * 2
     assert {row["form"] for row in ledger} == {"comparison"}
-    told = table(shared_home, result, "labels/labels.csv")
+    told = table(shared_home, result, "labels/comparison.csv")
     asked = [f"{row['left_segment']} {row['right_segment']}" for row in told]
     assert asked == [row["question"] for row in ledger]
     side = {"left": "0.0", "right": "1.0", "equal": "0.5"}
@@ -146,11 +146,11 @@ def test_an_alarmed_run_is_what_the_loop_makes_of_it(
 ) -> None:
     result = rlhf.train(*GUARDED, "--set", f"guard.reaction={reaction}")
     rounds: list[Metrics] = []
-    experiment = tracking.configuration(Home(shared_home), result["run_id"])
+    experiment = experiment_of(shared_home, result["run_id"])
     final = in_process.run(experiment, lambda progress: rounds.append(progress.metrics))
     alarms = [index for index, metrics in enumerate(rounds) if metrics["guard/alarm"]]
     assert alarms
-    client = tracking.client(Home(shared_home))
+    client = client_of(shared_home)
     run = client.get_run(result["run_id"])
     assert run.info.status == "FINISHED"
     for name in ("guard/alarm", "eval/true_return_iqm", "reward/fresh_accuracy", "proxy/gain"):
@@ -160,8 +160,8 @@ def test_an_alarmed_run_is_what_the_loop_makes_of_it(
     assert result["alarms"] == len(alarms)
     assert result["labels"] == sum(m["feedback/labels"] for m in rounds)
     assert len(rounds) == (alarms[0] + 1 if reaction == "stop" else 5)
-    noted = {name for name in run.data.tags if name.startswith(f"{tracking.GUARD_TAG}.")}
-    assert noted == {f"{tracking.GUARD_TAG}.{index + 1:04d}" for index in alarms}
+    noted = {name for name in run.data.tags if name.startswith(f"{GUARD_TAG}.")}
+    assert noted == {f"{GUARD_TAG}.{index + 1:04d}" for index in alarms}
     # A round that asked twice is one round of the ledger.
     ledger = table(shared_home, result, "labels/judgements.csv")
     counted = [
@@ -180,14 +180,13 @@ def test_the_logged_policy_predicts_what_the_trained_policy_does(
     from rlhf_core.policies import PolicyState
     from rlhf_core.store import unpack
 
-    home = Home(shared_home)
-    client = tracking.client(home)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking.address(home))
+    client = client_of(shared_home)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracker_of(Home(shared_home)).uri)
     (version,) = client.search_model_versions(f"run_id = '{result['run_id']}'")
     model = mlflow.pyfunc.load_model(f"models:/tiny/{version.version}")
     observations = np.array([[1, 0, 0], [0, 1, -2], [-1, 0, 8]], dtype=np.float32)
 
-    experiment = tracking.configuration(home, result["run_id"])
+    experiment = experiment_of(shared_home, result["run_id"])
     folder = Path(urlparse(version.source).path)
     weights = folder / "artifacts" / "policy.safetensors"
     state = unpack(weights.read_bytes(), PolicyState)
@@ -201,9 +200,8 @@ def test_a_policy_that_was_evaluated_by_its_draws_is_served_so(
     import mlflow
 
     result = rlhf.train("--set", "evaluation.deterministic=false", "--set", "budget.rounds=1")
-    home = Home(rlhf.home)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking.address(home))
-    (version,) = tracking.client(home).search_model_versions(f"run_id = '{result['run_id']}'")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracker_of(Home(rlhf.home)).uri)
+    (version,) = client_of(rlhf.home).search_model_versions(f"run_id = '{result['run_id']}'")
     model = mlflow.pyfunc.load_model(f"models:/tiny/{version.version}")
     same = np.tile(np.array([[1, 0, 0]], dtype=np.float32), (20, 1))
     assert len(np.unique(model.predict(same))) > 10
