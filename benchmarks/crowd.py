@@ -38,6 +38,7 @@ from rlhf_core.answers import EXPERT, Answers, Comparisons, select
 from rlhf_core.crowd.scores import fit_scores
 from rlhf_core.crowd.workers import Role
 from rlhf_core.environments.factory import Environment
+from rlhf_core.feedback_forms.comparison import Comparison
 from rlhf_core.optimisers.ppo import PPO
 from rlhf_core.questions import Queries, Request
 from rlhf_core.types import Segments, Truth
@@ -67,6 +68,8 @@ COMPARED = (3, 5, 7)
 """Fixed redundancies whose accuracy the adaptive policy has to reach."""
 DRAWS = 2000
 
+FORM = Comparison().model_dump_json()
+
 
 def ask(crowd: Crowd, score: np.ndarray, pair: np.ndarray, seed: int) -> tuple[Answers, np.ndarray]:
     """What a crowd says of pairs of clips that pay `score`, and the roles of its workers."""
@@ -80,10 +83,19 @@ def ask(crowd: Crowd, score: np.ndarray, pair: np.ndarray, seed: int) -> tuple[A
         origin=np.zeros((count, 2), dtype=np.int64),
     )
     paid = score[:, None]
-    state = crowd.prepare(Environment(id="CartPole-v1"), PPO(), rng)
+    state = crowd.prepare(Environment(id="CartPole-v1"), PPO(), 0, rng)
     truth = Truth(segments=paid, reference=paid, episodes=np.zeros(0))
-    said = crowd.answer(state, Request(clips, Queries(pair), clips), truth, rng)[1]
-    return said, state.memory["role"]
+    said = crowd.answer(
+        state, Request(clips, clips, {"comparison": Queries(pair, form=FORM)}), truth, rng
+    )[1]
+    return said, state.arrays["role"]
+
+
+def compared(answers: Answers) -> Comparisons:
+    """The judgements of pairs."""
+    judgements = answers.judgements["comparison"]
+    assert isinstance(judgements, Comparisons)
+    return judgements
 
 
 def spammers(seed: int) -> Iterator[dict[str, Any]]:
@@ -96,7 +108,7 @@ def spammers(seed: int) -> Iterator[dict[str, Any]]:
     truly = score[first] > score[second]
     for name, spam in CROWDS.items():
         answers, role = ask(Crowd(gold=0.05, **spam), score, pair, seed)
-        said = answers.comparisons
+        said = compared(answers)
         sincere = (said.worker == EXPERT) | (role[said.worker] == Role.WORKER)
         cases: list[tuple[str, Aggregator, Comparisons]] = [(a.kind, a, said) for a in AGGREGATORS]
         for label_of, aggregator, given in [*cases, (KNOWN, Majority(), select(said, sincere))]:
@@ -132,7 +144,7 @@ def prices(seed: int) -> Iterator[dict[str, Any]]:
     for policy, knob, crowd in policies():
         said, _ = ask(crowd, score, pair, seed)
         for aggregator in AGGREGATORS:
-            target = aggregator.aggregate(Queries(pair), said.comparisons).preferences.target
+            target = aggregator.aggregate(Queries(pair), compared(said)).preferences.target
             right = np.where(target == 0.5, 0.5, (target > 0.5) == truly)
             yield {
                 "experiment": "price",

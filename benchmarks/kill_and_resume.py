@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.home import Home
-from tasks.tracking import store as tracking
+from tasks.tracking.store import tracker_of
 
 SMALL = ("budget.env_steps=33000", "budget.rounds=4", "budget.labels=60")
 COMPARED = (
@@ -53,9 +53,21 @@ def finish(process: "subprocess.Popen[str]") -> dict[str, Any]:
 
 def runs(home: Home) -> dict[str, Any]:
     """Every MLflow run of the home by its id."""
-    client = tracking.client(home)
+    client = tracker_of(home).client()
     places = [experiment.experiment_id for experiment in client.search_experiments()]
     return {run.info.run_id: run for run in client.search_runs(places)}
+
+
+def damage(store: Path, how: str, rng: random.Random) -> None:
+    """Delete an object of the store, or cut it in half."""
+    path = rng.choice(sorted(path for path in (store / "objects").rglob("*") if path.is_file()))
+    if how == "delete":
+        path.unlink()
+    else:
+        content = path.read_bytes()
+        path.chmod(0o644)
+        path.write_bytes(content[: len(content) // 2])
+    print(f"  {how}: object {path.name[:12]}", flush=True)
 
 
 def main() -> None:
@@ -64,6 +76,9 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--kills-a-run", type=int, default=3)
     parser.add_argument("--preset", default="pendulum-preference")
+    parser.add_argument(
+        "--damage", choices=("delete", "cut"), help="an object of the store, after each kill"
+    )
     arguments = parser.parse_args()
     rng = random.Random(0)
     place = Path(tempfile.mkdtemp(prefix="rlhf-kill-"))
@@ -90,6 +105,8 @@ def main() -> None:
             print(f"seed {seed}: kill {kills}, run {run_id} {status}", flush=True)
             if status == "FINISHED":
                 break
+            if arguments.damage and run_id:
+                damage(place / "store", arguments.damage, rng)
         else:
             finish(rlhf(place, *(("resume", run_id) if run_id else train)))
         (run_id,) = set(runs(home)) - before

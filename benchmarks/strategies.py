@@ -24,6 +24,13 @@ STRATEGIES: dict[str, tuple[str, ...]] = {
     "true_reward": ("feedback.kind=true_reward",),
     "preference": ("feedback.kind=preference",),
     "rankings": ("feedback.kind=preference", "feedback.form=ranking"),
+    "clicks": ("feedback.kind=preference", "feedback.form=click"),
+    "clicks_believed": (
+        "feedback.kind=preference",
+        "feedback.form.kind=click",
+        "feedback.form.assumed_examination=[1, 1, 1, 1]",
+    ),
+    "corrections": ("feedback.kind=preference", "feedback.form=correction"),
     "ratings": ("feedback.kind=direct_reward",),
     "mixed": ("feedback.kind=mixed",),
     "shuffled_labels": ("feedback.kind=shuffled_labels",),

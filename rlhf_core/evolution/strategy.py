@@ -224,7 +224,7 @@ class EvolutionStrategy(Optimiser):
             "proxy/return_mean": float(progress.fitness.mean()),
             "proxy/gain": progress.last_reward - progress.first_reward,
             "policy/fitness_best": float(progress.fitness.max()),
-            "policy/search_deviation": self.search_std(search),
+            "policy/search_std": self.search_std(search),
             "policy/generations": float(progress.generations),
         }
 

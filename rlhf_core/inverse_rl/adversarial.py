@@ -94,8 +94,8 @@ class AdversarialReward:
         """Return the discriminator's accuracy on demonstrations and on the policy's steps."""
         demonstrated, own = (self._scores(s) for s in (self.demonstrations, transitions))
         return {
-            "reward/demonstrations_told": float((demonstrated > 0).mean()),
-            "reward/rollouts_told": float((own < 0).mean()),
+            "reward/demonstration_accuracy": float((demonstrated > 0).mean()),
+            "reward/rollout_accuracy": float((own < 0).mean()),
         }
 
     def _unscaled(

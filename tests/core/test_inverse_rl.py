@@ -92,8 +92,8 @@ def test_a_discriminator_pays_for_what_was_demonstrated(method: Any) -> None:
     reward, seen = trained(method)
     assert reward(*reward.demonstrations).mean() > reward(*seen).mean() + 1
     told = reward.metrics(seen)
-    assert told["reward/demonstrations_told"] > 0.85
-    assert told["reward/rollouts_told"] > 0.85
+    assert told["reward/demonstration_accuracy"] > 0.85
+    assert told["reward/rollout_accuracy"] > 0.85
     # Over what the policy did the reward has the deviation 1, about.
     assert 0.3 < reward(*seen).std() < 3
 
@@ -273,7 +273,7 @@ def test_every_method_runs_in_the_loop_and_again_to_the_same_bits(method: Any) -
         assert first.feedback.discriminator is not None
         # Eight updates at each rollout of both rounds.
         assert first.feedback.discriminator.updates == 8 * 4
-        assert "reward/demonstrations_told" in first.metrics
+        assert "reward/demonstration_accuracy" in first.metrics
 
 
 def test_imitation_balances_the_pole_without_its_reward() -> None:
@@ -305,7 +305,9 @@ def test_cloning_balances_the_pole_at_once() -> None:
 
 def test_a_warm_start_begins_where_cloning_ends() -> None:
     warm = experiment(feedback=InverseRL(demonstrations=10, warm_start=True))
-    assert warm.feedback.cloning(InverseState(), 0) is None
+    imitation = warm.feedback.imitation()
+    assert imitation is not None
+    assert imitation.cloning(InverseState(), 0) is None
     cold = run(experiment(budget=Budget(env_steps=3200, labels=20, rounds=1, initial_steps=1600)))
     final = run(
         warm.model_copy(
@@ -363,7 +365,7 @@ def test_demonstrations_are_paid_for_and_never_shown_twice() -> None:
 
 def test_an_expert_plays_whole_episodes_of_the_task() -> None:
     trained = experiment()
-    state = stages.prepare(trained)
+    state = stages.initial_annotator(trained)
     lengths = state.arrays["demonstrations/lengths"]
     assert lengths.tolist() == [100] * 10
 

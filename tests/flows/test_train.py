@@ -85,8 +85,8 @@ def test_mlflow_has_parameters_tags_metrics_at_environment_steps_labels_and_arti
     # Not told by a pendulum, by a single teacher, or without a robust fit.
     elsewhere = {
         "eval/success_rate", "feedback/worker_competence", "feedback/krippendorff_alpha",
-        "reward/mistake_rate", "reward/demonstrations_told", "reward/rollouts_told",
-        "policy/fitness_best", "policy/search_deviation", "policy/generations",
+        "reward/mistake_rate", "reward/demonstration_accuracy", "reward/rollout_accuracy",
+        "policy/fitness_best", "policy/search_std", "policy/generations",
         "policy/value_loss", "policy/temperature", "policy/exploration_rate",
     }  # fmt: skip
     documented = documented_metrics() - elsewhere
