@@ -90,6 +90,38 @@ def test_a_killed_run_resumes_to_the_numbers_of_an_undisturbed_one(
         assert model.path == "reward_model/discriminator.safetensors"
 
 
+@pytest.mark.parametrize("how", ["deleted", "cut"])
+def test_results_that_are_lost_between_a_kill_and_the_resume_are_made_again(
+    rlhf: Command, tmp_path: Path, undisturbed: Callable[..., dict[str, Any]], how: str
+) -> None:
+    expected = undisturbed()
+    # On a store of its own, since other runs with these numbers share their objects.
+    store = tmp_path / "store"
+    before = set(run_ids(rlhf.home))
+    barrier = Barrier(rlhf)
+    file = str(tiny_file(rlhf.folder))
+    process = barrier.start("train", file, memo=9, RLHF_STORE=str(store))
+    barrier.wait(process)
+    (run_id,) = leases(rlhf.home) - before
+    process.kill()
+    process.communicate()
+    objects = sorted(path for path in (store / "objects").rglob("*") if path.is_file())
+    assert len(objects) > 8
+    for path in objects[:: 1 if how == "deleted" else 2]:
+        if how == "deleted":
+            path.unlink()
+        else:
+            content = path.read_bytes()
+            path.chmod(0o644)
+            path.write_bytes(content[: len(content) // 2])
+
+    done = rlhf("resume", run_id, "--json", RLHF_STORE=str(store))
+    assert done.returncode == 0, done.stderr
+    resumed = json.loads(done.stdout)
+    assert {k: resumed[k] for k in COMPARED} == {k: expected[k] for k in COMPARED}
+    assert run_ids(rlhf.home)[run_id] == "FINISHED"
+
+
 def test_a_finished_run_is_not_resumed(
     rlhf: Command, undisturbed: Callable[..., dict[str, Any]]
 ) -> None:
