@@ -34,11 +34,12 @@ from rlhf_core.aggregation.crowd_bradley_terry import CrowdBradleyTerry
 from rlhf_core.aggregation.dawid_skene import DawidSkene
 from rlhf_core.aggregation.majority import Majority
 from rlhf_core.annotators.crowd import Crowd
-from rlhf_core.answers import EXPERT, Answers, Comparisons, select
+from rlhf_core.answers import Answers, Comparisons
 from rlhf_core.crowd.scores import fit_scores
 from rlhf_core.crowd.workers import Role
 from rlhf_core.environments.factory import Environment
 from rlhf_core.feedback_forms.comparison import Comparison
+from rlhf_core.judgements import EXPERT, select
 from rlhf_core.optimisers.ppo import PPO
 from rlhf_core.questions import Queries, Request
 from rlhf_core.types import Segments, Truth

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
-from rlhf_core.answers import Agreement, Entries, Judgements
+from rlhf_core.judgements import Agreement, Entries, Judgements
 from rlhf_core.labels import Columns
 from rlhf_core.questions import Queries
 from rlhf_core.types import Trajectory, Transitions, expect, expect_shape

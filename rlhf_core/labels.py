@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from rlhf_core.answers import EMPTY, Comparisons, Judgements, Rankings, Ratings, joined_text, select
+from rlhf_core.answers import Comparisons, Rankings, Ratings
+from rlhf_core.judgements import EMPTY, Judgements, joined_text, select
 from rlhf_core.questions import Queries
 from rlhf_core.types import Segments, Value, expect, expect_shape
 

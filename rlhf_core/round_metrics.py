@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from rlhf_core.types import Metrics
+from rlhf_core.answers import Answers
+from rlhf_core.questions import Request
+from rlhf_core.types import Metrics, Truth
 
 TOTALS = {
     "feedback/queries": "feedback/queries_total",
@@ -18,6 +20,26 @@ ROUND_COUNTS = (*TOTALS, *AGREEMENT)
 """Metrics that make up running numbers and are of no interest by themselves."""
 COUNTS = (*ROUND_COUNTS, "feedback/skipped")
 """Metrics that add up."""
+
+
+def agreement(request: Request, answers: Answers, truth: Truth) -> Metrics:
+    """How far the answers agree with the true returns of the clips; empty where nothing orders any.
+
+    The share is the ceiling of what a reward fitted to these answers can reach.
+    """
+    returns = truth.segments.sum(axis=1)
+    counts = [
+        judgements.agreement(request.queries.get(form), returns)
+        for form, judgements in answers.judgements.items()
+    ]
+    correct, ordered = (sum(count[side] for count in counts) for side in (0, 1))
+    if not ordered:
+        return {}
+    return {
+        "feedback/agreement": correct / ordered,
+        AGREEMENT[0]: correct,
+        AGREEMENT[1]: ordered,
+    }
 
 
 def merge_metrics(first: Metrics, second: Metrics) -> dict[str, float]:

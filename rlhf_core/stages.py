@@ -25,6 +25,7 @@ from rlhf_core.questions import Request
 from rlhf_core.rewards import EnvironmentReward, ObservingReward, Reward, RewardFunction
 from rlhf_core.rollouts import collect as play
 from rlhf_core.rollouts import finished_returns
+from rlhf_core.round_metrics import agreement
 from rlhf_core.segments import sample_segments, transitions, true_rewards
 from rlhf_core.types import (
     Evaluation,
@@ -129,26 +130,6 @@ def answer(
         "feedback/seconds": answers.seconds,
     }
     return state, answers, {**metrics, **(agreement(request, answers, truth) if truth else {})}
-
-
-def agreement(request: Request, answers: Answers, truth: Truth) -> Metrics:
-    """How far the answers agree with the true returns of the clips; empty where nothing orders any.
-
-    The share is the ceiling of what a reward fitted to these answers can reach.
-    """
-    returns = truth.segments.sum(axis=1)
-    counts = [
-        judgements.agreement(request.queries.get(form), returns)
-        for form, judgements in answers.judgements.items()
-    ]
-    correct, ordered = (sum(count[side] for count in counts) for side in (0, 1))
-    if not ordered:
-        return {}
-    return {
-        "feedback/agreement": correct / ordered,
-        "feedback/agreement_correct": correct,
-        "feedback/agreement_ordered": ordered,
-    }
 
 
 def fit(

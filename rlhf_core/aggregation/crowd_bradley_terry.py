@@ -7,9 +7,10 @@ from jaxtyping import Float, Int
 from pydantic import PositiveFloat, PositiveInt, model_validator
 
 from rlhf_core.aggregation import Aggregated, Aggregator
-from rlhf_core.answers import Choice, Comparisons
+from rlhf_core.answers import Comparisons
 from rlhf_core.crowd.scores import difference, improve_scores, sigmoid
 from rlhf_core.crowd.votes import RIGHT_SHARE, Votes, certainty, collect_votes, report
+from rlhf_core.judgements import Choice
 from rlhf_core.labels import Preferences
 from rlhf_core.questions import Queries
 

@@ -7,8 +7,9 @@ from jaxtyping import Bool, Float, Int
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from rlhf_core.aggregation import Aggregated, Aggregator
-from rlhf_core.answers import Choice, Comparisons
+from rlhf_core.answers import Comparisons
 from rlhf_core.crowd.votes import CLASSES, RIGHT_SHARE, Votes, certainty, collect_votes, report
+from rlhf_core.judgements import Choice
 from rlhf_core.labels import Preferences
 from rlhf_core.questions import Queries
 

@@ -7,9 +7,10 @@ from typing import Annotated, ClassVar, TypeVar
 
 import numpy as np
 
-from rlhf_core.answers import Answers, Judgements, concatenate
+from rlhf_core.answers import Answers
 from rlhf_core.environments.factory import Environment
 from rlhf_core.feedback_forms import Respondent, parse
+from rlhf_core.judgements import Judgements, concatenate
 from rlhf_core.plugin import Family, Plugin
 from rlhf_core.policies import Optimiser
 from rlhf_core.questions import Request

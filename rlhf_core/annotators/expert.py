@@ -8,10 +8,11 @@ import numpy as np
 from pydantic import NonNegativeFloat, PositiveInt
 
 from rlhf_core.annotators import Annotator, AnnotatorState
-from rlhf_core.answers import EMPTY, Answers, Judgements, Rankings
+from rlhf_core.answers import Answers, Rankings
 from rlhf_core.demonstrations import Demonstrations, demonstrations
 from rlhf_core.environments.factory import Environment
 from rlhf_core.errors import ConfigurationError, StoreError
+from rlhf_core.judgements import EMPTY, Judgements
 from rlhf_core.optimisers import AnyOptimiser
 from rlhf_core.policies import Optimiser
 from rlhf_core.questions import Request

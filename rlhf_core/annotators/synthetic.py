@@ -17,24 +17,17 @@ from pydantic import (
 )
 
 from rlhf_core.annotators import Annotator, AnnotatorState, simulate
-from rlhf_core.answers import Answers, Choice, Comparisons, Rankings, Ratings
+from rlhf_core.answers import Answers, Comparisons, Rankings, Ratings
 from rlhf_core.demonstrations import Demonstrations
 from rlhf_core.environments.factory import Environment
+from rlhf_core.judgements import Choice
 from rlhf_core.optimisers import AnyOptimiser
 from rlhf_core.policies import Optimiser
 from rlhf_core.questions import Request
 from rlhf_core.teachers import rating, rationality
 from rlhf_core.teachers.choices import choose_sides, rank_groups
+from rlhf_core.teachers.presets import PRESETS
 from rlhf_core.types import Segments, Truth
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "oracle": {},
-    "stochastic": {"rationality": 1.0},
-    "mistake": {"mistake": 0.1},
-    "skip": {"skip_threshold": 0.1},
-    "equal": {"equal_threshold": 0.1},
-    "myopic": {"discount": 0.9},
-}
 
 
 class Synthetic(Annotator):
@@ -300,9 +293,6 @@ class _Teacher:
                 pairs, settings.skip_threshold, settings.equal_threshold
             )
         steps, horizon = self.request.segments.steps, float(self.state.arrays["horizon"])
-        skip, equal = (
-            rationality.published_margin(truth.episodes, steps, horizon, threshold)
-            for threshold in (settings.skip_threshold, settings.equal_threshold)
+        return rationality.published_margins(
+            truth.episodes, steps, horizon, settings.skip_threshold, settings.equal_threshold
         )
-        # As published: skipped unless above the margin, equal only below it.
-        return np.nextafter(skip, np.inf), np.nextafter(equal, -np.inf)

@@ -3,8 +3,8 @@
 import numpy as np
 from jaxtyping import Int
 
-from rlhf_core.answers import EXPERT, Choice
 from rlhf_core.crowd.votes import CLASSES
+from rlhf_core.judgements import EXPERT, Choice
 
 
 def krippendorff_alpha(

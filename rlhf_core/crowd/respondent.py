@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float, Int
 
-from rlhf_core.answers import EXPERT, Choice, Comparisons, Rankings, Ratings
+from rlhf_core.answers import Comparisons, Rankings, Ratings
 from rlhf_core.crowd.assignment import pick_distinct
 from rlhf_core.crowd.pairs import judge_pairs
 from rlhf_core.crowd.settings import CrowdSettings
@@ -22,6 +22,7 @@ from rlhf_core.crowd.workers import (
 )
 from rlhf_core.demonstrations import Demonstrations
 from rlhf_core.errors import ConfigurationError
+from rlhf_core.judgements import EXPERT, Choice
 from rlhf_core.questions import Request
 from rlhf_core.types import Truth
 

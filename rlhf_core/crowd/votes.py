@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from rlhf_core.answers import EXPERT, Choice, Comparisons
+from rlhf_core.answers import Comparisons
+from rlhf_core.judgements import EXPERT, Choice
 from rlhf_core.labels import Workers
 from rlhf_core.questions import Queries
 

@@ -3,7 +3,8 @@
 import numpy as np
 from jaxtyping import Float, Int
 
-from rlhf_core.answers import EXPERT, Ratings
+from rlhf_core.answers import Ratings
+from rlhf_core.judgements import EXPERT
 from rlhf_core.labels import Workers
 
 SHARED = 2

@@ -7,7 +7,7 @@ from enum import IntEnum
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from rlhf_core.answers import EXPERT, WHOLE
+from rlhf_core.judgements import EXPERT, WHOLE
 from rlhf_core.questions import Request
 from rlhf_core.teachers.rating import credited_steps, mean_rewards
 from rlhf_core.types import Truth

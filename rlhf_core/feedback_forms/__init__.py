@@ -1,7 +1,7 @@
 """Forms of feedback: what is asked, what is answered, and what the answer says about a reward.
 
 One form a file. A form that needs a data type of its own for its answers derives it from
-`rlhf_core.answers.Judgements` in the same file, and one for its labels from
+`rlhf_core.judgements.Judgements` in the same file, and one for its labels from
 `rlhf_core.labels.LabelSet`.
 """
 
@@ -13,8 +13,9 @@ import numpy as np
 from jaxtyping import Int
 from pydantic import TypeAdapter
 
-from rlhf_core.answers import Comparisons, Judgements, Rankings, Ratings
+from rlhf_core.answers import Comparisons, Rankings, Ratings
 from rlhf_core.demonstrations import Demonstrations
+from rlhf_core.judgements import Judgements
 from rlhf_core.labels import LabelSet, Workers
 from rlhf_core.plugin import Family, Plugin
 from rlhf_core.questions import Queries, Request

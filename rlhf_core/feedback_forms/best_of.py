@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from rlhf_core.answers import Judgements, Rankings
+from rlhf_core.answers import Rankings
 from rlhf_core.crowd.weights import competence_weights
 from rlhf_core.feedback_forms import FeedbackForm, Respondent, Simulated
+from rlhf_core.judgements import Judgements
 from rlhf_core.labels import LabelSet, RankingLabels, Workers
 from rlhf_core.questions import Queries, Request
 from rlhf_core.rewards.model import Likelihoods

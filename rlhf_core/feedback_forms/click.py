@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from pydantic import Field, model_validator
 
-from rlhf_core.answers import (
+from rlhf_core.feedback_forms import FeedbackForm, Respondent, Simulated
+from rlhf_core.judgements import (
     Agreement,
     Choice,
     Entries,
@@ -17,7 +18,6 @@ from rlhf_core.answers import (
     joined_text,
     shares,
 )
-from rlhf_core.feedback_forms import FeedbackForm, Respondent, Simulated
 from rlhf_core.labels import Columns, LabelSet, Workers
 from rlhf_core.questions import Queries, Request
 from rlhf_core.rewards.model import Likelihoods

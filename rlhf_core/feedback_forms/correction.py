@@ -7,9 +7,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from pydantic import Field
 
-from rlhf_core.answers import Agreement, Entries, Judgements, Orders, Rankings, concatenate, select
+from rlhf_core.answers import Rankings
 from rlhf_core.crowd.weights import competence_weights
 from rlhf_core.feedback_forms import FeedbackForm, Respondent, Simulated
+from rlhf_core.judgements import Agreement, Entries, Judgements, Orders, concatenate, select
 from rlhf_core.labels import LabelSet, RankingLabels, Workers
 from rlhf_core.questions import Queries, Request
 from rlhf_core.rewards.model import Likelihoods

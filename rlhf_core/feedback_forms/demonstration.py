@@ -4,8 +4,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from rlhf_core.answers import Judgements
 from rlhf_core.feedback_forms import FeedbackForm, Respondent, Simulated
+from rlhf_core.judgements import Judgements
 from rlhf_core.labels import LabelSet, Workers
 from rlhf_core.questions import Queries, Request
 from rlhf_core.rewards.model import Likelihoods

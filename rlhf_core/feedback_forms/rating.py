@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from rlhf_core.answers import WHOLE, Judgements, Ratings
+from rlhf_core.answers import Ratings
 from rlhf_core.crowd.weights import rating_weights
 from rlhf_core.feedback_forms import FeedbackForm, Respondent, Simulated
+from rlhf_core.judgements import WHOLE, Judgements
 from rlhf_core.labels import LabelSet, RatingLabels, Workers
 from rlhf_core.questions import Queries, Request
 from rlhf_core.rewards.model import Likelihoods

@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from rlhf_core.aggregation import Aggregated, Aggregator
-from rlhf_core.answers import EXPERT, Answers, Choice, Comparisons, concatenate
+from rlhf_core.answers import Answers, Comparisons
 from rlhf_core.crowd.agreement import krippendorff_alpha
 from rlhf_core.feedback_forms import FeedbackForm, form_of
+from rlhf_core.judgements import EXPERT, Choice, concatenate
 from rlhf_core.labels import Evidence, LabelSet, Workers
 from rlhf_core.questions import Queries, Request, no_queries
 from rlhf_core.types import Metrics

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from rlhf_core.acquisition.scores import information_gain
-from rlhf_core.answers import concatenate
 from rlhf_core.feedback_forms import FeedbackForm
+from rlhf_core.judgements import concatenate
 from rlhf_core.queries import QuerySelector
 from rlhf_core.questions import Queries, Request, no_questions
 from rlhf_core.rewards.model import Likelihoods

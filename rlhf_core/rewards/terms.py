@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from rlhf_core.answers import WHOLE, Ratings
+from rlhf_core.answers import Ratings
+from rlhf_core.judgements import WHOLE
 from rlhf_core.labels import Preferences, RankingLabels, RatingLabels
 from rlhf_core.rewards import likelihoods
 from rlhf_core.rewards.model import Likelihoods

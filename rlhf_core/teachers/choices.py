@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from rlhf_core.answers import Choice
+from rlhf_core.judgements import Choice
 from rlhf_core.teachers.rationality import same
 
 

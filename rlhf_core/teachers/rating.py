@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from rlhf_core.answers import WHOLE
+from rlhf_core.judgements import WHOLE
 
 
 def credited_steps(

@@ -72,14 +72,22 @@ def same(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     return np.abs(right - left) <= ROUNDING * np.maximum(np.abs(left), np.abs(right))
 
 
-def published_margin(
-    episodes: Float[np.ndarray, " E"], steps: int, horizon: float, threshold: float
-) -> float:
-    """B-Pref's margin: (mean of the last 10 true episode returns) x L / H x threshold.
+def published_margins(
+    episodes: Float[np.ndarray, " E"], steps: int, horizon: float, skip: float, equal: float
+) -> tuple[float, float]:
+    """B-Pref's margins: (mean of the last 10 true episode returns) x L / H x threshold.
 
     As in the authors' code, only a margin above 0 has an effect, so none does where returns are
-    negative; -infinity is returned then.
+    negative; a pair is skipped unless it is above the one margin, and equal only below the other.
+
+    Returns:
+        Return below which a pair is skipped, and difference up to which it is equal.
     """
+    skip, equal = (_published_margin(episodes, steps, horizon, part) for part in (skip, equal))
+    return float(np.nextafter(skip, np.inf)), float(np.nextafter(equal, -np.inf))
+
+
+def _published_margin(episodes: np.ndarray, steps: int, horizon: float, threshold: float) -> float:
     if not threshold or not len(episodes):
         return -np.inf
     margin = float(episodes[-10:].mean() * steps / horizon * threshold)

@@ -7,15 +7,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from rlhf_core.answers import (
-    EMPTY,
-    WHOLE,
-    Answers,
-    Choice,
-    Comparisons,
-    Rankings,
-    Ratings,
-)
+from rlhf_core.answers import Answers, Comparisons, Rankings, Ratings
 from rlhf_core.configuration import from_mapping
 from rlhf_core.demonstrations import Demonstrations
 from rlhf_core.environments.factory import Environment
@@ -23,6 +15,7 @@ from rlhf_core.environments.spaces import Spaces
 from rlhf_core.errors import UnsupportedSpaceError
 from rlhf_core.experiment import Experiment
 from rlhf_core.feedback_forms import form_of
+from rlhf_core.judgements import EMPTY, WHOLE, Choice
 from rlhf_core.labels import Evidence, LabelSet, Preferences, RankingLabels, RatingLabels
 from rlhf_core.policies import Optimiser
 from rlhf_core.questions import Queries, Request

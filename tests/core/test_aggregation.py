@@ -14,9 +14,10 @@ from rlhf_core.aggregation import AGGREGATION, Aggregated, Aggregator
 from rlhf_core.aggregation.crowd_bradley_terry import CrowdBradleyTerry
 from rlhf_core.aggregation.dawid_skene import DawidSkene
 from rlhf_core.aggregation.majority import Majority
-from rlhf_core.answers import EXPERT, Choice, Comparisons
+from rlhf_core.answers import Comparisons
 from rlhf_core.crowd.agreement import krippendorff_alpha
 from rlhf_core.crowd.scores import difference, fit_scores
+from rlhf_core.judgements import EXPERT, Choice
 from rlhf_core.labels import Preferences
 from rlhf_core.questions import Queries
 from tests.core.examples import annotations

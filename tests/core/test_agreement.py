@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rlhf_core.answers import EMPTY, EXPERT, WHOLE, Choice
+from rlhf_core.judgements import EMPTY, EXPERT, WHOLE, Choice
 from rlhf_core.stages import agreement
 from rlhf_core.types import Truth
 from tests.core.examples import annotations, answers, asking, rankings, ratings, segments

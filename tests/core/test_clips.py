@@ -6,12 +6,12 @@ import gymnasium
 import numpy as np
 import pytest
 
-from rlhf_core.answers import concatenate
 from rlhf_core.environments import Environment
 from rlhf_core.environments.episodes import EpisodeStart, restart
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.evaluation.clips import replay
 from rlhf_core.in_process import InProcess
+from rlhf_core.judgements import concatenate
 from rlhf_core.loop import advance, begin
 from rlhf_core.recording import Recorder, join
 from rlhf_core.reservoir import trajectories

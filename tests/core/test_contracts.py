@@ -8,12 +8,13 @@ from pydantic import TypeAdapter
 
 from rlhf_core.aggregation import AGGREGATION, Aggregator
 from rlhf_core.annotators import ANNOTATORS, Annotator, AnnotatorState
-from rlhf_core.answers import EMPTY, EXPERT, Answers, Choice, Comparisons, Rankings, Ratings
+from rlhf_core.answers import Answers, Comparisons, Rankings, Ratings
 from rlhf_core.environments import Environment
 from rlhf_core.errors import UnusedFieldWarning
 from rlhf_core.feedback import FEEDBACK
 from rlhf_core.feedback_forms import FORMS
 from rlhf_core.feedback_strategy import FeedbackState, FeedbackStrategy
+from rlhf_core.judgements import EMPTY, EXPERT, Choice
 from rlhf_core.optimisers import OPTIMISERS
 from rlhf_core.optimisers.ppo import PPO
 from rlhf_core.plugin import Family, Plugin

@@ -10,10 +10,11 @@ from scipy.stats import beta
 
 from rlhf_core.annotators import AnnotatorState
 from rlhf_core.annotators.crowd import Crowd
-from rlhf_core.answers import EXPERT, WHOLE, Answers, Choice, Comparisons
+from rlhf_core.answers import Answers, Comparisons
 from rlhf_core.crowd.assignment import assign_evenly, consensus, dismissals, failing, pick_next
 from rlhf_core.crowd.workers import Role, earlier_entries
 from rlhf_core.environments.factory import Environment
+from rlhf_core.judgements import EXPERT, WHOLE, Choice
 from rlhf_core.optimisers.ppo import PPO
 from rlhf_core.questions import Queries
 from rlhf_core.types import Truth

@@ -5,18 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rlhf_core.answers import (
-    EMPTY,
-    EXPERT,
-    WHOLE,
-    Choice,
-    Comparisons,
-    Rankings,
-    Ratings,
-    concatenate,
-    select,
-)
+from rlhf_core.answers import Comparisons, Rankings, Ratings
 from rlhf_core.errors import ShapeError
+from rlhf_core.judgements import EMPTY, EXPERT, WHOLE, Choice, concatenate, select
 from rlhf_core.labels import Preferences, Workers
 from rlhf_core.questions import Queries, no_queries, no_questions
 from rlhf_core.reward_learning.evidence import no_comparisons

@@ -8,9 +8,10 @@ import pytest
 from rlhf_core.annotators import Annotator, AnnotatorState
 from rlhf_core.annotators.expert import Expert
 from rlhf_core.annotators.synthetic import Synthetic
-from rlhf_core.answers import EMPTY, Answers, Rankings
+from rlhf_core.answers import Answers, Rankings
 from rlhf_core.environments.factory import Environment
 from rlhf_core.errors import ConfigurationError
+from rlhf_core.judgements import EMPTY
 from rlhf_core.optimisers.ars import ARS
 from rlhf_core.optimisers.dqn import DQN
 from rlhf_core.optimisers.ppo import PPO

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from rlhf_core.annotators.crowd import Crowd
 from rlhf_core.annotators.synthetic import Synthetic
-from rlhf_core.answers import EMPTY, Answers, Choice, Comparisons
+from rlhf_core.answers import Answers, Comparisons
 from rlhf_core.environments.factory import Environment
 from rlhf_core.environments.spaces import Spaces
 from rlhf_core.errors import ConfigurationError
@@ -27,6 +27,7 @@ from rlhf_core.feedback_forms import FORMS, form_of
 from rlhf_core.feedback_forms.best_of import BestOf
 from rlhf_core.feedback_forms.ranking import Ranking
 from rlhf_core.feedback_strategy import FeedbackState, FeedbackStrategy
+from rlhf_core.judgements import EMPTY, Choice
 from rlhf_core.labels import Preferences, RankingLabels, RatingLabels
 from rlhf_core.optimisers.ppo import PPO
 from rlhf_core.questions import Request

@@ -9,8 +9,9 @@ import pytest
 from gymnasium import spaces
 from scipy.special import log_expit
 
-from rlhf_core.answers import Rankings, Ratings, select
+from rlhf_core.answers import Rankings, Ratings
 from rlhf_core.environments.spaces import Spaces
+from rlhf_core.judgements import select
 from rlhf_core.labels import Preferences, RankingLabels, RatingLabels
 from rlhf_core.reward_learning.strategy import Labels
 from rlhf_core.rewards import fitting

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from rlhf_core.aggregation.majority import Majority
-from rlhf_core.answers import EMPTY, EXPERT, Choice
 from rlhf_core.crowd.weights import rating_weights
+from rlhf_core.judgements import EMPTY, EXPERT, Choice
 from rlhf_core.labels import Evidence, Workers
 from rlhf_core.reward_learning.evidence import gathered, labelled
 from tests.core.examples import (

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from rlhf_core import stages
-from rlhf_core.answers import Answers, Choice, Comparisons
+from rlhf_core.answers import Answers, Comparisons
 from rlhf_core.experiment import Experiment
 from rlhf_core.feedback_strategy import FeedbackState
 from rlhf_core.in_process import InProcess
+from rlhf_core.judgements import Choice
 from rlhf_core.loop import Progress, advance, begin
 from rlhf_core.policies import PolicyState
 from rlhf_core.rewards.model import EnsembleState

@@ -18,7 +18,6 @@ from safetensors import SafetensorError
 from safetensors.numpy import save
 
 from rlhf_core.annotators import AnnotatorState
-from rlhf_core.answers import Choice
 from rlhf_core.demonstrations import demonstrations
 from rlhf_core.errors import StoreError
 from rlhf_core.evolution.progress import EvolutionProgress
@@ -29,6 +28,7 @@ from rlhf_core.feedback_strategy import FeedbackState
 from rlhf_core.inverse_rl.model import DiscriminatorState
 from rlhf_core.inverse_rl.tables import TransitionTable
 from rlhf_core.inverse_rl.tabular import RewardTable
+from rlhf_core.judgements import Choice
 from rlhf_core.labels import Evidence, Preferences, RankingLabels, RatingLabels, Workers
 from rlhf_core.policies import PolicyState
 from rlhf_core.questions import Queries

@@ -11,8 +11,9 @@ from scipy.stats import binom
 
 from rlhf_core.annotators import AnnotatorState
 from rlhf_core.annotators.synthetic import PRESETS, Synthetic
-from rlhf_core.answers import WHOLE, Answers, Choice, Comparisons
+from rlhf_core.answers import Answers, Comparisons
 from rlhf_core.environments.factory import Environment
+from rlhf_core.judgements import WHOLE, Choice
 from rlhf_core.optimisers.ppo import PPO
 from rlhf_core.questions import Request
 from rlhf_core.teachers.rationality import MOST_CLIPS, discounted_returns

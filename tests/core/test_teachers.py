@@ -15,7 +15,8 @@ from scipy.special import expit
 
 from rlhf_core.annotators import AnnotatorState
 from rlhf_core.annotators.synthetic import PRESETS, Synthetic
-from rlhf_core.answers import Answers, Choice
+from rlhf_core.answers import Answers
+from rlhf_core.judgements import Choice
 from rlhf_core.questions import Request
 from rlhf_core.types import Truth
 from tests.core.examples import asking, request, segments

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from rlhf_core.answers import EMPTY, WHOLE
+from rlhf_core.judgements import EMPTY, WHOLE
 from rlhf_core.labels import Preferences, RankingLabels, RatingLabels
 from rlhf_core.rewards.model import Likelihoods
 from rlhf_core.rewards.terms import (

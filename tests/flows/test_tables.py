@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from rlhf_core.answers import EMPTY, EXPERT, WHOLE, Answers, Choice
+from rlhf_core.answers import Answers
 from rlhf_core.demonstrations import demonstrations
 from rlhf_core.feedback.inverse_rl import InverseState
 from rlhf_core.feedback_strategy import FeedbackState
+from rlhf_core.judgements import EMPTY, EXPERT, WHOLE, Choice
 from rlhf_core.labels import Evidence, Preferences, RankingLabels, RatingLabels, Workers
 from rlhf_core.reward_learning.evidence import gathered
 from tasks import tables
