@@ -111,13 +111,13 @@ class _Loader(yaml.SafeLoader):
     """YAML without tags for Python objects, and without keys that silently win over others."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen = set()
+        keys = set()
         for key, _ in node.value:
             name = key.value if isinstance(key, yaml.ScalarNode) else key
-            if name in seen:
+            if name in keys:
                 problem = f"'{name}' stands twice in one mapping"
                 raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
-            seen.add(name)
+            keys.add(name)
         return super().construct_mapping(node, deep)
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
@@ -159,10 +159,10 @@ def _set(data: dict[str, Any], field: str, value: Any, source: str) -> None:
 def _explain(error: ValidationError, data: Mapping[str, Any]) -> str:
     """All problems in one line: field, what was expected, what came."""
     problems: dict[tuple[str, str], list[str]] = {}
-    found = error.errors(include_url=False)
-    for problem in found:
+    errors = error.errors(include_url=False)
+    for problem in errors:
         # Items that are wrong themselves do not count, and would be missed a second time.
-        inner = (other["loc"][: len(problem["loc"])] for other in found if other is not problem)
+        inner = (other["loc"][: len(problem["loc"])] for other in errors if other is not problem)
         if problem["type"] == "too_short" and problem["loc"] in inner:
             continue
         missing = problem["type"] == "missing"

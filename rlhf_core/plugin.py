@@ -99,7 +99,7 @@ class Family(Generic[P]):
     def kinds(self) -> dict[str, type[P]]:
         """Every plug-in of the family by its `kind`, sorted by name."""
         if self._kinds is None:
-            found: dict[str, type[P]] = {}
+            kinds: dict[str, type[P]] = {}
             for plugin in [*self._beside(), *self._installed()]:
                 kind = plugin.model_fields["kind"].default
                 if not isinstance(kind, str):
@@ -107,12 +107,12 @@ class Family(Generic[P]):
                         f"{plugin.__module__}.{plugin.__name__}: expected "
                         f"`kind: Literal['name'] = 'name'`, actual: no default"
                     )
-                if found.setdefault(kind, plugin) is not plugin:
+                if kinds.setdefault(kind, plugin) is not plugin:
                     raise ConfigurationError(
                         f"{self.package}: kind '{kind}' is defined twice, by "
-                        f"{found[kind].__module__} and {plugin.__module__}; rename one of them"
+                        f"{kinds[kind].__module__} and {plugin.__module__}; rename one of them"
                     )
-            self._kinds = dict(sorted(found.items()))
+            self._kinds = dict(sorted(kinds.items()))
         return self._kinds
 
     def _beside(self) -> list[type[P]]:

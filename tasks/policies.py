@@ -21,7 +21,7 @@ def optimise(context: StageContext, policy: Ref, feedback: Ref) -> tuple[dict[st
         context.load(policy, PolicyState),
         context.load(feedback, FeedbackState),
         OptimisationContext(
-            report=lambda steps: progress.tell(progress.Steps(run_id, steps)),
+            report=lambda steps: progress.send(progress.Steps(run_id, steps)),
             checkpoints=context.checkpoints,
             executor=flow_executor(),
         ),

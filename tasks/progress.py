@@ -60,7 +60,7 @@ def listening(listener: Listener) -> Iterator[None]:
         _listeners.reset(token)
 
 
-def tell(event: Event) -> None:
+def send(event: Event) -> None:
     """Report an event to every listener."""
     for listener in _listeners.get():
         listener(event)

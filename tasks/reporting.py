@@ -66,7 +66,7 @@ def track(run: Run, round: int, metrics: Metrics, reaction: str, at_ms: int) -> 
         set_tags(run.tracker, run.run_id, {tag: f"{alarm}{accuracy:.2f}"})
     labels = int(metrics["feedback/labels_total"])
     true_return = metrics.get("eval/true_return_iqm")
-    events.tell(events.RoundDone(run.run_id, round, step, labels, true_return))
+    events.send(events.RoundDone(run.run_id, round, step, labels, true_return))
 
 
 @task(name="publish", cache_policy=NO_CACHE)
@@ -80,7 +80,7 @@ def publish(run: Run, last: Progress[Ref], opened_ms: int) -> Published:
     """
     history = last.history
     context = StageContext(run, len(history), f"{run.run_id}/publish")
-    events.tell(events.Stage(run.run_id, "publish", len(history) - 1))
+    events.send(events.Stage(run.run_id, "publish", len(history) - 1))
     feedback = context.load(last.feedback, FeedbackState)
     policy = context.load(last.policy, PolicyState)
     with limited(run.experiment.threads):
@@ -96,8 +96,8 @@ def publish(run: Run, last: Progress[Ref], opened_ms: int) -> Published:
         files["labels/judgements.csv"] = tables.judgements(batches, feedback.evidence)
     if feedback.demonstrations is not None:
         # As `Agent.record` writes them, so that another run can learn from the same.
-        shown = Rollouts(tuple(feedback.demonstrations.trajectories()))
-        files["labels/demonstrations.safetensors"] = pack(shown)
+        demonstrations = Rollouts(tuple(feedback.demonstrations.trajectories()))
+        files["labels/demonstrations.safetensors"] = pack(demonstrations)
     files |= _reward_files(run.experiment, feedback)
     log_files(run.tracker, run.run_id, files)
     registry.register(run.tracker, run.run_id, run.experiment, policy, history[-1])

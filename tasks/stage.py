@@ -124,7 +124,7 @@ def stage(body: Body) -> Task[..., Outcome | Pending]:
         known = context.store.recall(key)
         if known is not None and all(map(context.store.holds, known["refs"].values())):
             return replace(Outcome(**known), work_seconds=0.0)
-        progress.tell(progress.Stage(run.run_id, name, round))
+        progress.send(progress.Stage(run.run_id, name, round))
         try:
             with limited(run.experiment.threads):
                 saved, metrics = body(context, **refs)

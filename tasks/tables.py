@@ -24,9 +24,9 @@ def labels(feedback: FeedbackState) -> dict[str, bytes]:
         for form, made in feedback.labels.items()
         if len(made)
     }
-    shown = feedback.demonstrations
-    if shown is not None:
-        files["labels/demonstrations.csv"] = _table(shown.columns())
+    demonstrations = feedback.demonstrations
+    if demonstrations is not None:
+        files["labels/demonstrations.csv"] = _table(demonstrations.columns())
     workers = feedback.workers
     if workers is not None and len(workers) > 1:
         files["labels/workers.csv"] = _table(workers.columns())

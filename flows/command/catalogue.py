@@ -54,16 +54,16 @@ def show(content: dict[str, Any]) -> None:
         console.print("[bold]experiment[/]")
         _show_fields(console, content["experiment"])
     for family, kinds in content["plugins"].items():
-        shown: dict[str, Any] = {}
+        described: dict[str, Any] = {}
         for kind, plugin in kinds.items():
             console.print(f"[bold]{family}[/]: kind [bold cyan]{kind}[/]")
             console.print(f"  {plugin['meaning']}", markup=False)
-            twin = next((k for k, fields in shown.items() if fields == plugin["fields"]), None)
+            twin = next((k for k, fields in described.items() if fields == plugin["fields"]), None)
             if twin is not None and plugin["fields"]:
                 console.print(f"  fields as of kind {twin}\n")
             else:
                 _show_fields(console, plugin["fields"])
-            shown[kind] = plugin["fields"]
+            described[kind] = plugin["fields"]
 
 
 def _show_fields(console: Console, fields: dict[str, Any]) -> None:
@@ -75,23 +75,23 @@ def _show_fields(console: Console, fields: dict[str, Any]) -> None:
 
 def _fields(model: type[Config], prefix: str = "") -> dict[str, Any]:
     """Every field with its default and meaning, those of nested models as `outer.inner`."""
-    found: dict[str, Any] = {}
+    fields_by_name: dict[str, Any] = {}
     for name, field in model.model_fields.items():
         default = field.get_default(call_default_factory=True)
         inner = field.annotation
         if name == "kind":
             continue
         if isclass(inner) and issubclass(inner, Config) and not issubclass(inner, Plugin):
-            found |= _fields(inner, f"{prefix}{name}.")
+            fields_by_name |= _fields(inner, f"{prefix}{name}.")
             continue
         if isinstance(default, Plugin):
             default = default.kind
-        found[prefix + name] = {
+        fields_by_name[prefix + name] = {
             "required": field.is_required(),
             "default": None if field.is_required() else default,
             "meaning": _line(field.description),
         }
-    return found
+    return fields_by_name
 
 
 def _line(text: str | None) -> str:

@@ -59,13 +59,13 @@ def watching(experiment: Experiment, console: Console) -> Iterator[None]:
         def show(event: progress.Event) -> None:
             match event:
                 case progress.Stage(_, name, round):
-                    shown = f"{round + 1}/{experiment.budget.rounds} {name}"
-                    bar.update(task, description=f"{shown:<14}")
+                    text = f"{round + 1}/{experiment.budget.rounds} {name}"
+                    bar.update(task, description=f"{text:<14}")
                 case progress.Steps(_, count):
                     bar.advance(task, count)
                 case progress.RoundDone(_, _, steps, labels, true_return):
-                    shown = "-" if true_return is None else f"{true_return:.1f}"
-                    bar.update(task, completed=steps, labels=labels, true_return=shown)
+                    text = "-" if true_return is None else f"{true_return:.1f}"
+                    bar.update(task, completed=steps, labels=labels, true_return=text)
 
         with progress.listening(show):
             yield

@@ -1,4 +1,4 @@
-"""The services behind a run: Prefect's server and the tracking store, embedded or given."""
+"""The services behind a run: Prefect's server and the tracking store, embedded or external."""
 
 import os
 
@@ -18,14 +18,14 @@ def connect(home: Home) -> None:
     """
     os.environ["RLHF_HOME"] = str(home.path)
     home.store.remember("written", {})  # An unwritable or foreign store is refused at once.
-    given = os.environ.get("PREFECT_API_URL")
-    if given == os.environ.get("RLHF_EMBEDDED_PREFECT"):
-        given = None  # Set by an earlier call in this process, not by the user.
-    if given:
-        check_prefect(given)
-    url = given or prefect_server.request(home)
+    external = os.environ.get("PREFECT_API_URL")
+    if external == os.environ.get("RLHF_EMBEDDED_PREFECT"):
+        external = None  # Set by an earlier call in this process, not by the user.
+    if external:
+        check_prefect(external)
+    url = external or prefect_server.request(home)
     os.environ["PREFECT_API_URL"] = url
-    if not given:
+    if not external:
         os.environ.update(prefect_server.environment(home))
         os.environ["RLHF_EMBEDDED_PREFECT"] = url
     # Exceptions reach the user once, from the command; Prefect keeps its logs for its page.
@@ -36,7 +36,7 @@ def connect(home: Home) -> None:
 
     import flows.train  # noqa: F401
 
-    if not given:
+    if not external:
         prefect_server.wait(home, url)
 
 

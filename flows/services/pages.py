@@ -29,10 +29,10 @@ def show_pages(home: Home, port: int, announce: Callable[[str, str], None]) -> N
     # A process started in the background of a script ignores Ctrl-C unless told otherwise.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
-    given = os.environ.get("PREFECT_API_URL")
-    if given:
-        check_prefect(given)
-    prefect = given or prefect_server.request(home)
+    external = os.environ.get("PREFECT_API_URL")
+    if external:
+        check_prefect(external)
+    prefect = external or prefect_server.request(home)
     prepare(home)
     mlflow = os.environ.get("MLFLOW_TRACKING_URI", "")
     process = None
@@ -41,7 +41,7 @@ def show_pages(home: Home, port: int, announce: Callable[[str, str], None]) -> N
             port = _usable(port) if port else free_port()
             mlflow = f"http://127.0.0.1:{port}"
             process = _start_mlflow(home, port)
-        if not given:
+        if not external:
             prefect_server.wait(home, prefect)
         announce("Prefect", prefect.removesuffix("/api"))
         if process is not None:

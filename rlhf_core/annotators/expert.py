@@ -98,10 +98,10 @@ class Expert(Annotator):
         arrays, judgements = state.arrays, dict[str, Judgements]()
         whole = request.queries.get(EPISODES)
         if whole is not None:
-            arrays, shown = demonstrator.next_demonstrations(
+            arrays, taken = demonstrator.next_demonstrations(
                 arrays, len(whole), self.seconds, self.cost
             )
-            judgements[EPISODES] = shown
+            judgements[EPISODES] = taken
         asked = [q.items for kind, q in sorted(request.queries.items()) if kind != EPISODES]
         count, clips = sum(len(items) for items in asked), None
         if count:
@@ -133,8 +133,8 @@ class Expert(Annotator):
     def _recorded(self, environment: Environment) -> Demonstrations:
         """The recorded trajectories, once all of them fit the environment."""
         assert self.recording is not None
-        spaces, found = environment.spaces(), _read(Path(self.recording)).trajectories
-        for trajectory in found:
+        spaces, trajectories = environment.spaces(), _read(Path(self.recording)).trajectories
+        for trajectory in trajectories:
             shape = trajectory.observations.shape[1:]
             if shape != (spaces.observation.shape or ()):
                 raise ConfigurationError(
@@ -147,7 +147,7 @@ class Expert(Annotator):
                     f"annotator.recording: expected actions of {spaces.action}, as "
                     f"'{environment.id}' has them, actual: {odd!r}"
                 )
-        return demonstrations(found)
+        return demonstrations(trajectories)
 
 
 def _read(path: Path) -> Rollouts:

@@ -139,8 +139,8 @@ class Synthetic(Annotator):
                 arrays |= {f"value/{name}": array for name, array in values._asdict().items()}
                 arrays["value/spaces"] = expert.described(environment.spaces())
             if demonstrations:
-                shown = expert.demonstrate(environment, act, demonstrations, rng)
-                arrays |= expert.to_arrays(shown)
+                episodes = expert.demonstrate(environment, act, demonstrations, rng)
+                arrays |= expert.to_arrays(episodes)
         return AnnotatorState(arrays=arrays)
 
     def check_fit(self, environment: Environment, demonstrates: bool) -> None:
@@ -238,10 +238,10 @@ class _Teacher:
         """The next episodes of the expert that was trained before the run."""
         from rlhf_core.teachers import demonstrator
 
-        arrays, shown = demonstrator.next_demonstrations(
+        arrays, demonstrations = demonstrator.next_demonstrations(
             self.state.arrays, episodes, self.settings.seconds, self.settings.cost
         )
-        return replace(self, state=replace(self.state, arrays=arrays)), shown
+        return replace(self, state=replace(self.state, arrays=arrays)), demonstrations
 
     def _spent(self, count: int, places: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """Seconds and cost of so many judgements, by the named place."""

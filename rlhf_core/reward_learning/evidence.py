@@ -88,10 +88,10 @@ def _worth_of_workers(
     choice = np.where(better > worse, Choice.RIGHT, Choice.LEFT)
     nothing = np.zeros(len(worker))
     opinions = Comparisons(query.ravel() + len(queries), worker, choice, nothing, nothing)
-    found: Aggregated = aggregator.aggregate(
+    aggregated: Aggregated = aggregator.aggregate(
         queries.joined(Queries(pairs)), concatenate(comparisons, opinions)
     )
-    return found.workers
+    return aggregated.workers
 
 
 def no_comparisons() -> Comparisons:

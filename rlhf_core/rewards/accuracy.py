@@ -57,12 +57,12 @@ def heldout_orders(
         heldout: weights (M, N) of each term, 0 where a member was trained on the label.
     """
     correct, confidence, weights = [], [], []
-    for term, score, judged in zip(terms, scores, heldout, strict=True):
+    for term, score, unseen_weight in zip(terms, scores, heldout, strict=True):
         margins, stated = term.margins(score)
         # Two ratings make a held-out order only where both were held out.
-        weight = torch.minimum(judged[:, stated[:, 0]], judged[:, stated[:, 1]])
+        weight = torch.minimum(unseen_weight[:, stated[:, 0]], unseen_weight[:, stated[:, 1]])
         # Each form counts by its observations, however many pairs it puts in order.
-        share = judged.sum() / weight.sum().clamp(min=1e-9)
+        share = unseen_weight.sum() / weight.sum().clamp(min=1e-9)
         correct.append((margins > 0).float().ravel())
         confidence.append(torch.sigmoid(margins.abs()).ravel())
         weights.append((weight * share).ravel())

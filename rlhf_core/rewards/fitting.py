@@ -11,7 +11,7 @@ from rlhf_core.rewards.accuracy import credited_sums, heldout_orders
 from rlhf_core.rewards.augmentation import PseudoLabels, random_windows
 from rlhf_core.rewards.likelihoods import BOUNDS, contaminated
 from rlhf_core.rewards.network import RewardEnsemble, forward
-from rlhf_core.rewards.perceptrons import Layout, Memory, perceptrons
+from rlhf_core.rewards.perceptrons import Buffers, Layout, perceptrons
 from rlhf_core.rewards.robust import START, mistake_rate
 from rlhf_core.rewards.terms import Term
 from rlhf_core.types import Metrics, Segments
@@ -91,7 +91,7 @@ class _Trainer:
         ]
 
         state = ensemble.state
-        self.layout, self.memory = Layout(state.parameters), Memory()
+        self.layout, self.buffers = Layout(state.parameters), Buffers()
         self.parameters = self._copies(self.layout.pack(state.parameters).numpy())
         self.heads: dict[str, Tensor] = {}
         for term in terms:
@@ -119,7 +119,7 @@ class _Trainer:
         """Rewards (M, ...) of features (..., features)."""
         flat = features.reshape(-1, features.shape[-1])
         if self.ensemble.picture is None:
-            rewards = perceptrons(self.parameters, flat, self.layout, self.memory)
+            rewards = perceptrons(self.parameters, flat, self.layout, self.buffers)
         else:
             parameters = self.layout.unpack(self.parameters)
             rewards = forward(parameters, flat, self.ensemble.picture)

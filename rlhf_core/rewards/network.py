@@ -249,6 +249,6 @@ def _seen(parameters: Parameters, features: Tensor, picture: tuple[int, int, int
             hidden, kernel.flatten(0, 1), bias.flatten(), stride=2, padding=1, groups=members
         )
         hidden = torch.nn.functional.silu(hidden)
-    seen = hidden.reshape(batch, members, -1).transpose(0, 1)
+    convolved = hidden.reshape(batch, members, -1).transpose(0, 1)
     rest = features[:, pixels:].expand(members, -1, -1)
-    return torch.cat([seen, rest], dim=2)
+    return torch.cat([convolved, rest], dim=2)

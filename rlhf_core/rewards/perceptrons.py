@@ -39,18 +39,18 @@ class Layout:
 
     def layers(self, rows: Float[np.ndarray, "M P"]) -> list[tuple[np.ndarray, np.ndarray]]:
         """Views of weights (M, in, out) and biases (M, 1, out), layer by layer."""
-        found = []
+        pairs = []
         for layer in range(len(self.shapes) // 2):
             pair = []
             for name in (f"weight_{layer}", f"bias_{layer}"):
                 start, stop = self.places[name]
                 view = rows[:, start:stop]
                 pair.append(view.reshape(len(rows), *self.shapes[name]))
-            found.append((pair[0], pair[1]))
-        return found
+            pairs.append((pair[0], pair[1]))
+        return pairs
 
 
-class Memory:
+class Buffers:
     """Arrays of past passes that are used again: large fresh ones cost as much as filling them."""
 
     def __init__(self) -> None:
@@ -70,20 +70,22 @@ class Memory:
 
 
 def perceptrons(
-    rows: Float[Tensor, "M P"], features: Float[Tensor, "B F"], layout: Layout, memory: Memory
+    rows: Float[Tensor, "M P"], features: Float[Tensor, "B F"], layout: Layout, buffers: Buffers
 ) -> Float[Tensor, "M B"]:
     """Rewards of steps under M networks, which a gradient by `rows` can be taken of once."""
-    rewards: Tensor = _Perceptrons.apply(rows, features, layout, memory)  # type: ignore[no-untyped-call]
+    rewards: Tensor = _Perceptrons.apply(rows, features, layout, buffers)  # type: ignore[no-untyped-call]
     return rewards
 
 
 class _Perceptrons(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, features: Tensor, layout: Layout, memory: Memory) -> Tensor:
+    def forward(
+        ctx: Any, rows: Tensor, features: Tensor, layout: Layout, buffers: Buffers
+    ) -> Tensor:
         """Keeps z and h of each layer if a gradient will be asked for."""
         layers = layout.layers(rows.detach().numpy())
         widths = [weights.shape[2] for weights, _ in layers[:-1]]
-        arrays = memory.take(len(rows), widths, len(features))
+        arrays = buffers.take(len(rows), widths, len(features))
         hidden = features.numpy()
         for layer, (weights, bias) in enumerate(layers[:-1]):
             before = arrays[2 * layer][:, : len(features)]
@@ -97,26 +99,26 @@ class _Perceptrons(torch.autograd.Function):
         rewards += bias
         if ctx.needs_input_grad[0]:
             ctx.rows, ctx.features, ctx.layout = rows, features, layout
-            ctx.memory, ctx.arrays = memory, arrays
+            ctx.buffers, ctx.arrays = buffers, arrays
         else:
-            memory.give(arrays)
+            buffers.give(arrays)
         return torch.from_numpy(rewards[:, :, 0])
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, output_gradient: Tensor) -> tuple[Tensor, None, None, None]:
         """The gradient by all parameters; the features have none."""
         features, arrays = ctx.features.numpy(), ctx.arrays
         layers = ctx.layout.layers(ctx.rows.detach().numpy())
         gradient = np.empty(ctx.rows.shape, dtype=np.float32)
-        slopes = ctx.layout.layers(gradient)
-        after = slope.numpy()[:, :, None]
+        gradients = ctx.layout.layers(gradient)
+        after = output_gradient.numpy()[:, :, None]
         for layer in reversed(range(len(layers))):
-            weights, bias = slopes[layer]
+            weights, bias = gradients[layer]
             inside = arrays[2 * layer - 1][:, : len(features)] if layer else features[None]
             np.matmul(inside.transpose(0, 2, 1), after, out=weights)
             torch.sum(torch.from_numpy(after), 1, keepdim=True, out=torch.from_numpy(bias))
             if layer:
-                # The memory of h, no longer needed, takes the gradient.
+                # The array of h, no longer needed, takes the gradient.
                 into, back = torch.from_numpy(inside), layers[layer][0].transpose(0, 2, 1)
                 if back.shape[1] == 1:
                     torch.mul(torch.from_numpy(after), torch.from_numpy(back), out=into)
@@ -125,5 +127,5 @@ class _Perceptrons(torch.autograd.Function):
                 before = torch.from_numpy(arrays[2 * layer - 2][:, : len(features)])
                 torch.ops.aten.silu_backward.grad_input(into, before, grad_input=into)
                 after = inside
-        ctx.memory.give(arrays)
+        ctx.buffers.give(arrays)
         return torch.from_numpy(gradient), None, None, None

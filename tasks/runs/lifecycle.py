@@ -67,7 +67,7 @@ def open_run(
     log_parameters(tracker, run_id, experiment)
     note = f"Prefect flow run `{flow_run_id}`\n\nAfter an interruption: `rlhf resume {run_id}`"
     records.set_tags(tracker, run_id, {"mlflow.note.content": note})
-    progress.tell(progress.Opened(run_id, resumed))
+    progress.send(progress.Opened(run_id, resumed))
     return Run(run_id, experiment, home.store_address, tracker, group, parent)
 
 

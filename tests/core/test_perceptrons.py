@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from rlhf_core.rewards.network import forward
-from rlhf_core.rewards.perceptrons import Layout, Memory, perceptrons
+from rlhf_core.rewards.perceptrons import Layout, perceptrons
 
 
 def parameters(widths: list[int], members: int = 3) -> dict[str, np.ndarray]:
@@ -23,7 +23,7 @@ def parameters(widths: list[int], members: int = 3) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("widths", [[4, 1], [4, 8, 1], [4, 16, 8, 1], [1, 3, 3, 3, 1]])
 def test_rewards_and_gradients_are_those_of_autograd(widths: list[int]) -> None:
     plain = parameters(widths)
-    layout, memory = Layout(plain), Memory()
+    layout, buffers = Layout(plain), Buffers()
     rows = layout.pack(plain).requires_grad_()
     tensors = {name: torch.tensor(array, requires_grad=True) for name, array in plain.items()}
     draws = torch.Generator().manual_seed(0)
@@ -31,7 +31,7 @@ def test_rewards_and_gradients_are_those_of_autograd(widths: list[int]) -> None:
     for count in (50, 20):
         features = torch.randn(count, widths[0], generator=draws)
         slope = torch.randn(3, count, generator=draws)
-        mine, theirs = perceptrons(rows, features, layout, memory), forward(tensors, features)
+        mine, theirs = perceptrons(rows, features, layout, buffers), forward(tensors, features)
         torch.testing.assert_close(mine, theirs)
         (mine * slope).sum().backward()
         (theirs * slope).sum().backward()
@@ -42,12 +42,12 @@ def test_rewards_and_gradients_are_those_of_autograd(widths: list[int]) -> None:
 
 def test_two_passes_before_a_gradient_do_not_disturb_each_other() -> None:
     plain = parameters([2, 8, 1])
-    layout, memory = Layout(plain), Memory()
+    layout, buffers = Layout(plain), Buffers()
     rows, features = layout.pack(plain).requires_grad_(), torch.randn(2, 30, 2)
 
     def gradient(*passes: int) -> torch.Tensor:
         rows.grad = None
-        scores = [perceptrons(rows, features[i], layout, memory) for i in passes]
+        scores = [perceptrons(rows, features[i], layout, buffers) for i in passes]
         torch.stack(scores).square().sum().backward()
         assert rows.grad is not None
         return rows.grad
