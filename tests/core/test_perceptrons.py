@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from rlhf_core.rewards.network import forward
-from rlhf_core.rewards.perceptrons import Layout, perceptrons
+from rlhf_core.rewards.perceptrons import Buffers, Layout, perceptrons
 
 
 def parameters(widths: list[int], members: int = 3) -> dict[str, np.ndarray]:
