@@ -84,8 +84,8 @@ def test_a_killed_run_resumes_to_the_numbers_of_an_undisturbed_one(
 
     if changes == DEMONSTRATED:
         files = {artifact.path for artifact in client.list_artifacts(run_id, "labels")}
-        names = ("evidence.safetensors", "demonstrations.safetensors", "demonstrations.csv")
-        assert files == {f"labels/{name}" for name in names}
+        names = ("demonstrations.csv", "demonstrations.safetensors", "evidence.safetensors")
+        assert files == {f"labels/{name}" for name in (*names, "judgements.csv")}
         (model,) = client.list_artifacts(run_id, "reward_model")[:1]
         assert model.path == "reward_model/discriminator.safetensors"
 
