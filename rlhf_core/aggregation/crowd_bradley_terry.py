@@ -5,10 +5,11 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 from pydantic import PositiveFloat, PositiveInt, model_validator
+from scipy.special import expit
 
 from rlhf_core.aggregation import Aggregated, Aggregator
 from rlhf_core.answers import Comparisons
-from rlhf_core.crowd.scores import difference, improve_scores, sigmoid
+from rlhf_core.crowd.scores import difference, improve_scores
 from rlhf_core.crowd.votes import RIGHT_SHARE, Votes, certainty, collect_votes, report
 from rlhf_core.judgements import Choice
 from rlhf_core.labels import Preferences
@@ -78,7 +79,7 @@ class CrowdBradleyTerry(Aggregator):
         pair = np.zeros_like(queries.items)
         pair[answered] = place.reshape(-1, 2)
         gap, ways = self._fit(votes, pair, len(items))
-        target = np.where(settled, votes.gold @ RIGHT_SHARE, sigmoid(gap))
+        target = np.where(settled, votes.gold @ RIGHT_SHARE, expit(gap))
         weight = np.ones(len(queries))
         if self.weighting == "certainty":
             weight = np.where(settled, 1.0, certainty(np.stack([1 - target, target], axis=1)))
@@ -115,7 +116,7 @@ class CrowdBradleyTerry(Aggregator):
             target = np.divide(mass, weight, out=np.full(len(pair), 0.5), where=weight > 0)
             score = improve_scores(score, pair, target, weight, self.score_spread, steps=2)
             before, gap = gap, difference(score, pair)
-            if np.abs(sigmoid(gap) - sigmoid(before)).max(initial=0) < self.tolerance:
+            if np.abs(expit(gap) - expit(before)).max(initial=0) < self.tolerance:
                 break
         return gap, ways
 
@@ -135,7 +136,7 @@ def _ways_of(
     sides: _Sides, gap: Float[np.ndarray, " N"], ways: Float[np.ndarray, "W 4"]
 ) -> Float[np.ndarray, "R 4"]:
     """P(way | answer) of every judgement."""
-    honest = sigmoid(np.where(sides.right == 1, 1.0, -1.0) * gap[sides.query])
+    honest = expit(np.where(sides.right == 1, 1.0, -1.0) * gap[sides.query])
     likely = np.stack([honest, 1 - honest, 1 - sides.right, sides.right], axis=1)
     return _normalise(ways[sides.worker] * likely)
 

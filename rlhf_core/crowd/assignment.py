@@ -2,6 +2,7 @@
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.special import expit
 
 PRIOR_RIGHT, PRIOR_WRONG = 3.0, 2.0
 """Prior counts of right and wrong judgements of each worker."""
@@ -123,7 +124,7 @@ def consensus(
     for _ in range(20):
         log_odds = np.log((PRIOR_RIGHT + good) / (PRIOR_WRONG + bad))
         odds = np.bincount(query, sign * log_odds[worker], len(known))
-        belief = np.where(gold, known, 0.5 + 0.5 * np.tanh(odds / 2))
+        belief = np.where(gold, known, expit(odds))
         correct = np.where(right == 1, belief[query], 1 - belief[query])
         hits = np.bincount(worker, correct, len(counts))
         good, bad = before[0] + hits, before[1] + counts - hits

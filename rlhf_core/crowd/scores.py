@@ -4,11 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float, Int
-
-
-def sigmoid(x: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-    """1 / (1 + exp(-x)) without overflow."""
-    return 0.5 + 0.5 * np.tanh(x / 2)
+from scipy.sparse.linalg import LinearOperator, cg
+from scipy.special import expit
 
 
 def difference(
@@ -55,7 +52,7 @@ def improve_scores(
 
     for _ in range(steps):
         gap = difference(score, pair)
-        gradient = scatter(weight * (target - sigmoid(gap))) - score / std**2
+        gradient = scatter(weight * (target - expit(gap))) - score / std**2
         wide = np.abs(gap) > 1e-6
         safe = np.where(wide, gap, 1.0)
         curvature = weight * np.where(wide, np.tanh(safe / 2) / (2 * safe), 0.25)
@@ -82,17 +79,11 @@ def _solve(
     scatter: Callable[[np.ndarray], np.ndarray],
 ) -> Float[np.ndarray, " S"]:
     """Solve (ridge + A' diag(curvature) A) step = gradient by conjugate gradients."""
-    step = np.zeros_like(gradient)
-    residual, direction = gradient, gradient
-    size = residual @ residual
-    enough = 1e-10 * size
-    for _ in range(100):
-        if size <= enough:
-            break
-        product = ridge * direction + scatter(curvature * difference(direction, pair))
-        length = size / (direction @ product)
-        step = step + length * direction
-        residual = residual - length * product
-        size, before = residual @ residual, size
-        direction = residual + size / before * direction
+    count = len(gradient)
+    matrix = LinearOperator(
+        (count, count),
+        lambda step: ridge * step + scatter(curvature * difference(step, pair)),
+        dtype=np.float64,
+    )
+    step: np.ndarray = cg(matrix, gradient, rtol=1e-5, maxiter=100)[0]
     return step

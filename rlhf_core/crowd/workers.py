@@ -6,6 +6,7 @@ from enum import IntEnum
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.special import expit
 
 from rlhf_core.judgements import EXPERT, WHOLE
 from rlhf_core.questions import Request
@@ -224,7 +225,7 @@ def rank(
 
 def on_scale(quality: Float[np.ndarray, " R"], levels: int | None) -> Float[np.ndarray, " R"]:
     """Round sigmoid(1.7 quality) to `levels` values evenly from 0 to 1; None: do not round."""
-    exact: np.ndarray = 0.5 + 0.5 * np.tanh(STEEP * quality / 2)
+    exact: np.ndarray = expit(STEEP * quality)
     return exact if levels is None else np.rint(exact * (levels - 1)) / (levels - 1)
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.special import expit
 
 from rlhf_core.judgements import Choice
 from rlhf_core.teachers.rationality import same
@@ -29,7 +30,7 @@ def choose_sides(
     if rationality is None:
         right, tie = advantage > 0, same(utilities[:, 0], utilities[:, 1])
     else:
-        right = draw < 0.5 + 0.5 * np.tanh(rationality * advantage / 2)
+        right = draw < expit(rationality * advantage)
         tie = np.zeros(len(utilities), dtype=bool)
     right = right ^ (slip < mistake)
     return np.where(tie, Choice.EQUAL, np.where(right, Choice.RIGHT, Choice.LEFT))

@@ -2,6 +2,8 @@
 
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy.optimize import brentq
+from scipy.special import expit
 
 MOST_CLIPS = 1000
 """Reference clips of which all pairs are used."""
@@ -34,7 +36,7 @@ def rationality_for(agreement: float, differences: Float[np.ndarray, " P"]) -> f
 
         mean of sigmoid(beta |d|) = agreement,  over the pairs that differ
 
-    It is solved by bisection on log beta; the left side grows from 1/2 to 1. The brackets are
+    It is solved for log beta by Brent's method; the left side grows from 1/2 to 1. The brackets are
     logit(agreement) / |d| for the largest and the smallest |d|. Where no pair differs, every
     temperature satisfies the equation, and 1 is returned.
     """
@@ -44,11 +46,14 @@ def rationality_for(agreement: float, differences: Float[np.ndarray, " P"]) -> f
     size = size[:: max(1, len(size) // MOST_PAIRS)]
     logit = np.log(agreement / (1 - agreement))
     low, high = np.log(logit / size.max()), np.log(logit / size.min())
-    for _ in range(50):
-        middle = (low + high) / 2
-        agreed = (0.5 + 0.5 * np.tanh(np.exp(middle) * size / 2)).mean()
-        low, high = (middle, high) if agreed < agreement else (low, middle)
-    return float(np.exp((low + high) / 2))
+    if not low < high:
+        return float(np.exp(low))
+
+    def excess(log_rationality: float) -> float:
+        return float(expit(np.exp(log_rationality) * size).mean()) - agreement
+
+    # A bracket may miss the root by rounding.
+    return float(np.exp(brentq(excess, low - 1e-6, high + 1e-6)))
 
 
 def quantile_margins(
