@@ -136,7 +136,9 @@ def experiment_of(home: Path, run_id: str) -> Experiment:
 
 
 def run_ids(home: Path) -> dict[str, str]:
-    """Status of every run in the home's tracking store, by run id."""
+    """Status of every run in the home's tracking store, by run id; none before the first run."""
+    if not (home / "mlflow" / "mlflow.db").exists():
+        return {}
     client = client_of(home)
     experiments = [e.experiment_id for e in client.search_experiments()]
     return {r.info.run_id: r.info.status for r in client.search_runs(experiments)}
