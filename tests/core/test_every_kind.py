@@ -13,11 +13,13 @@ from rlhf_core.configuration import from_mapping
 from rlhf_core.errors import UnusedFieldWarning
 from rlhf_core.experiment import Experiment
 from rlhf_core.feedback import FEEDBACK
+from rlhf_core.feedback_forms import FORMS
 from rlhf_core.in_process import run
 from rlhf_core.loop import Progress
 from rlhf_core.optimisers import OPTIMISERS
 from rlhf_core.queries import QUERIES
 from rlhf_core.reward_learning.no_questions import NoQuestions
+from rlhf_core.store import pack, unpack
 
 TINY: dict[str, Any] = {
     "environment": {"id": "Pendulum-v1", "count": 4, "time_limit": 20},
@@ -59,12 +61,21 @@ def check(rounds: list[Progress], steps: int = 320) -> None:
         wrong = {name: v for name, v in progress.metrics.items() if not np.isfinite(v)}
         assert wrong == {}
         assert progress.feedback.asked <= 24
+        # Whatever a kind keeps, the store keeps: a run can be left after any round.
+        for value in (progress.feedback, progress.annotator, progress.policy):
+            content = pack(value)
+            assert pack(unpack(content, type(value))) == content
+    first, last = rounds
+    counted = sum(progress.metrics["feedback/labels"] for progress in rounds)
+    assert last.metrics["feedback/labels_total"] == counted <= last.feedback.asked
+    assert last.policy.steps > first.policy.steps
 
 
 @pytest.mark.parametrize("kind", FEEDBACK.kinds())
 def test_every_strategy(kind: str) -> None:
     data = demo()
     data["feedback"]["kind"] = kind
+    data["annotator"]["expert_steps"] = 80
     experiment, rounds = play(data)
     check(rounds)
     silent = isinstance(experiment.feedback, NoQuestions)
@@ -73,8 +84,7 @@ def test_every_strategy(kind: str) -> None:
 
 
 ASKING: list[dict[str, Any]] = [
-    {"kind": "preference", "form": "ranking"},
-    {"kind": "preference", "form": "best_of"},
+    *({"kind": "preference", "form": kind} for kind, form in FORMS.kinds().items() if form.ordinal),
     {"kind": "direct_reward", "rated": "signal"},
     {"kind": "direct_reward", "likelihoods": {"ratings": "ordinal"}},
     {"kind": "mixed", "split_by": "information"},
