@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import yaml
-from prefect import get_client
-from prefect.exceptions import ObjectNotFound
-from prefect.states import Crashed
 
 from rlhf_core.configuration import from_mapping, to_yaml
 from rlhf_core.errors import RunError, StoreError
@@ -195,11 +192,22 @@ def _close_abandoned(home: Home, left: lease.Abandoned) -> None:
         if record is not None and State.of(record.status) is State.RUNNING:
             reason = f"the process ended without closing the run; go on: rlhf resume {run_id}"
             move(tracker, record.run_id, Event.ABANDON, reason)
+    _close_flow_run(UUID(left.flow_run_id))
+
+
+def _close_flow_run(flow_run_id: UUID) -> None:
+    """Mark a flow run as crashed, unless it has ended."""
+    # Prefect reads the address of its server when it is imported, and a command that resumes a run
+    # looks at this module before it knows the address.
+    from prefect import get_client
+    from prefect.exceptions import ObjectNotFound
+    from prefect.states import Crashed
+
     with get_client(sync_client=True) as client:
         try:
-            state = client.read_flow_run(UUID(left.flow_run_id)).state
+            state = client.read_flow_run(flow_run_id).state
         except ObjectNotFound:
             return  # The user deleted it.
         if state is None or not state.is_final():
             message = "the process ended without closing the flow run"
-            client.set_flow_run_state(UUID(left.flow_run_id), Crashed(message=message), force=True)
+            client.set_flow_run_state(flow_run_id, Crashed(message=message), force=True)

@@ -24,6 +24,14 @@ def test_help_loads_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_a_run_is_looked_up_without_prefect() -> None:
+    # Prefect reads the address of its server when it is imported. A command that imported it before
+    # the address is known would start a server of its own and leave it behind.
+    code = "import sys, tasks.runs.lifecycle, tasks.tracking.store; print('prefect' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
 def test_list_names_every_plugin_with_fields_defaults_and_meaning() -> None:
     content = json.loads(CliRunner().invoke(app, ["list", "--json"]).stdout)
     assert content["presets"] == presets.names()
