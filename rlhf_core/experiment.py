@@ -101,16 +101,14 @@ class Experiment(Config):
         """Refuse what needs a true reward where there is none."""
         if self.environment.true_reward:
             return
-        reasons = {
-            f"annotator.kind: '{self.annotator.kind}' judges": self.annotator.needs_true_reward(),
-            f"feedback.kind: '{self.feedback.kind}' learns": self.feedback.needs_true_reward,
-        }
-        for what, needed in reasons.items():
-            if needed:
-                raise ConfigurationError(
-                    f"{what} by the true reward, and the environment has none "
-                    "(environment.true_reward: false); use people or a recording instead"
-                )
+        none = "the true reward, and the environment has none (environment.true_reward: false)"
+        if self.feedback.needs_true_reward:
+            raise ConfigurationError(f"feedback.kind: '{self.feedback.kind}' reads {none}")
+        if self.annotator.needs_true_reward():
+            raise ConfigurationError(
+                f"annotator.kind: '{self.annotator.kind}' needs {none}; use kind 'expert' with a "
+                "recording"
+            )
 
     def _check_budget(self) -> None:
         price, money = self.annotator.label_price(), self.budget.money

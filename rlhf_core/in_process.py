@@ -46,9 +46,7 @@ class InProcess:
     def prepare(self, start: Start[Any]) -> Prepared[Any]:
         """Make or take over policy and feedback, and prepare the annotators."""
         with self._exclusive():
-            policy = start.policy
-            if policy is None:
-                policy = stages.initial_policy(self._experiment)
+            policy = stages.initial_policy(self._experiment, start.policy)
             feedback = stages.initial_feedback(self._experiment, start.feedback)
             return Prepared(policy, stages.initial_annotator(self._experiment), feedback, {})
 

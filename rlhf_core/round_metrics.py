@@ -52,7 +52,10 @@ def merge_metrics(first: Metrics, second: Metrics) -> dict[str, float]:
     sums = {n: first[n] + second[n] for n in shared if n in COUNTS or n.startswith("time/")}
     fresh = ("reward/fresh_accuracy", "reward/fresh_pairs")
     unchanged = {name: first[name] for name in fresh if name in first}
-    return {**first, **second, **sums, **unchanged}
+    merged = {**first, **second, **sums, **unchanged}
+    if merged.get(AGREEMENT[1]):
+        merged["feedback/agreement"] = merged[AGREEMENT[0]] / merged[AGREEMENT[1]]
+    return merged
 
 
 def with_totals(metrics: Mapping[str, float], history: Sequence[Metrics]) -> Metrics:

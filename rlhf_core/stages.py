@@ -6,7 +6,6 @@ them out in one process, the flows as Prefect tasks.
 """
 
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 
@@ -15,6 +14,8 @@ from rlhf_core.annotators import AnnotatorState
 from rlhf_core.answers import Answers
 from rlhf_core.environments.factory import episode_seeds
 from rlhf_core.environments.spaces import encode
+from rlhf_core.errors import ConfigurationError
+from rlhf_core.evaluation.diagnostics import DIAGNOSTIC_STEPS, Comparison, sample_both_rewards
 from rlhf_core.evaluation.distance import starc_distance
 from rlhf_core.evaluation.returns import evaluate as evaluate_episodes
 from rlhf_core.evaluation.statistics import interquartile_mean, pearson, spearman
@@ -22,7 +23,7 @@ from rlhf_core.experiment import Experiment
 from rlhf_core.feedback_strategy import FeedbackState
 from rlhf_core.policies import DEFAULT_CONTEXT, OptimisationContext, Optimised, PolicyState
 from rlhf_core.questions import Request
-from rlhf_core.rewards import EnvironmentReward, ObservingReward, Reward, RewardFunction
+from rlhf_core.rewards import EnvironmentReward, ObservingReward, Reward
 from rlhf_core.rollouts import collect as play
 from rlhf_core.rollouts import finished_returns
 from rlhf_core.round_metrics import agreement
@@ -32,26 +33,31 @@ from rlhf_core.types import (
     Metrics,
     RolloutRewards,
     Rollouts,
-    Segments,
     Transitions,
     Truth,
 )
 
-DIAGNOSTIC_STEPS = 2048
-"""Steps on which the learned reward is compared with the true one."""
 
+def initial_policy(experiment: Experiment, earlier: PolicyState | None = None) -> PolicyState:
+    """The untrained policy, or that of another run.
 
-class Comparison(NamedTuple):
-    """Learned and true reward of the same steps of the newest policy, for the diagnostic plot."""
-
-    learned: np.ndarray
-    true: np.ndarray
-
-
-def initial_policy(experiment: Experiment) -> PolicyState:
-    """The untrained policy."""
+    Raises:
+        ConfigurationError: the optimiser makes policies with other parameters.
+    """
     rng = seeding.generator(experiment.seed, 0, "start")
-    return experiment.optimiser.initial(experiment.environment.spaces(), seeding.integer(rng))
+    untrained = experiment.optimiser.initial(experiment.environment.spaces(), seeding.integer(rng))
+    if earlier is None:
+        return untrained
+    ours, theirs = (
+        {name: np.shape(value) for name, value in policy.parameters.items()}
+        for policy in (untrained, earlier)
+    )
+    if ours != theirs:
+        raise ConfigurationError(
+            f"optimiser: expected one whose policy has the parameters that are taken over "
+            f"{theirs}, actual: {ours}"
+        )
+    return earlier
 
 
 def initial_annotator(experiment: Experiment) -> AnnotatorState:
@@ -256,9 +262,9 @@ def compare_rewards(
     if isinstance(reward, EnvironmentReward) or not experiment.environment.true_reward:
         return None, {}
     rng = seeding.generator(experiment.seed, round, "compare")
-    _, learned, true = _both_rewards(reward, rollouts, rewards, rng)
+    _, learned, true = sample_both_rewards(reward, rollouts, rewards, rng)
     rng = seeding.generator(experiment.seed, 0, "compare off-policy")
-    steps, off_learned, off_true = _both_rewards(reward, *first, rng)
+    steps, off_learned, off_true = sample_both_rewards(reward, *first, rng)
     space = experiment.environment.spaces().observation
     measured = {
         "proxy/true_correlation": pearson(learned, true),
@@ -277,18 +283,3 @@ def compare_rewards(
     }
     metrics = {name: value for name, value in measured.items() if value is not None}
     return Comparison(learned, true), metrics
-
-
-def _both_rewards(
-    reward: RewardFunction, rollouts: Rollouts, rewards: RolloutRewards, rng: np.random.Generator
-) -> tuple[Segments, np.ndarray, np.ndarray]:
-    """Single steps at random, and their learned and true rewards."""
-    count = min(DIAGNOSTIC_STEPS, rollouts.steps)
-    steps = sample_segments(rollouts, count, 1, rng)
-    learned = reward(
-        steps.observations[:, 0],
-        steps.actions[:, 0],
-        steps.observations[:, 1],
-        steps.terminated[:, 0],
-    )
-    return steps, learned, true_rewards(rewards, steps).values[:, 0]

@@ -110,7 +110,7 @@ class Store:
         path = self._object_path(ref)
         content = self._read(path)
         if hashlib.sha256(content).hexdigest() != ref:
-            raise StoreError(f"{path} is damaged; delete it and resume the run")
+            raise StoreError(f"{path} is damaged; resume the run, and it is made again")
         return unpack(content, expected)
 
     def remember(self, key: str, outcome: Mapping[str, Any]) -> None:

@@ -134,11 +134,12 @@ def _pictures(
 ) -> dict[str, bytes]:
     experiment, history, files = context.run.experiment, last.history, dict[str, bytes]()
     steps = [int(m["policy/steps"]) for m in history]
-    if experiment.environment.true_reward:
+    if "eval/true_return_iqm" in last.metrics:
         returns = [m["eval/true_return_iqm"] for m in history]
         labels = [int(m["feedback/labels_total"]) for m in history]
         curve = plots.learning_curve(steps, returns, labels, experiment.name)
         files["plots/learning_curve.png"] = curve
+    if experiment.environment.true_reward:
         comparison, _ = stages.compare_rewards(
             experiment,
             len(history) - 1,

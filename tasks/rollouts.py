@@ -16,10 +16,8 @@ def prepare(
     experiment = context.run.experiment
     earlier = None if feedback is None else context.load(feedback, FeedbackState)
     learned = stages.initial_feedback(experiment, earlier)
-    if policy is None:
-        start = context.time(stages.initial_policy, experiment)
-    else:
-        start = context.load(policy, PolicyState)
+    trained = None if policy is None else context.load(policy, PolicyState)
+    start = context.time(stages.initial_policy, experiment, trained)
     annotator = context.time(stages.initial_annotator, experiment)
     return context.save({}, policy=start, annotator=annotator, feedback=learned)
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 
-from rlhf_core.errors import AnswersPendingError
+from rlhf_core.errors import AnswersPendingError, ConfigurationError
 from rlhf_core.store import Ref, Store, ValueType
 from rlhf_core.threads import limited
 from rlhf_core.types import Metrics, Value
@@ -20,8 +20,20 @@ from tasks.runs.run import Run
 
 Result = TypeVar("Result")
 
-CHECKPOINT_SECONDS = float(os.environ.get("RLHF_CHECKPOINT_SECONDS", "5.0"))
-"""Work that an interruption may cost, in seconds; 0 writes every checkpoint."""
+
+def checkpoint_seconds() -> float:
+    """Work that an interruption may cost, in seconds; 0 writes every checkpoint.
+
+    Raises:
+        ConfigurationError: `RLHF_CHECKPOINT_SECONDS` is not a number.
+    """
+    text = os.environ.get("RLHF_CHECKPOINT_SECONDS", "5.0")
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigurationError(
+            f"RLHF_CHECKPOINT_SECONDS: expected a number of seconds, actual: '{text}'"
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -61,7 +73,7 @@ class StoredCheckpoints:
 
     def save(self, value: Value) -> None:
         """Write a value, unless that was done a moment ago."""
-        if time.monotonic() - self._saved >= CHECKPOINT_SECONDS:
+        if time.monotonic() - self._saved >= checkpoint_seconds():
             self._store.save_checkpoint(self._key, value)
             self._saved = time.monotonic()
 

@@ -34,7 +34,9 @@ def labels(feedback: FeedbackState) -> dict[str, bytes]:
 
 
 def judgements(batches: Sequence[tuple[int, Answers]], evidence: Evidence) -> bytes:
-    """One line a judgement with its round, the answer and its price: the ledger.
+    """The ledger: one line a judgement with its round, the answer and its price.
+
+    The round is 0 where a judgement was taken over from another run.
 
     Args:
         batches: round, from 0, and answers of each batch that was asked.
@@ -48,10 +50,11 @@ def judgements(batches: Sequence[tuple[int, Answers]], evidence: Evidence) -> by
             for round, answers in batches
             for _ in range(len(answers.judgements.get(form, ())))
         ]
+        taken_over = [0] * (len(joined) - len(rounds))
         tables.append(
             pd.DataFrame(
                 {
-                    "round": rounds,
+                    "round": taken_over + rounds,
                     "form": form,
                     "question": entries.questions,
                     "answer": entries.answers,

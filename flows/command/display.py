@@ -69,7 +69,7 @@ def watching(experiment: Experiment, console: Console) -> Iterator[None]:
 
         with progress.listening(show):
             yield
-        bar.update(task, description=f"{'done':<14}")
+        bar.update(task, description=" " * 14)
 
 
 def summary(result: Mapping[str, Any], title: str) -> Table:

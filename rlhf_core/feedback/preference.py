@@ -23,7 +23,7 @@ class Preference(RewardLearning):
         if not self.form.ordinal:
             raise ValueError(
                 f"form: expected one that puts clips in order, actual: {self.form.kind}; "
-                "numbers are asked for by feedback kind direct_reward"
+                "rating and signal belong to kind direct_reward, demonstration to inverse_rl"
             )
         return self
 

@@ -16,6 +16,7 @@ from rlhf_core.judgements import (
     Judgements,
     concatenate,
     joined_text,
+    select,
     shares,
 )
 from rlhf_core.labels import Columns, LabelSet, Workers
@@ -51,7 +52,7 @@ class Clicks(Judgements):
 
     @property
     def skipped(self) -> int:
-        """No click is an answer too."""
+        """None: a position that a worker did not want to judge has no row."""
         return 0
 
     def joined(self, later: "Clicks") -> "Clicks":
@@ -65,12 +66,17 @@ class Clicks(Judgements):
     def orders(self) -> None:
         """No click need not mean that a clip is worse: it may not have been looked at."""
 
+    def stated_orders(self) -> Bool[np.ndarray, "R R"]:
+        """Whether row i was clicked and row j was not, in one list that one worker saw."""
+        same = (self.query[:, None] == self.query) & (self.worker[:, None] == self.worker)
+        stated: np.ndarray = same & self.clicked[:, None] & ~self.clicked
+        return stated
+
     def agreement(self, queries: Queries | None, returns: Float[np.ndarray, " S"]) -> Agreement:
         """A click counts by the share of the positions of its list, not clicked, that it is better
         than; the propensities are not corrected for.
         """
-        same = self.query[:, None] == self.query
-        stated = same & self.clicked[:, None] & ~self.clicked
+        stated = self.stated_orders()
         gap = returns[self.clip][:, None] - returns[self.clip]
         return shares((stated & (gap > 0)).sum(axis=1), (stated & (gap != 0)).sum(axis=1))
 
@@ -187,6 +193,8 @@ class Click(FeedbackForm):
         clips, positions = queries.items.ravel(), self.size()
         typical = len(request.segments) + rng.integers(len(request.reference), size=len(clips))
         respondent, compared = respondent.compare(np.stack([typical, clips], axis=1))
+        # Whoever does not say which clip is better has not looked at the position.
+        compared = select(compared, np.flatnonzero(compared.choice != Choice.SKIP))
         place = compared.query
         examined = rng.random(len(place)) < np.array(self.examination)[place % positions]
         # A tie is preferred as often as not.
@@ -207,7 +215,7 @@ class Click(FeedbackForm):
     def label(
         self, judgements: Judgements, preferences: LabelSet | None, workers: Workers | None
     ) -> LabelSet:
-        """Clicks, each at weight 1."""
+        """Clicks, each at weight 1: the worth of workers is not modelled."""
         assert isinstance(judgements, Clicks)
         return ClickLabels(judgements, np.ones(len(judgements)))
 
@@ -232,9 +240,7 @@ class Click(FeedbackForm):
             return position_based(line, clicked[index], propensity[index])
 
         def margins(scores: "Tensor") -> "tuple[Tensor, Tensor]":
-            same = torch.from_numpy(lists[:, None] == lists)
-            stated = same & (clicked[:, None] > 0) & (clicked == 0)
-            first, second = torch.nonzero(stated, as_tuple=True)
+            first, second = torch.from_numpy(clicks.stated_orders()).nonzero(as_tuple=True)
             return scores[:, first, 0] - scores[:, second, 0], torch.stack([first, second], dim=1)
 
         return Term(

@@ -28,8 +28,8 @@ def gathered(evidence: Evidence | None, request: Request, answers: Answers) -> E
     queries = dict(evidence.queries)
     for form, new in sorted(request.queries.items()):
         known = queries.get(form)
-        start = Queries(new.items[:0], None if new.step is None else new.step[:0], new.worth)
-        queries[form] = (start if known is None else known).joined(new, clips)
+        moved_on = replace(new, items=new.items + clips)
+        queries[form] = moved_on if known is None else known.joined(new, clips)
     judgements = dict(evidence.judgements)
     for form, answered in sorted(answers.judgements.items()):
         asked = evidence.queries.get(form)

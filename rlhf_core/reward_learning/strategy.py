@@ -12,6 +12,7 @@ from pydantic import Field, PositiveInt
 from rlhf_core.aggregation import AnyAggregator
 from rlhf_core.aggregation.majority import Majority
 from rlhf_core.answers import Answers
+from rlhf_core.environments.factory import Environment
 from rlhf_core.environments.spaces import Spaces
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.evaluation.statistics import spearman
@@ -109,6 +110,28 @@ class RewardLearning(FeedbackStrategy):
                         f"questions ({kind}) are cut from the {clips} clips of {taken} steps, "
                         f"actual: {share}"
                     )
+
+    def start(
+        self, environment: Environment, earlier: FeedbackState | None = None
+    ) -> FeedbackState:
+        """Begin with nothing, or with evidence of another run whose clips are as long as ours."""
+        evidence = None if earlier is None else earlier.evidence
+        if evidence is not None:
+            taken = evidence.segments.steps
+            if taken != self.segment_steps:
+                raise ConfigurationError(
+                    f"feedback.segment_steps: expected {taken}, the length of the clips that are "
+                    f"taken over, actual: {self.segment_steps}"
+                )
+            for form in self.forms():
+                queries = evidence.queries.get(form.kind)
+                if queries is not None and queries.items.shape[1] != form.size():
+                    raise ConfigurationError(
+                        f"feedback.form: expected {queries.items.shape[1]} clips in a question of "
+                        f"kind '{form.kind}', as in those that are taken over, actual: "
+                        f"{form.size()}"
+                    )
+        return super().start(environment, earlier)
 
     def ask(
         self,

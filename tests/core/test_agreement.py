@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rlhf_core.judgements import EMPTY, EXPERT, WHOLE, Choice
-from rlhf_core.stages import agreement
+from rlhf_core.round_metrics import agreement
 from rlhf_core.types import Truth
 from tests.core.examples import annotations, answers, asking, rankings, ratings, segments
 

@@ -567,9 +567,9 @@ WITHOUT_TRUTH = {"environment_true_reward": False}
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({}, "annotator.kind: 'synthetic' judges by the true reward, and the environment has none"),
-        ({"annotator": "crowd"}, "annotator.kind: 'crowd' judges by the true reward"),
-        ({"annotator": "expert"}, "annotator.kind: 'expert' judges by the true reward"),
+        ({}, "annotator.kind: 'synthetic' needs the true reward, and the environment has none"),
+        ({"annotator": "crowd"}, "annotator.kind: 'crowd' needs the true reward"),
+        ({"annotator": "expert"}, "annotator.kind: 'expert' needs the true reward"),
     ],
 )
 def test_who_needs_a_true_reward_says_so_where_there_is_none(

@@ -13,10 +13,11 @@ from rlhf_core.agents import PPOAgent
 from rlhf_core.annotators import Annotator, AnnotatorState
 from rlhf_core.annotators.synthetic import Synthetic
 from rlhf_core.answers import Answers
+from rlhf_core.configuration import override
 from rlhf_core.driver import Start
 from rlhf_core.environments import GymEnv
 from rlhf_core.environments.factory import Environment
-from rlhf_core.errors import AnswersPendingError, RunError
+from rlhf_core.errors import AnswersPendingError, ConfigurationError, RunError
 from rlhf_core.experiment import Experiment
 from rlhf_core.in_process import InProcess, run
 from rlhf_core.loop import Progress, play
@@ -80,6 +81,16 @@ def test_labels_that_were_taken_over_are_not_paid_again() -> None:
     again = run(experiment, start=Start(feedback=first.feedback))
     assert again.feedback.cost == 8
     assert again.metrics["feedback/cost_total"] == 8
+
+
+def test_what_does_not_fit_is_not_taken_over() -> None:
+    first = run(tiny("Pendulum-v1"))
+    longer = override(tiny("Pendulum-v1"), {"feedback.segment_steps": 3})
+    with pytest.raises(ConfigurationError, match=r"segment_steps: expected 4, the length"):
+        run(longer, start=Start(feedback=first.feedback))
+    wider = override(tiny("Pendulum-v1"), {"optimiser.hidden": [9]})
+    with pytest.raises(ConfigurationError, match="optimiser: expected one whose policy has"):
+        run(wider, start=Start(policy=first.policy))
 
 
 def test_a_run_without_a_round_left_is_refused() -> None:

@@ -56,6 +56,13 @@ def test_what_labels_cost_and_why_no_more_were_asked_is_told_and_tagged(rlhf: Co
     assert "alarms" not in shown
 
 
+def test_a_policy_is_published_where_only_its_evaluation_lacks_a_true_reward(rlhf: Command) -> None:
+    elsewhere = "{id: Pendulum-v1, count: 4, time_limit: 40, true_reward: false}"
+    result = rlhf.train("--set", f"evaluation.environment={elsewhere}", "--set", "budget.rounds=1")
+    assert result["true_return_iqm"] is None
+    assert "learning_curve.png" not in files(client_of(rlhf.home), result, "plots")
+
+
 def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(
     rlhf: Command, result: dict[str, Any]
 ) -> None:
