@@ -78,7 +78,7 @@ class Agent:
             env_steps: environment steps to spend.
             labels: judgements to ask for; a strategy without questions asks for none.
             rounds: rounds to spend them in.
-            watch: told of every round.
+            watch: called after every round with the environment steps and the metrics.
 
         Returns:
             The agent itself.
@@ -100,7 +100,7 @@ class Agent:
         """The policy's most likely action for one observation.
 
         Args:
-            observation: what is seen now.
+            observation: the newest one.
             first: a new episode begins with it; for policies that remember the one before.
         """
         policy = self._trained()

@@ -20,7 +20,7 @@ LEAST_PAIRS = 5
 
 
 class Verdict(StrEnum):
-    """What a round shall do about what was seen."""
+    """What a round does next."""
 
     FINE = "fine"
     REPORT = "report"

@@ -224,8 +224,8 @@ def evaluate(experiment: Experiment, round: int, policy: PolicyState) -> tuple[E
     """
     rng = seeding.generator(experiment.seed, 0, "evaluate")
     settings = experiment.evaluation
-    where = settings.environment or experiment.environment
-    environment = where.make_vector(settings.episodes)
+    measured_in = settings.environment or experiment.environment
+    environment = measured_in.make_vector(settings.episodes)
     act = experiment.optimiser.act(
         policy, experiment.environment.spaces(), settings.deterministic, seeding.integer(rng)
     )
@@ -234,7 +234,7 @@ def evaluate(experiment: Experiment, round: int, policy: PolicyState) -> tuple[E
     finally:
         environment.close()
     metrics = {"eval/episode_length": float(evaluation.lengths.mean())}
-    if where.true_reward:
+    if measured_in.true_reward:
         metrics |= {
             "eval/true_return_mean": float(evaluation.returns.mean()),
             "eval/true_return_iqm": interquartile_mean(evaluation.returns),

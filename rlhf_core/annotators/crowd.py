@@ -38,8 +38,8 @@ class Crowd(Annotator):
     of the questions, and workers are tried on those before all others. With `adaptive`, a pair is
     asked once more only while it is unclear, and who fails gold is dismissed; rankings and
     ratings then go to those who are left, `redundancy` times each. A ranking is paid by the
-    named place. Seconds of the whole of a round, workers side by side, stand in the state's
-    memory as `round_seconds`.
+    named place. The state's array `round_seconds` holds the seconds that a whole round takes with
+    all workers side by side.
     """
 
     kind: Literal["crowd"] = "crowd"

@@ -78,7 +78,6 @@ class FeedbackForm(Plugin):
     def worth(self) -> int:
         """Labels that one query counts as."""
 
-    @abstractmethod
     def compose(
         self,
         items: Int[np.ndarray, "N K"],
@@ -94,6 +93,7 @@ class FeedbackForm(Plugin):
             likelihoods: how judgements are modelled; a moment must have something to react to.
             rng: the source of randomness.
         """
+        return Queries(items, worth=self.worth(), form=self.model_dump_json())
 
     @abstractmethod
     def simulate(

@@ -31,22 +31,12 @@ class BestOf(FeedbackForm):
     """K, clips in a group."""
 
     def size(self) -> int:
-        """A group."""
+        """Return K, the clips in a group."""
         return self.group_size
 
     def worth(self) -> int:
-        """One place is named."""
+        """Return 1: an answer names one place."""
         return 1
-
-    def compose(
-        self,
-        items: np.ndarray,
-        segments: Segments,
-        likelihoods: Likelihoods,
-        rng: np.random.Generator,
-    ) -> Queries:
-        """The groups as they are."""
-        return Queries(items, worth=self.worth(), form=self.model_dump_json())
 
     def simulate(
         self,
@@ -56,7 +46,7 @@ class BestOf(FeedbackForm):
         first_brought: int,
         rng: np.random.Generator,
     ) -> Simulated:
-        """Name the best one."""
+        """Ask the annotator for the best clip of every group."""
         return Simulated(*respondent.rank(queries.items, queries.worth))
 
     def label(
@@ -69,7 +59,7 @@ class BestOf(FeedbackForm):
     def term(
         self, labels: LabelSet, segments: Segments, likelihoods: Likelihoods, smoothing: float
     ) -> "Term":
-        """Plackett-Luce."""
+        """Return the Plackett-Luce likelihood of the first place."""
         from rlhf_core.rewards.terms import ranking_term
 
         assert isinstance(labels, RankingLabels)

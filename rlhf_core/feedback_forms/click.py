@@ -35,9 +35,9 @@ class Clicks(Judgements):
     """Whether each position of a list was clicked, with the chance that it was looked at."""
 
     query: Int[np.ndarray, " R"]
-    """The list."""
+    """(R,), position of the list in the queries."""
     clip: Int[np.ndarray, " R"]
-    """The clip at the position."""
+    """(R,), position of the clip in the segments."""
     clicked: Bool[np.ndarray, " R"]
     propensity: Float[np.ndarray, " R"]
     """e, probability that the position is examined, in (0, 1]."""
@@ -47,7 +47,7 @@ class Clicks(Judgements):
 
     @property
     def labels(self) -> int:
-        """Positions of lists that somebody saw."""
+        """Number of positions of lists that somebody looked through."""
         return len(np.unique(np.stack([self.query, self.clip], axis=1), axis=0))
 
     @property
@@ -56,11 +56,11 @@ class Clicks(Judgements):
         return 0
 
     def joined(self, later: "Clicks") -> "Clicks":
-        """These clicks, then others."""
+        """Append later clicks."""
         return concatenate(self, later)
 
     def moved(self, clips: int, queries: int) -> "Clicks":
-        """Clips and lists moved on."""
+        """Add these numbers to the positions of clips and of lists."""
         return replace(self, clip=self.clip + clips, query=self.query + queries)
 
     def orders(self) -> None:
@@ -102,7 +102,7 @@ class ClickLabels(LabelSet):
     weight: Float[np.ndarray, " R"]
 
     def about(self, chosen: Bool[np.ndarray, " S"]) -> "ClickLabels":
-        """Positions with a chosen clip."""
+        """Return the rows whose clip is among the chosen ones."""
         rows = chosen[self.clicks.clip]
         columns = {name: getattr(self.clicks, name)[rows] for name in Clicks.__dataclass_fields__}
         return ClickLabels(Clicks(**columns), self.weight[rows])
@@ -117,11 +117,11 @@ class ClickLabels(LabelSet):
         return replace(self, clicks=replace(self.clicks, clicked=~self.clicks.clicked))
 
     def teaches(self, ties: str) -> bool:
-        """Whether there is a position that counts."""
+        """Return whether any row has a weight above 0."""
         return bool((self.weight > 0).any())
 
     def columns(self) -> Columns:
-        """A row a position."""
+        """Return one row for each position of a list."""
         names = ("query", "clip", "clicked", "propensity", "worker")
         return {**{name: getattr(self.clicks, name) for name in names}, "weight": self.weight}
 
@@ -164,22 +164,12 @@ class Click(FeedbackForm):
         return self
 
     def size(self) -> int:
-        """The clips of a list."""
+        """Return the number of clips in a list."""
         return len(self.examination)
 
     def worth(self) -> int:
-        """One label a position."""
+        """Return one label for each position of the list."""
         return len(self.examination)
-
-    def compose(
-        self,
-        items: np.ndarray,
-        segments: Segments,
-        likelihoods: Likelihoods,
-        rng: np.random.Generator,
-    ) -> Queries:
-        """The lists as they are."""
-        return Queries(items, worth=self.worth(), form=self.model_dump_json())
 
     def simulate(
         self,
@@ -232,7 +222,7 @@ class Click(FeedbackForm):
         clicked = torch.from_numpy(np.array(clicks.clicked, dtype=np.float32))
         propensity = torch.from_numpy(np.array(clicks.propensity, dtype=np.float32))
         share = clicked.mean().clamp(0.01, 0.99)
-        blind = -(clicked * torch.log(share) + (1 - clicked) * torch.log1p(-share))
+        chance_loss = -(clicked * torch.log(share) + (1 - clicked) * torch.log1p(-share))
         lists = np.array(clicks.query)
 
         def loss(scores: "Tensor", index: "Tensor", heads: "Mapping[str, Tensor]") -> "Tensor":
@@ -248,7 +238,7 @@ class Click(FeedbackForm):
             weight=torch.from_numpy(labels.weight.astype(np.float32)),
             question=question_numbers(lists[:, None]),
             loss=loss,
-            mistaken_loss=lambda loss, scores, index, heads: blind[index].expand_as(loss),
+            mistaken_loss=lambda loss, scores, index, heads: chance_loss[index].expand_as(loss),
             margins=margins,
             heads=lambda members: {
                 "click.log_scale": torch.zeros(members, 1),

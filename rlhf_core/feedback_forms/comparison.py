@@ -27,22 +27,12 @@ class Comparison(FeedbackForm):
     kind: Literal["comparison"] = "comparison"
 
     def size(self) -> int:
-        """A pair."""
+        """Return 2, the clips in a pair."""
         return 2
 
     def worth(self) -> int:
-        """One label a pair."""
+        """Return 1: a pair counts as one label."""
         return 1
-
-    def compose(
-        self,
-        items: np.ndarray,
-        segments: Segments,
-        likelihoods: Likelihoods,
-        rng: np.random.Generator,
-    ) -> Queries:
-        """The pairs as they are."""
-        return Queries(items, worth=self.worth(), form=self.model_dump_json())
 
     def simulate(
         self,
@@ -52,13 +42,13 @@ class Comparison(FeedbackForm):
         first_brought: int,
         rng: np.random.Generator,
     ) -> Simulated:
-        """Compare every pair."""
+        """Ask the annotator which clip of every pair is better."""
         return Simulated(*respondent.compare(queries.items))
 
     def label(
         self, judgements: Judgements, preferences: LabelSet | None, workers: Workers | None
     ) -> LabelSet:
-        """Soft labels, made by the aggregator."""
+        """Return the probabilities that the aggregator made of all judgements."""
         assert preferences is not None, "the aggregator reads comparisons"
         return preferences
 

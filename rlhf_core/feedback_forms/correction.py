@@ -34,12 +34,12 @@ class Corrections(Judgements):
 
     @property
     def labels(self) -> int:
-        """Clips that somebody corrected."""
+        """Number of clips for which a better one was brought."""
         return len(np.unique(self.clip[self._corrected]))
 
     @property
     def skipped(self) -> int:
-        """Clips to which nothing better was known."""
+        """Number of corrections in which no better clip was found."""
         return int((~self._corrected).sum())
 
     @property
@@ -48,11 +48,11 @@ class Corrections(Judgements):
         return changed
 
     def joined(self, later: "Corrections") -> "Corrections":
-        """These corrections, then others."""
+        """Append later corrections."""
         return concatenate(self, later)
 
     def moved(self, clips: int, queries: int) -> "Corrections":
-        """Clips moved on."""
+        """Add this number to the positions of clips."""
         return replace(self, clip=self.clip + clips, better=self.better + clips)
 
     def orders(self) -> Orders:
@@ -65,7 +65,7 @@ class Corrections(Judgements):
         return Agreement(0.0, 0.0)
 
     def entries(self, queries: Queries | None) -> Entries:
-        """The clip, and the one that was brought."""
+        """Return the clip and the one that was brought in its place."""
         return Entries(
             [str(clip) for clip in self.clip.tolist()],
             [str(clip) for clip in self.better.tolist()],
@@ -93,22 +93,12 @@ class Correction(FeedbackForm):
     """Clips that a simulated annotator looks through for a better one."""
 
     def size(self) -> int:
-        """One clip."""
+        """Return 1: a question is about one clip."""
         return 1
 
     def worth(self) -> int:
-        """One label a correction."""
+        """Return 1: a correction counts as one label."""
         return 1
-
-    def compose(
-        self,
-        items: np.ndarray,
-        segments: Segments,
-        likelihoods: Likelihoods,
-        rng: np.random.Generator,
-    ) -> Queries:
-        """The clips as they are."""
-        return Queries(items, worth=self.worth(), form=self.model_dump_json())
 
     def simulate(
         self,
@@ -123,7 +113,7 @@ class Correction(FeedbackForm):
         others = rng.integers(len(request.reference), size=(len(asked), self.alternatives))
         respondent, ranked = respondent.rank(np.concatenate([asked, clips + others], axis=1), 1)
         best = ranked.items[:, 0]
-        # A row names its query by the only clip of it that was asked about.
+        # Of the ranked clips, only the one that was asked about stands in the request's segments.
         clip = ranked.items[ranked.items < clips]
         brought = best >= clips
         position = first_brought + np.cumsum(brought) - 1
@@ -154,7 +144,7 @@ class Correction(FeedbackForm):
     def term(
         self, labels: LabelSet, segments: Segments, likelihoods: Likelihoods, smoothing: float
     ) -> "Term":
-        """Bradley-Terry between the two clips."""
+        """Return the Bradley-Terry likelihood of the clip that was brought."""
         from rlhf_core.rewards.terms import ranking_term
 
         assert isinstance(labels, RankingLabels)

@@ -26,18 +26,8 @@ class Demonstration(FeedbackForm):
         return 0
 
     def worth(self) -> int:
-        """One label an episode."""
+        """Return 1: an episode counts as one label."""
         return 1
-
-    def compose(
-        self,
-        items: np.ndarray,
-        segments: Segments,
-        likelihoods: Likelihoods,
-        rng: np.random.Generator,
-    ) -> Queries:
-        """As many episodes as there are rows."""
-        return Queries(items, worth=self.worth(), form=self.model_dump_json())
 
     def simulate(
         self,
@@ -47,7 +37,7 @@ class Demonstration(FeedbackForm):
         first_brought: int,
         rng: np.random.Generator,
     ) -> Simulated:
-        """One episode a query."""
+        """Ask the annotator for one episode for each query."""
         return Simulated(*respondent.demonstrate(len(queries)))
 
     def label(

@@ -30,22 +30,12 @@ class Ranking(FeedbackForm):
     """K, clips that are ranked together."""
 
     def size(self) -> int:
-        """A group."""
+        """Return K, the clips in a group."""
         return self.group_size
 
     def worth(self) -> int:
         """The places that are named; the last one follows from the others."""
         return self.group_size - 1
-
-    def compose(
-        self,
-        items: np.ndarray,
-        segments: Segments,
-        likelihoods: Likelihoods,
-        rng: np.random.Generator,
-    ) -> Queries:
-        """The groups as they are."""
-        return Queries(items, worth=self.worth(), form=self.model_dump_json())
 
     def simulate(
         self,
@@ -55,7 +45,7 @@ class Ranking(FeedbackForm):
         first_brought: int,
         rng: np.random.Generator,
     ) -> Simulated:
-        """Name every place."""
+        """Ask the annotator to put every group in order."""
         return Simulated(*respondent.rank(queries.items, queries.worth))
 
     def label(
@@ -68,7 +58,7 @@ class Ranking(FeedbackForm):
     def term(
         self, labels: LabelSet, segments: Segments, likelihoods: Likelihoods, smoothing: float
     ) -> "Term":
-        """Plackett-Luce."""
+        """Return the Plackett-Luce likelihood of the order."""
         from rlhf_core.rewards.terms import ranking_term
 
         assert isinstance(labels, RankingLabels)

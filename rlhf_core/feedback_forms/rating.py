@@ -27,22 +27,12 @@ class Rating(FeedbackForm):
     kind: Literal["rating"] = "rating"
 
     def size(self) -> int:
-        """One clip."""
+        """Return 1: a question is about one clip."""
         return 1
 
     def worth(self) -> int:
-        """One label a rating."""
+        """Return 1: a rating counts as one label."""
         return 1
-
-    def compose(
-        self,
-        items: np.ndarray,
-        segments: Segments,
-        likelihoods: Likelihoods,
-        rng: np.random.Generator,
-    ) -> Queries:
-        """The clips as they are."""
-        return Queries(items, worth=self.worth(), form=self.model_dump_json())
 
     def simulate(
         self,
@@ -52,7 +42,7 @@ class Rating(FeedbackForm):
         first_brought: int,
         rng: np.random.Generator,
     ) -> Simulated:
-        """Rate every clip."""
+        """Ask the annotator to rate every clip."""
         clips = queries.items[:, 0]
         return Simulated(*respondent.rate(clips, np.full_like(clips, WHOLE)))
 

@@ -28,11 +28,11 @@ class Signal(FeedbackForm):
     kind: Literal["signal"] = "signal"
 
     def size(self) -> int:
-        """One clip."""
+        """Return 1: a question is about a moment of one clip."""
         return 1
 
     def worth(self) -> int:
-        """One label a moment."""
+        """Return 1: a rated moment counts as one label."""
         return 1
 
     def compose(
@@ -56,7 +56,7 @@ class Signal(FeedbackForm):
         first_brought: int,
         rng: np.random.Generator,
     ) -> Simulated:
-        """Rate every moment."""
+        """Ask the annotator to rate every moment."""
         assert queries.step is not None, "a signal is of a moment"
         return Simulated(*respondent.rate(queries.items[:, 0], queries.step))
 
@@ -70,7 +70,7 @@ class Signal(FeedbackForm):
     def term(
         self, labels: LabelSet, segments: Segments, likelihoods: Likelihoods, smoothing: float
     ) -> "Term":
-        """As of a rating, with the steps that the moment is a reaction to."""
+        """Return the likelihood of a rating of the steps just before the moment (TAMER)."""
         from rlhf_core.rewards.terms import rating_term
 
         assert isinstance(labels, RatingLabels)

@@ -35,8 +35,8 @@ class RewardModel(Config):
     """What the reward may look at; [observation] or [next_observation] is a state-only reward."""
     input_deviation: float = Field(1.0, ge=1)
     """Standard deviation that inputs are brought to, pixels that convolutions read excepted. A
-    network is smooth over distances below 1: more tells states apart that are near each other
-    beside all that was seen."""
+    network is smooth over distances below 1: a larger value tells states apart that are near each
+    other, compared with all observations."""
     pessimism: NonNegativeFloat = 0.0
     """Standard deviations of the ensemble that are taken off the reward: policies then stay where
     the members agree."""
