@@ -139,6 +139,12 @@ def _pictures(
         labels = [int(m["feedback/labels_total"]) for m in history]
         curve = plots.learning_curve(steps, returns, labels, experiment.name)
         files["plots/learning_curve.png"] = curve
+        files["plots/proxy_and_true.png"] = plots.proxy_and_true(
+            steps,
+            [m.get("proxy/gain", 0.0) for m in history],
+            returns,
+            [m["guard/alarm"] > 0 for m in history],
+        )
     if experiment.environment.true_reward:
         comparison, _ = stages.compare_rewards(
             experiment,
@@ -152,12 +158,6 @@ def _pictures(
             files["plots/reward_diagnostic.png"] = plots.reward_against_truth(
                 comparison.learned, comparison.true, "reward on the newest rollouts"
             )
-        files["plots/proxy_and_true.png"] = plots.proxy_and_true(
-            steps,
-            [m.get("proxy/gain", 0.0) for m in history],
-            returns,
-            [m["guard/alarm"] > 0 for m in history],
-        )
     if any("reward/heldout_accuracy" in m for m in history):
         files["plots/reward_quality.png"] = plots.reward_quality(history)
     rng = seeding.generator(experiment.seed, 0, "film")
