@@ -308,3 +308,14 @@ def test_alpha_is_one_in_agreement_and_not_defined_without_variety() -> None:
 def test_the_expert_is_no_rater() -> None:
     query, choice = np.array([0, 0, 1, 1, 0]), np.array([0, 0, 1, 1, 1])
     assert krippendorff_alpha(query, np.array([0, 1, 0, 1, EXPERT]), choice) == 1
+
+
+def test_an_uncertain_label_weighs_less_unless_all_are_to_weigh_the_same() -> None:
+    # Three workers agree on the first pair and are at odds on the second one.
+    answers = said([0, 0, 0, 1, 1, 1], [0, 1, 2, 0, 1, 2], [1, 1, 1, 1, 0, 0])
+    certain = CrowdBradleyTerry().aggregate(pairs(2), answers).preferences
+    uniform = CrowdBradleyTerry(weighting="uniform").aggregate(pairs(2), answers).preferences
+    assert certain.weight[0] > certain.weight[1]
+    assert (certain.weight < 1).all()
+    assert (uniform.weight == 1).all()
+    np.testing.assert_array_equal(certain.target, uniform.target)
