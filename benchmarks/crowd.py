@@ -83,13 +83,13 @@ def ask(crowd: Crowd, score: np.ndarray, pair: np.ndarray, seed: int) -> tuple[A
         mask=np.ones((count, 1), dtype=bool),
         origin=np.zeros((count, 2), dtype=np.int64),
     )
-    paid = score[:, None]
+    rewards = score[:, None]
     state = crowd.prepare(Environment(id="CartPole-v1"), PPO(), 0, rng)
-    truth = Truth(segments=paid, reference=paid, episodes=np.zeros(0))
-    said = crowd.answer(
+    truth = Truth(segments=rewards, reference=rewards, episodes=np.zeros(0))
+    answers = crowd.answer(
         state, Request(clips, clips, {"comparison": Queries(pair, form=FORM)}), truth, rng
     )[1]
-    return said, state.arrays["role"]
+    return answers, state.arrays["role"]
 
 
 def compared(answers: Answers) -> Comparisons:
@@ -109,12 +109,15 @@ def spammers(seed: int) -> Iterator[dict[str, Any]]:
     truly = score[first] > score[second]
     for name, spam in CROWDS.items():
         answers, role = ask(Crowd(gold=0.05, **spam), score, pair, seed)
-        said = compared(answers)
-        sincere = (said.worker == EXPERT) | (role[said.worker] == Role.WORKER)
-        cases: list[tuple[str, Aggregator, Comparisons]] = [(a.kind, a, said) for a in AGGREGATORS]
-        for label_of, aggregator, given in [*cases, (KNOWN, Majority(), select(said, sincere))]:
+        comparisons = compared(answers)
+        sincere = (comparisons.worker == EXPERT) | (role[comparisons.worker] == Role.WORKER)
+        cases: list[tuple[str, Aggregator, Comparisons]] = [
+            (a.kind, a, comparisons) for a in AGGREGATORS
+        ]
+        cases.append((KNOWN, Majority(), select(comparisons, sincere)))
+        for label_of, aggregator, judged in cases:
             began = time.perf_counter()
-            label = aggregator.aggregate(Queries(pair), given).preferences
+            label = aggregator.aggregate(Queries(pair), judged).preferences
             seconds = time.perf_counter() - began
             fitted = fit_scores(label.pair, label.target, label.weight, 2.0, ITEMS)
             accuracy = float(((fitted[first] > fitted[second]) == truly).mean())
@@ -143,9 +146,9 @@ def prices(seed: int) -> Iterator[dict[str, Any]]:
     pair = np.arange(2 * FRESH).reshape(-1, 2)
     truly = score[pair[:, 1]] > score[pair[:, 0]]
     for policy, knob, crowd in policies():
-        said, _ = ask(crowd, score, pair, seed)
+        answers, _ = ask(crowd, score, pair, seed)
         for aggregator in AGGREGATORS:
-            target = aggregator.aggregate(Queries(pair), compared(said)).preferences.target
+            target = aggregator.aggregate(Queries(pair), compared(answers)).preferences.target
             right = np.where(target == 0.5, 0.5, (target > 0.5) == truly)
             yield {
                 "experiment": "price",
@@ -154,7 +157,7 @@ def prices(seed: int) -> Iterator[dict[str, Any]]:
                 "knob": knob,
                 "gold": crowd.gold,
                 "aggregator": aggregator.kind,
-                "price": round(said.cost / FRESH, 5),
+                "price": round(answers.cost / FRESH, 5),
                 "accuracy": round(float(right.mean()), 4),
             }
 

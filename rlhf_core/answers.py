@@ -66,9 +66,9 @@ class Comparisons(Judgements):
         strict = self.choice < Choice.EQUAL
         vote = np.where(self.choice == Choice.RIGHT, 1.0, -1.0)[strict]
         majority = np.sign(np.bincount(self.query[strict], vote, minlength=len(pairs)))
-        better = np.sign(returns[pairs[:, 1]] - returns[pairs[:, 0]])
-        ordered = (majority != 0) & (better != 0)
-        return Agreement(float((majority == better)[ordered].sum()), float(ordered.sum()))
+        true_order = np.sign(returns[pairs[:, 1]] - returns[pairs[:, 0]])
+        ordered = (majority != 0) & (true_order != 0)
+        return Agreement(float((majority == true_order)[ordered].sum()), float(ordered.sum()))
 
     def entries(self, queries: Queries | None) -> Entries:
         """The pair, and the choice by its name."""

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from jaxtyping import Int
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from rlhf_core.answers import Comparisons, Rankings, Ratings
+from rlhf_core.crowd.weights import competence_weights, rating_weights
 from rlhf_core.demonstrations import Demonstrations
 from rlhf_core.judgements import Judgements
-from rlhf_core.labels import LabelSet, Workers
+from rlhf_core.labels import LabelSet, RankingLabels, RatingLabels, Workers
 from rlhf_core.plugin import Family, Plugin
 from rlhf_core.questions import Queries, Request
 from rlhf_core.rewards.model import Likelihoods
@@ -138,6 +139,78 @@ class FeedbackForm(Plugin):
             likelihoods: how judgements are modelled.
             smoothing: share of a comparison's target that is replaced by 1/2.
         """
+
+
+class GroupForm(FeedbackForm):
+    """Base of forms in which the best clips of a group are named, in order.
+
+    They differ in how many places an answer names, which is `worth`.
+    """
+
+    ordinal: ClassVar[bool] = True
+    group_size: int = Field(4, ge=2, le=20)
+    """K, clips in a group."""
+
+    def size(self) -> int:
+        """Return K, the clips in a group."""
+        return self.group_size
+
+    def simulate(
+        self,
+        queries: Queries,
+        request: Request,
+        respondent: Respondent,
+        first_brought: int,
+        rng: np.random.Generator,
+    ) -> Simulated:
+        """Ask the annotator for the best clips of every group, in order."""
+        return Simulated(*respondent.rank(queries.items, queries.worth))
+
+    def label(
+        self, judgements: Judgements, preferences: LabelSet | None, workers: Workers | None
+    ) -> LabelSet:
+        """Return the rankings, each weighed by how far its worker is above chance."""
+        assert isinstance(judgements, Rankings)
+        return RankingLabels(judgements, competence_weights(judgements.worker, workers))
+
+    def term(
+        self, labels: LabelSet, segments: Segments, likelihoods: Likelihoods, smoothing: float
+    ) -> "Term":
+        """Return the Plackett-Luce likelihood of the places that were named."""
+        from rlhf_core.rewards.terms import ranking_term
+
+        assert isinstance(labels, RankingLabels)
+        return ranking_term(labels, likelihoods.ties)
+
+
+class ScaleForm(FeedbackForm):
+    """Base of forms in which one clip, or a moment of it, is rated on a scale."""
+
+    ordinal: ClassVar[bool] = False
+
+    def size(self) -> int:
+        """Return 1: a question is about one clip."""
+        return 1
+
+    def worth(self) -> int:
+        """Return 1: a rating counts as one label."""
+        return 1
+
+    def label(
+        self, judgements: Judgements, preferences: LabelSet | None, workers: Workers | None
+    ) -> LabelSet:
+        """Return the ratings, each weighed by how far its worker agrees with the others."""
+        assert isinstance(judgements, Ratings)
+        return RatingLabels(judgements, rating_weights(judgements))
+
+    def term(
+        self, labels: LabelSet, segments: Segments, likelihoods: Likelihoods, smoothing: float
+    ) -> "Term":
+        """Return the likelihood of the ratings: Gaussian around a line in R, or ordinal."""
+        from rlhf_core.rewards.terms import rating_term
+
+        assert isinstance(labels, RatingLabels)
+        return rating_term(labels, segments, likelihoods, self.kind)
 
 
 FORMS = Family(FeedbackForm, default="comparison")

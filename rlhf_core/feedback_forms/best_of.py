@@ -1,66 +1,22 @@
 """Which of a group of clips is the best?"""
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-from pydantic import Field
-
-from rlhf_core.answers import Rankings
-from rlhf_core.crowd.weights import competence_weights
-from rlhf_core.feedback_forms import FeedbackForm, Respondent, Simulated
-from rlhf_core.judgements import Judgements
-from rlhf_core.labels import LabelSet, RankingLabels, Workers
-from rlhf_core.questions import Queries, Request
-from rlhf_core.rewards.model import Likelihoods
-from rlhf_core.types import Segments
+from rlhf_core.feedback_forms import GroupForm
 
 if TYPE_CHECKING:
-    from rlhf_core.rewards.terms import Term
+    pass
 
 
-class BestOf(FeedbackForm):
+class BestOf(GroupForm):
     """Which of `group_size` clips is the best? One label a group.
 
     P(k is chosen) = exp(R_k) / sum of exp(R), the first place of a ranking by Plackett and Luce
     (1975, doi:10.2307/2346567).
     """
 
-    ordinal: ClassVar[bool] = True
     kind: Literal["best_of"] = "best_of"
-    group_size: int = Field(4, ge=2, le=20)
-    """K, clips in a group."""
-
-    def size(self) -> int:
-        """Return K, the clips in a group."""
-        return self.group_size
 
     def worth(self) -> int:
         """Return 1: an answer names one place."""
         return 1
-
-    def simulate(
-        self,
-        queries: Queries,
-        request: Request,
-        respondent: Respondent,
-        first_brought: int,
-        rng: np.random.Generator,
-    ) -> Simulated:
-        """Ask the annotator for the best clip of every group."""
-        return Simulated(*respondent.rank(queries.items, queries.worth))
-
-    def label(
-        self, judgements: Judgements, preferences: LabelSet | None, workers: Workers | None
-    ) -> LabelSet:
-        """Choices, each weighed by how far its worker is above chance."""
-        assert isinstance(judgements, Rankings)
-        return RankingLabels(judgements, competence_weights(judgements.worker, workers))
-
-    def term(
-        self, labels: LabelSet, segments: Segments, likelihoods: Likelihoods, smoothing: float
-    ) -> "Term":
-        """Return the Plackett-Luce likelihood of the first place."""
-        from rlhf_core.rewards.terms import ranking_term
-
-        assert isinstance(labels, RankingLabels)
-        return ranking_term(labels, likelihoods.ties)

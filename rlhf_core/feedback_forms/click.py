@@ -66,19 +66,30 @@ class Clicks(Judgements):
     def orders(self) -> None:
         """No click need not mean that a clip is worse: it may not have been looked at."""
 
-    def stated_orders(self) -> Bool[np.ndarray, "R R"]:
-        """Whether row i was clicked and row j was not, in one list that one worker saw."""
-        same = (self.query[:, None] == self.query) & (self.worker[:, None] == self.worker)
-        stated: np.ndarray = same & self.clicked[:, None] & ~self.clicked
-        return stated
+    def stated_orders(self) -> Int[np.ndarray, "P 2"]:
+        """Pairs of rows of one list that one worker saw: a clicked one, and one that was not."""
+        viewing = np.stack([self.query, self.worker], axis=1)
+        _, group = np.unique(viewing, axis=0, return_inverse=True)
+        order = np.argsort(group.ravel(), kind="stable")
+        ends = np.cumsum(np.bincount(group.ravel()))
+        pairs = [np.empty((0, 2), dtype=np.int64)]
+        for rows in np.split(order, ends[:-1]):
+            clicked = self.clicked[rows]
+            first, second = np.meshgrid(rows[clicked], rows[~clicked], indexing="ij")
+            pairs.append(np.stack([first.ravel(), second.ravel()], axis=1))
+        stated = np.concatenate(pairs)
+        return stated[np.lexsort((stated[:, 1], stated[:, 0]))]
 
     def agreement(self, queries: Queries | None, returns: Float[np.ndarray, " S"]) -> Agreement:
         """A click counts by the share of the positions of its list, not clicked, that it is better
         than; the propensities are not corrected for.
         """
-        stated = self.stated_orders()
-        gap = returns[self.clip][:, None] - returns[self.clip]
-        return shares((stated & (gap > 0)).sum(axis=1), (stated & (gap != 0)).sum(axis=1))
+        first, second = self.stated_orders().T
+        gap = returns[self.clip[first]] - returns[self.clip[second]]
+        correct, ordered = (
+            np.bincount(first[counted], minlength=len(self)) for counted in (gap > 0, gap != 0)
+        )
+        return shares(correct, ordered)
 
     def entries(self, queries: Queries | None) -> Entries:
         """The list with the clip after a colon, and whether it was clicked."""
@@ -230,8 +241,8 @@ class Click(FeedbackForm):
             return position_based(line, clicked[index], propensity[index])
 
         def margins(scores: "Tensor") -> "tuple[Tensor, Tensor]":
-            first, second = torch.from_numpy(clicks.stated_orders()).nonzero(as_tuple=True)
-            return scores[:, first, 0] - scores[:, second, 0], torch.stack([first, second], dim=1)
+            stated = torch.from_numpy(clicks.stated_orders())
+            return scores[:, stated[:, 0], 0] - scores[:, stated[:, 1], 0], stated
 
         return Term(
             items=torch.from_numpy(np.array(clicks.clip, dtype=np.int64))[:, None],

@@ -98,12 +98,12 @@ def expected_visits(
 
 
 def demonstrated_visits(
-    states: Sequence[Int[np.ndarray, " T"]],
-    actions: Sequence[Int[np.ndarray, " T"]],
-    mdp: TabularMDP,
+    states: Sequence[Int[np.ndarray, " _"]],
+    actions: Sequence[Int[np.ndarray, " _"]],
+    shape: tuple[int, int],
 ) -> Float[np.ndarray, "S A"]:
     """Return the mean number of times that demonstrations take each action in each state."""
-    visits = np.zeros(mdp.transitions.shape[:2])
+    visits = np.zeros(shape)
     for state, action in zip(states, actions, strict=True):
         np.add.at(visits, (state, action), 1.0)
     return visits / len(states)

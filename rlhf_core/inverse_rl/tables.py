@@ -49,17 +49,22 @@ class TransitionTable(Value):
         Raises:
             ConfigurationError: an episode ends before the horizon without termination.
         """
-        visits = np.zeros((len(self.initial), self.actions))
-        for episode in demonstrations.trajectories():
+        from rlhf_core.inverse_rl.maximum_entropy import demonstrated_visits
+
+        episodes = demonstrations.trajectories()
+        final_visits = np.zeros((len(self.initial), self.actions))
+        for episode in episodes:
             length, final = len(episode), int(episode.observations[-1])
             if length > self.horizon or (length < self.horizon and not episode.terminated):
                 raise ConfigurationError(
                     f"demonstrations: expected episodes that terminate or last {self.horizon} "
                     f"steps, the horizon of the environment, actual: one of {length} steps"
                 )
-            np.add.at(visits, (episode.observations[:-1], episode.actions), 1.0)
-            visits[final] += (self.horizon - length) / self.actions
-        return visits / len(demonstrations)
+            final_visits[final] += (self.horizon - length) / self.actions
+        states = [episode.observations[:-1] for episode in episodes]
+        actions = [episode.actions for episode in episodes]
+        shape = (len(self.initial), self.actions)
+        return demonstrated_visits(states, actions, shape) + final_visits / len(episodes)
 
 
 def read_table(environment: Environment, field: str) -> TransitionTable:

@@ -89,7 +89,7 @@ def test_a_click_of_one_worker_says_nothing_about_what_another_left() -> None:
     # Both saw list 0; worker 0 clicked clip 0, worker 1 clicked nothing.
     both = clicks([0, 0, 0, 0], [0, 1, 0, 1], [1, 0, 0, 0], [1.0] * 4)
     both = replace(both, worker=np.array([0, 0, 1, 1]))
-    assert np.argwhere(both.stated_orders()).tolist() == [[0, 1]]
+    assert both.stated_orders().tolist() == [[0, 1]]
 
 
 def test_propensities_are_probabilities() -> None:

@@ -59,7 +59,7 @@ def test_visits_are_those_of_simulated_episodes() -> None:
             state = rng.choice(4, p=mdp.transitions[state, action])
         seen.append(np.array(states))
         acted.append(np.array(actions))
-    counted = demonstrated_visits(seen, acted, mdp)
+    counted = demonstrated_visits(seen, acted, (4, 3))
     assert counted.sum() == pytest.approx(6)
     np.testing.assert_allclose(counted, expected_visits(mdp, policy), atol=0.06)
 
