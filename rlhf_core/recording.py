@@ -48,7 +48,9 @@ class Record:
         steps, last = slice(start, stop), stop - 1
         final = self.next_observations[last, copy][None]
         terminated = bool(self.terminated[last, copy])
-        pictures = [*self.frames[steps, copy], self.next_frames[last, copy]]
+        frames = None
+        if self.frames[start, copy] is not None:
+            frames = np.stack([*self.frames[steps, copy], self.next_frames[last, copy]])
         return Trajectory(
             observations=np.concatenate([self.observations[steps, copy], final]),
             actions=self.actions[steps, copy].copy(),
@@ -56,7 +58,7 @@ class Record:
             truncated=not terminated,
             policy_version=policy_version,
             start=self.starts[start, copy],
-            frames=None if pictures[0] is None else np.stack(pictures),
+            frames=frames,
         )
 
 
@@ -156,7 +158,10 @@ class Recorder:
         return row
 
     def _objects(self, rows: Sequence[np.ndarray]) -> np.ndarray:
-        column = np.full((len(rows), len(self._none)), None, dtype=object)
+        shape = (len(rows), len(self._none))
+        if all(row is self._none for row in rows):
+            return np.broadcast_to(np.array(None, dtype=object), shape)
+        column = np.full(shape, None, dtype=object)
         for step, row in enumerate(rows):
             if row is not self._none:
                 column[step] = row

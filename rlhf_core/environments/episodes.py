@@ -23,7 +23,8 @@ from rlhf_core.environments.batched.vector import BatchedEnv
 
 def seed_start(seed: int) -> str:
     """The start of an episode whose reset was given a seed."""
-    return json.dumps({"seed": int(seed)})
+    # By hand, as below.
+    return f'{{"seed": {int(seed)}}}'
 
 
 def generator_start(state: Mapping[str, Any]) -> str | None:
