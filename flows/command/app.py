@@ -70,6 +70,8 @@ def _way_back(home: Path | None) -> Iterator[None]:
         if isinstance(event, progress.Opened):
             opened.append(event.run_id)
             typer.echo(f"{'resumed' if event.resumed else 'started'} run {event.run_id}", err=True)
+        elif isinstance(event, progress.Damaged):
+            typer.echo(f"{event.what}; it is made again", err=True)
 
     try:
         with progress.listening(remember):
