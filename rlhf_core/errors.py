@@ -58,3 +58,8 @@ class ServiceError(RlhfError):
 
 class UnusedFieldWarning(UserWarning):
     """A field that belongs to another kind of the same family was set aside."""
+
+    def __init__(self, family: str, field: str, kind: str) -> None:
+        super().__init__(f"{family}: field '{field}' is not used by kind '{kind}'")
+        self.field = field
+        self.kind = kind

@@ -127,10 +127,10 @@ def stage(body: Body) -> Task[..., Outcome | Pending]:
     """Make a Prefect task of `body(context, **refs)`; it is called as `name(run, round, **refs)`.
 
     A stage is known by its run, name, round, input references and configuration. What it gave is
-    written under that key when it is done, in one atomic move; called again, in this process or
-    after a kill in a new one, it answers from there if the note and all its results are in the store
-    undamaged, and is done again if not, which is announced. (Prefect's own result files are not written atomically, so a kill
-    could leave half of one.)
+    written under that key when it is done, in one atomic move. Called again, in this process or
+    after a kill in a new one, it answers from there if the note and all its results are in the
+    store undamaged; otherwise it is done again, and that is announced. (Prefect's own result files
+    are not written atomically, so a kill could leave half of one.)
     """
     name = body.__name__
 
