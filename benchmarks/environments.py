@@ -32,7 +32,7 @@ def ways(id: str, count: int) -> dict[str, Any]:
         except ConfigurationError as error:
             found[name] = str(error)
             continue
-        plain = isinstance(vector, SyncVectorEnv)
+        plain = isinstance(vector.unwrapped, SyncVectorEnv)
         found[name] = "no such form" if batching == "auto" and plain else vector
     return found
 

@@ -9,10 +9,13 @@ RlhfError
 │   └── DamagedError            a file of the store is not what was written
 ├── RunError                    a run that does not exist, is finished, or is still going on
 ├── AnswersPendingError         people have not answered enough yet; the run can go on later
-└── ServiceError                a tracking or orchestration server that does not answer
+├── ServiceError                a tracking or orchestration server that does not answer
+├── BrokenEnvironmentError      an environment that raised, or returned what it must not
+└── DivergedError               weights, losses or actions that are no finite numbers any more
 
-A message says what was expected, what came, and what to do about it. Exit status 2 belongs to
-all of them; any other exception is a defect of ours.
+A message says what was expected, what came, and what to do about it. Exit status 1 belongs to the
+last two, which happen in the middle of a run, and 2 to all others. Any other exception is a defect
+of ours, or of a plug-in.
 """
 
 
@@ -54,6 +57,14 @@ class AnswersPendingError(RlhfError):
 
 class ServiceError(RlhfError):
     """A tracking or orchestration server that does not answer."""
+
+
+class BrokenEnvironmentError(RlhfError):
+    """An environment raised an exception, or returned what it must not."""
+
+
+class DivergedError(RlhfError):
+    """Weights, losses or actions are no finite numbers any more."""
 
 
 class UnusedFieldWarning(UserWarning):

@@ -9,7 +9,6 @@ from gymnasium.vector import VectorEnv
 
 from rlhf_core.environments.episodes import episode_starts
 from rlhf_core.environments.filming import films
-from rlhf_core.errors import ConfigurationError
 from rlhf_core.types import Trajectory
 
 
@@ -89,13 +88,6 @@ class Recorder:
         """Step all copies once; returns (count,) which episodes ended."""
         before, started, frames = self.observation, self._starts, self._frames
         after, rewards, terminated, truncated, info = self.environment.step(actions)
-        if not np.isfinite(rewards).all():
-            name = self.environment.spec.id if self.environment.spec else "the environment"
-            raise ConfigurationError(
-                f"environment.id: {name} returned a reward of "
-                f"{rewards[~np.isfinite(rewards)][0]} in step {len(self._rows) + 1} of a rollout; "
-                "rewards must be finite numbers"
-            )
         done: np.ndarray = np.logical_or(terminated, truncated)
         final, self._starts = after, self._none
         if done.any():

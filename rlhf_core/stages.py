@@ -12,6 +12,7 @@ import numpy as np
 from rlhf_core import seeding
 from rlhf_core.annotators import AnnotatorState
 from rlhf_core.answers import Answers
+from rlhf_core.divergence import checked_fit, checked_optimisation
 from rlhf_core.environments.factory import episode_seeds
 from rlhf_core.environments.spaces import encode
 from rlhf_core.errors import ConfigurationError
@@ -21,6 +22,7 @@ from rlhf_core.evaluation.returns import evaluate as evaluate_episodes
 from rlhf_core.evaluation.statistics import interquartile_mean, pearson, spearman
 from rlhf_core.experiment import Experiment
 from rlhf_core.feedback_strategy import FeedbackState
+from rlhf_core.finite import check_metrics
 from rlhf_core.policies import DEFAULT_CONTEXT, OptimisationContext, Optimised, PolicyState
 from rlhf_core.questions import Request
 from rlhf_core.rewards import EnvironmentReward, ObservingReward, Reward
@@ -28,14 +30,7 @@ from rlhf_core.rollouts import collect as play
 from rlhf_core.rollouts import finished_returns
 from rlhf_core.round_metrics import agreement
 from rlhf_core.segments import sample_segments, transitions, true_rewards
-from rlhf_core.types import (
-    Evaluation,
-    Metrics,
-    RolloutRewards,
-    Rollouts,
-    Transitions,
-    Truth,
-)
+from rlhf_core.types import Evaluation, Metrics, RolloutRewards, Rollouts, Transitions, Truth
 
 
 def initial_policy(experiment: Experiment, earlier: PolicyState | None = None) -> PolicyState:
@@ -149,7 +144,8 @@ def fit(
     """The reward after this round's answers."""
     rng = seeding.generator(experiment.seed, round, "fit", int(alarmed))
     spaces = experiment.environment.spaces()
-    return experiment.feedback.tell(feedback, request, answers, spaces, rng)
+    tell = experiment.feedback.tell
+    return checked_fit(experiment, round, lambda: tell(feedback, request, answers, spaces, rng))
 
 
 def roll_back(policy: PolicyState, trusted: PolicyState) -> PolicyState:
@@ -165,6 +161,18 @@ def optimise(
     context: OptimisationContext = DEFAULT_CONTEXT,
 ) -> tuple[Optimised, FeedbackState]:
     """The policy after this round's environment steps, and the reward that has learned of them."""
+    return checked_optimisation(
+        experiment, round, lambda: _optimised(experiment, round, policy, feedback, context)
+    )
+
+
+def _optimised(
+    experiment: Experiment,
+    round: int,
+    policy: PolicyState,
+    feedback: FeedbackState,
+    context: OptimisationContext,
+) -> tuple[Optimised, FeedbackState]:
     spaces, optimiser = experiment.environment.spaces(), experiment.optimiser
     reward = experiment.feedback.reward(feedback, spaces)
     imitation = experiment.feedback.imitation()
@@ -242,6 +250,7 @@ def evaluate(experiment: Experiment, round: int, policy: PolicyState) -> tuple[E
         }
     if evaluation.succeeded is not None:
         metrics["eval/success_rate"] = float(evaluation.succeeded.mean())
+    check_metrics(metrics, "evaluation", "the rewards of an episode are too large to be added up")
     return evaluation, metrics
 
 

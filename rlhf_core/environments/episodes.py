@@ -73,6 +73,7 @@ def episode_starts(
             known.
         copies: numbers of the copies.
     """
+    environment = environment.unwrapped
     if isinstance(environment, SyncVectorEnv):
         chosen = (environment.envs[copy] for copy in copies)
         return [env.start if isinstance(env, EpisodeStart) else None for env in chosen]

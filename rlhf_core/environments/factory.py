@@ -13,10 +13,12 @@ from pydantic import Field, PositiveFloat, PositiveInt, PrivateAttr, model_valid
 
 from rlhf_core.environments.batched import BatchedEnv, dynamics_of
 from rlhf_core.environments.bounded import bounded
+from rlhf_core.environments.checked import CheckedEnv
 from rlhf_core.environments.episodes import EpisodeStart
 from rlhf_core.environments.facts import Facts, KnownFacts
 from rlhf_core.environments.filming import Filming
 from rlhf_core.environments.fixed_horizon import EvolvingHorizon, FixedHorizon, HorizonForm
+from rlhf_core.environments.making import close, make_plain, spaces_of
 from rlhf_core.environments.pool import PoolEnv, check_pool
 from rlhf_core.environments.registered import is_usable, registered_vector
 from rlhf_core.environments.spaces import (
@@ -27,7 +29,7 @@ from rlhf_core.environments.spaces import (
     needs_flattening,
 )
 from rlhf_core.errors import ConfigurationError
-from rlhf_core.plugin import Config, closest
+from rlhf_core.plugin import Config
 
 Batching = Literal["auto", "single", "envpool"]
 Clips = Literal["replay", "frames", "none"]
@@ -109,8 +111,9 @@ class Environment(Config):
                 f"environment.time_limit: '{self.id}' has no time limit of its own, so an episode "
                 "may never end; set one"
             )
-        check_observation_space(env.observation_space, self.id)
-        check_action_space(env.action_space, self.id)
+        observation, action = spaces_of(env, self.id)
+        check_observation_space(observation, self.id)
+        check_action_space(action, self.id)
         if self.batching == "envpool":
             check_pool(self.id, self.options, env.observation_space, env.action_space)
         absorbing = self.fixed_horizon is not None and self.horizon_form == "absorbing"
@@ -147,37 +150,16 @@ class Environment(Config):
         arguments: dict[str, Any] = {"max_episode_steps": limit, "render_mode": render_mode}
         # A constructor without render_mode can be called only if None is not passed.
         arguments = {name: value for name, value in arguments.items() if value is not None}
-        try:
-            # Gymnasium's passive checker costs a fifth of a step and warns of what we check.
-            return gymnasium.make(
-                self.id, disable_env_checker=True, **arguments, **dict[str, Any](self.options)
-            )
-        except gymnasium.error.Error as error:
-            module, colon, name = self.id.rpartition(":")
-            close = closest(name, list(gymnasium.registry))
-            hint = f"; did you mean '{module}{colon}{close}'?" if close not in (None, name) else ""
-            text = str(error).partition(" Did you mean")[0]
-            raise ConfigurationError(
-                f"environment.id: cannot make '{self.id}': {text}{hint}"
-            ) from error
-        except ImportError as error:
-            raise ConfigurationError(
-                f"environment.id: cannot make '{self.id}': {error}; install the package that "
-                "the environment needs"
-            ) from error
-        except TypeError as error:
-            raise ConfigurationError(
-                f"environment.options: '{self.id}' does not take {sorted(self.options)}: {error}"
-            ) from error
-        except Exception as error:
-            raise ConfigurationError(
-                f"environment.options: '{self.id}' cannot be made with {self.options}: "
-                f"{type(error).__name__}: {error}"
-            ) from error
+        return make_plain(self.id, arguments, self.options)
 
-    def make_vector(self, count: int | None = None) -> VectorEnv[Any, Any, Any]:
-        """Make `count` copies as one batch that resets in the step in which an episode ends."""
-        copies = count or self.count
+    def make_vector(self, count: int | None = None) -> CheckedEnv:
+        """Make `count` copies as one batch that resets in the step in which an episode ends.
+
+        Whatever form they are stepped in, what they return is checked; `unwrapped` is that form.
+        """
+        return CheckedEnv(self._make_copies(count or self.count), self.id)
+
+    def _make_copies(self, copies: int) -> VectorEnv[Any, Any, Any]:
         if self.batching == "envpool":
             return self._make_pool(copies)
         if self.batching == "auto" and self.frames is None:
@@ -269,7 +251,7 @@ class Environment(Config):
                     spec is not None and spec.vector_entry_point is not None,
                 )
             finally:
-                env.close()
+                close(env, self.id)
         return facts[key]
 
     def can_render(self) -> bool:
@@ -281,7 +263,7 @@ class Environment(Config):
             except (ConfigurationError, ValueError):
                 return False
         drawable = "rgb_array" in env.metadata.get("render_modes", [])
-        env.close()
+        close(env, self.id)
         return drawable
 
 

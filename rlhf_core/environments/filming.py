@@ -82,7 +82,8 @@ class Filming(gymnasium.Wrapper[Any, Any, Any, Any]):
 
 def films(environment: VectorEnv[Any, Any, Any]) -> Sequence[Filming]:
     """The wrappers that draw each copy, or none where frames are not recorded."""
-    if not isinstance(environment, SyncVectorEnv):
+    vector = environment.unwrapped
+    if not isinstance(vector, SyncVectorEnv):
         return ()
-    inner = [env.env for env in environment.envs if isinstance(env, EpisodeStart)]
+    inner = [env.env for env in vector.envs if isinstance(env, EpisodeStart)]
     return [env for env in inner if isinstance(env, Filming)]

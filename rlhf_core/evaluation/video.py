@@ -34,7 +34,7 @@ def film(
     try:
         with without_a_screen():
             frames = _play(env, act, seed, steps, every)
-    except Exception:
+    except (Exception, SystemExit):
         # The exception for a missing drawing library depends on the environment.
         logging.getLogger(__name__).warning(
             "no film: %s cannot draw", environment.id, exc_info=True

@@ -8,6 +8,7 @@ from gymnasium.vector import VectorEnv
 from jaxtyping import Bool, Float
 
 from rlhf_core.evolution.network import PolicyNetwork
+from rlhf_core.finite import check_arrays
 from rlhf_core.normaliser import Normaliser
 from rlhf_core.recording import Record, Recorder
 from rlhf_core.rewards import EnvironmentReward, Reward
@@ -61,6 +62,7 @@ class Generation:
             rewards = np.zeros(counted.shape)
             rewards[counted] = reward(*self.transitions())
         returns = rewards.sum(axis=0).reshape(self.members, -1).mean(axis=1)
+        check_arrays({"fitness": returns}, "optimiser: returns of the members", "see the reward")
         return returns, float(rewards.sum() / counted.sum())
 
     def trajectories(

@@ -91,8 +91,12 @@ def learn(
     relabelling = ReplayRelabelling(
         reward, vector, replay, reservoir, true_scale, observe_steps, report, rng
     )
-    model.learn(steps, callback=relabelling, log_interval=sys.maxsize, reset_num_timesteps=False)
-    vector.close()
+    try:
+        model.learn(
+            steps, callback=relabelling, log_interval=sys.maxsize, reset_num_timesteps=False
+        )
+    finally:
+        vector.close()
     rollouts, rewards = reservoir.trajectories()
     after = optimizer_state(model) | replay.buffers(controlled)
     if relabelling.true_scale is not None:

@@ -144,8 +144,10 @@ def learn(
     relabelling = OnPolicyRelabelling(
         reward, vector, report, true_scale, normalise_returns, critic, rng, state.steps
     )
-    model.learn(steps, callback=relabelling)
-    vector.close()
+    try:
+        model.learn(steps, callback=relabelling)
+    finally:
+        vector.close()
     rollouts, rewards = relabelling.reservoir.trajectories()
     metrics = {
         "proxy/return_mean": relabelling.returns.mean(),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import rlhf_core
 from rlhf_core.environments.spaces import Spaces, describe
 from rlhf_core.experiment import Experiment
+from rlhf_core.finite import check_arrays
 from rlhf_core.policies import PolicyState
 from rlhf_core.store import pack
 from rlhf_core.types import Metrics
@@ -36,7 +37,13 @@ def register(
 
     The registered model has the experiment's name. Its files are JSON and safetensors and a copy
     of the package that reads them; nothing is pickled.
+
+    Raises:
+        DivergedError: a weight is no finite number.
     """
+    check_arrays(
+        policy.parameters, f"registered model '{experiment.name}'", "nothing was registered"
+    )
     from mlflow import pyfunc
     from mlflow.entities import LoggedModelOutput, Metric
     from mlflow.exceptions import MlflowException

@@ -56,8 +56,8 @@ def together(environment: Environment, steps: int = STEPS) -> int:
     tolerance = TOLERANCE.get(environment.id, 1e-12)
     batch = environment.make_vector(COPIES)
     single = environment.model_copy(update={"batching": "single"}).make_vector(COPIES)
-    assert isinstance(batch, BatchedEnv)
-    assert isinstance(single, SyncVectorEnv)
+    assert isinstance(batch.unwrapped, BatchedEnv)
+    assert isinstance(single.unwrapped, SyncVectorEnv)
     assert batch.single_observation_space == single.single_observation_space
     assert batch.single_action_space == single.single_action_space
     single.action_space.seed(0)

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from rlhf_core.environments import Environment, GymEnv
-from rlhf_core.errors import RunError
+from rlhf_core.errors import BrokenEnvironmentError, RunError
 from rlhf_core.evolution.distributed import divided
 from rlhf_core.evolution.strategy import REPLAYED_STEPS, EvolutionStrategy
 from rlhf_core.executor import Done, Executor, Job, in_turn, processes
@@ -156,9 +156,12 @@ def test_members_are_divided_evenly() -> None:
     assert divided(2, 5) == [(0, 1), (1, 2)]
 
 
-def test_an_error_of_an_environment_arrives_as_it_is() -> None:
+def test_an_error_of_an_environment_arrives_with_its_file_and_line() -> None:
     for count in (1, 2):
-        with pytest.raises(ArithmeticError, match="the motor is stuck"):
+        with pytest.raises(
+            BrokenEnvironmentError,
+            match=r"step 3: ArithmeticError: the motor is stuck \(.*environments\.py:\d+\)",
+        ):
             trained(made("ars", population=4, processes=count), GymEnv(f"{HERE}:Stuck-v0"))
 
 

@@ -261,5 +261,5 @@ def test_a_vector_form_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
     first = len(tried)
     assert first > 0
     vectors = [environment.make_vector(3) for _ in range(2)]
-    assert [type(vector) for vector in vectors] == [Fleet, Fleet]
+    assert [type(vector.unwrapped) for vector in vectors] == [Fleet, Fleet]
     assert len(tried) == first

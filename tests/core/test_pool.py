@@ -27,7 +27,7 @@ CLASSIC = [
 def pool(id: str = "CartPole-v1", count: int = COPIES, **fields: Any) -> VectorEnv[Any, Any, Any]:
     pytest.importorskip("envpool")
     vector = Environment(id=id, batching="envpool", **fields).make_vector(count)
-    assert isinstance(vector, PoolEnv)
+    assert isinstance(vector.unwrapped, PoolEnv)
     assert vector.metadata["autoreset_mode"] == AutoresetMode.SAME_STEP
     return vector
 

@@ -19,8 +19,8 @@ def fleet(**fields: object) -> Environment:
 
 def test_it_does_what_single_environments_do() -> None:
     fast, slow = fleet(time_limit=4).make_vector(6), fleet(time_limit=4, batching="single")
-    assert isinstance(fast, Fleet)
-    assert fast.limit == 4
+    assert isinstance(fast.unwrapped, Fleet)
+    assert fast.unwrapped.limit == 4
 
     def push(observations: np.ndarray) -> np.ndarray:
         return np.clip(-observations, -1, 1) / 2
@@ -38,13 +38,13 @@ def test_it_does_what_single_environments_do() -> None:
 @pytest.mark.filterwarnings("ignore:.*is passed over")
 @pytest.mark.parametrize("fault", FAULTS)
 def test_one_that_does_something_else_is_passed_over(fault: str) -> None:
-    assert isinstance(fleet(options={"fault": fault}).make_vector(3), SyncVectorEnv)
+    assert isinstance(fleet(options={"fault": fault}).make_vector(3).unwrapped, SyncVectorEnv)
 
 
 @pytest.mark.parametrize("fields", [{"fixed_horizon": 4}, {"observation_bound": 2.0}])
 def test_it_is_passed_over_where_the_environment_is_wrapped(fields: dict[str, float]) -> None:
     vector = fleet(**fields).make_vector(3)
-    assert isinstance(vector, SyncVectorEnv)
+    assert isinstance(vector.unwrapped, SyncVectorEnv)
     assert vector.single_observation_space == fleet(**fields).spaces().observation
 
 
@@ -53,4 +53,4 @@ def test_gymnasiums_own_cartpole_resets_a_step_late_and_is_passed_over(
 ) -> None:
     assert gymnasium.spec("CartPole-v1").vector_entry_point is not None
     monkeypatch.setattr("rlhf_core.environments.factory.dynamics_of", lambda id, options: None)
-    assert isinstance(Environment(id="CartPole-v1").make_vector(2), SyncVectorEnv)
+    assert isinstance(Environment(id="CartPole-v1").make_vector(2).unwrapped, SyncVectorEnv)
