@@ -110,7 +110,10 @@ def sqlite_url(path: Path, driver: str = "sqlite", timeout: int | None = None) -
     # own, in which the path is quoted.
     place = str(path) if plain else f"file:{quote(str(path))}"
     options = [f"timeout={timeout}"] if timeout is not None else []
-    options += [] if plain else ["uri=true"]
+    if not plain:
+        options.append("uri=true")
+        # Of an address without a driver MLflow makes a folder, taking the whole for a path.
+        driver = driver if "+" in driver else f"{driver}+pysqlite"
     return f"{driver}:///{place}" + (f"?{'&'.join(options)}" if options else "")
 
 

@@ -11,6 +11,7 @@ import typer
 from flows.command.ending import Ending
 from rlhf_core.errors import RlhfError
 from tasks import progress
+from tasks.addresses import shown
 from tasks.home import Home
 
 REASON = "interrupted by {name}; go on: rlhf resume {run_id}"
@@ -59,13 +60,16 @@ class WayBack:
         if self._finished:
             # A sentence for what we know, the kind of error for what Prefect made of it.
             what = str(error) if isinstance(error, RlhfError) else f"{kind.__name__}: {error}"  # type: ignore[union-attr]
-            self._say(f"note: the run is finished, and then: {' '.join(what.split())}")
+            self._say(f"note: the run is finished, and then: {shown(what)}")
             return True
         if self._ending.number is None:
             if self._run_id is not None:
                 self._say(f"stopped; {self._how}")
             return False
-        self._close()
+        try:
+            self._close()
+        except Exception as failure:  # Whatever it is: the next command closes the run.
+            self._say(f"note: the run is still open ({shown(str(failure))})")
         self._say(f"interrupted; {self._how}" if self._run_id else "interrupted")
         raise typer.Exit(self._ending.status) from None
 
@@ -94,7 +98,7 @@ class WayBack:
     def _last_words(self) -> None:
         """Say in another thread what the main one has not come to say."""
         if self._finished:
-            self._say("note: the run is finished; its Prefect server did not take leave in time")
+            self._say("note: the run is finished; its Prefect server was lost, or is too slow")
             self._show(self.result)
         elif self._run_id is not None:
             self._say(f"ended by force; {self._how}")

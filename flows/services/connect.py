@@ -1,5 +1,6 @@
 """The services behind a run: Prefect's server and the tracking store, embedded or external."""
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,8 +31,13 @@ def connect(home: Home) -> None:
     """
     os.environ["RLHF_HOME"] = str(home.path)
     home.store.remember("written", {})  # An unwritable or foreign store is refused at once.
-    # Exceptions reach the user once, from the command; Prefect keeps its logs for its page.
+    # Exceptions reach the user once, from the command; Prefect keeps its logs for its page, and of
+    # a server that is lost the command says so in one sentence.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    os.environ.setdefault("PREFECT_LOGGING_INTERNAL_LEVEL", "CRITICAL")
+    logging.raiseExceptions = False
+    # After 2, 4 and 8 seconds; Prefect's own five retries would take a minute for each request.
+    os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "3")
     external = external_prefect()
     if external:
         check_prefect(external)

@@ -8,13 +8,14 @@ import sys
 import time
 from collections.abc import Callable
 
-from flows.services import mlflow_process, prefect_server
+from flows.services import prefect_server
 from flows.services.connect import check_prefect, external_prefect
 from flows.services.credentials import issue_ticket
 from flows.services.gateway import ENTER
 from rlhf_core.errors import ServiceError
 from tasks.addresses import masked
 from tasks.home import Home, private
+from tasks.tracking import page
 from tasks.tracking.store import prepare
 
 START_SECONDS = 120.0
@@ -47,8 +48,8 @@ def show_pages(home: Home, port: int, announce: Callable[[str, str], None]) -> N
                 process = _start_mlflow(home, tracker.uri, listening)
         if not external:
             prefect_server.wait(home, prefect)
-        page = prefect.removesuffix("/api")
-        announce("Prefect", masked(page) if external else f"{page}{ENTER}{issue_ticket(home)}")
+        start = prefect.removesuffix("/api")
+        announce("Prefect", masked(start) if external else f"{start}{ENTER}{issue_ticket(home)}")
         if process is not None:
             _wait_for_mlflow(home, process, mlflow)
         announce("MLflow", f"{masked(mlflow)}/#/experiments?workflowType=machine_learning")
@@ -89,12 +90,12 @@ def _listening(port: int) -> socket.socket:
 def _start_mlflow(home: Home, store: str, listening: socket.socket) -> "subprocess.Popen[bytes]":
     folder = home.folder("mlflow")
     addresses = {
-        mlflow_process.STORE: store,
-        mlflow_process.ARTIFACTS: (folder / "artifacts").as_uri(),
+        page.STORE: store,
+        page.ARTIFACTS: (folder / "artifacts").as_uri(),
     }
     with private(folder / "server.log", "a") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "flows.services.mlflow_process", str(listening.fileno())],
+            [sys.executable, "-P", "-m", page.__name__, str(listening.fileno())],
             env={**os.environ, **addresses},
             stdin=subprocess.PIPE,  # Its end tells the server that this process is gone.
             stdout=log,

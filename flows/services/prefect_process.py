@@ -23,6 +23,7 @@ class _Stoppable(Protocol):
 
 def serve(home: Home, listening: socket.socket) -> None:
     """Run the server in this process until nobody uses it."""
+    os.umask(0o077)
     port: int = listening.getsockname()[1]
     secret = api_secret(home)
     # Prefect reads them when it is imported.

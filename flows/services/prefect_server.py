@@ -156,7 +156,8 @@ def _keep(home: Home, user: IO[str]) -> None:
 def _spawn(home: Home, folder: Path, port: int = 0) -> None:
     """Start a server that inherits our lock and our socket: it is there before it is running.
 
-    Port 0 takes a free one. Killed at any moment, this leaves either no lock or a server that answers where it is said to.
+    Port 0 takes a free one. Killed at any moment, this leaves either no lock or a server that
+    answers where it is said to.
     """
     with (
         private(folder / "serving.lock", "a") as serving,
@@ -170,7 +171,7 @@ def _spawn(home: Home, folder: Path, port: int = 0) -> None:
             json.dump({"url": f"http://127.0.0.1:{port}/api"}, file)
         Path(draft).replace(folder / "server.json")
         process = subprocess.Popen(
-            [sys.executable, "-m", "flows.services.prefect_process", str(home.path),
+            [sys.executable, "-P", "-m", "flows.services.prefect_process", str(home.path),
              str(listening.fileno())],
             env={**os.environ, **environment(home)},
             stdin=subprocess.DEVNULL,

@@ -222,5 +222,5 @@ def _close_flow_run(flow_run_id: UUID, finished: bool) -> None:
             return  # The user deleted it.
         if state is None or not state.is_final():
             message = "the process ended without closing the flow run"
-            ended = Completed(message=message) if finished else Crashed(message=message)
-            client.set_flow_run_state(flow_run_id, ended, force=True)
+            ended = Completed if finished else Crashed
+            client.set_flow_run_state(flow_run_id, ended(message=message), force=True)

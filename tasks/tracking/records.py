@@ -86,9 +86,7 @@ def read(tracker: Tracker, run_id: str) -> Record | None:
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
-        raise ServiceError(
-            f"tracking store {shown(tracker.uri)}: {shown(str(error))}"
-        ) from error
+        raise ServiceError(f"tracking store {shown(tracker.uri)}: {shown(str(error))}") from error
     deleted = run.info.lifecycle_stage == "deleted"
     return Record(run_id, run.info.status, run.data.tags, deleted)
 

@@ -25,6 +25,7 @@ def _end_with_parent() -> None:
 def serve(listening: socket.socket) -> None:
     """Run MLflow's server in this process until its parent ends."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    os.umask(0o077)
     store, artifacts = os.environ[STORE], os.environ[ARTIFACTS]
     # Background jobs would be further processes, and a page of runs needs none.
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
