@@ -10,10 +10,11 @@ from rlhf_core.errors import AnswersPendingError
 from rlhf_core.experiment import Experiment
 from rlhf_core.loop import Progress, play
 from rlhf_core.store import Ref
+from tasks import progress
 from tasks.driver import TaskDriver
 from tasks.home import Home
 from tasks.reporting import publish, track
-from tasks.runs import lifecycle
+from tasks.runs import lifecycle, outcome
 from tasks.runs.run import Run
 from tasks.runs.states import Event
 
@@ -74,8 +75,13 @@ def train(
     published = publish(run, last, driver.opened_ms)
     seconds = time.perf_counter() - began
     work = driver.work_seconds + published.work_seconds
+    summary = _summary(run, last, published.asking_ended, seconds)
+    # Stored before the run is finished: whoever resumes a run that is finished finds it.
+    outcome.store(run, summary, finished=False)
     lifecycle.finish(run, {"time/orchestration": seconds - work}, int(last.metrics["policy/steps"]))
-    return _summary(run, last, published.asking_ended, seconds)
+    outcome.store(run, summary, finished=True)
+    progress.send(progress.Finished(run.run_id, summary))
+    return summary
 
 
 def _summary(

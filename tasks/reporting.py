@@ -1,13 +1,17 @@
 """Logging a round, and at the end the whole run."""
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+import httpx
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from rlhf_core import seeding, stages
 from rlhf_core.answers import Answers
@@ -22,6 +26,7 @@ from rlhf_core.threads import limited
 from rlhf_core.types import Metrics, RolloutRewards, Rollouts
 from tasks import progress as events
 from tasks import tables
+from tasks.addresses import masked
 from tasks.runs.run import Run
 from tasks.stage import StageContext
 from tasks.tracking import registry
@@ -102,13 +107,24 @@ def publish(run: Run, last: Progress[Ref], opened_ms: int) -> Published:
     seconds = {"time/report": context.seconds, **spent}
     step = int(history[-1]["policy/steps"])
     log_metrics(run.tracker, run.run_id, seconds, step, opened_ms)
-    create_markdown_artifact(
-        _summary(run, history), key="summary", description="Outcome of the run"
-    )
+    _show_summary(run, history)
     ended = run.experiment.plan.ended(feedback, len(history))
     if ended is not None:
         set_tags(run.tracker, run.run_id, {ENDED_TAG: ended})
     return Published(ended, context.seconds)
+
+
+def _show_summary(run: Run, history: Sequence[Metrics]) -> None:
+    """Put the outcome on Prefect's page. A run whose Prefect server is lost is published too."""
+    try:
+        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 1}):
+            create_markdown_artifact(
+                _summary(run, history), key="summary", description="Outcome of the run"
+            )
+    except (httpx.TransportError, PrefectHTTPStatusError) as error:
+        logging.getLogger(__name__).warning(
+            "Prefect's page lacks the summary of run %s: %s", run.run_id, masked(str(error))
+        )
 
 
 def _summary(run: Run, history: Sequence[Metrics]) -> str:

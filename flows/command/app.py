@@ -75,7 +75,9 @@ def _plain_errors() -> Iterator[None]:
         try:
             yield
         except RlhfError as error:
-            typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+            from tasks.addresses import masked
+
+            typer.echo(f"error: {' '.join(masked(str(error)).split())}", err=True)
             raise typer.Exit(2) from None
         finally:
             unused: dict[str, dict[str, None]] = {}
@@ -84,33 +86,6 @@ def _plain_errors() -> Iterator[None]:
                     unused.setdefault(note.message.kind, {})[note.message.field] = None
             for kind, fields in unused.items():
                 typer.echo(f"note: '{kind}' does not use {', '.join(fields)}", err=True)
-
-
-@contextmanager
-def _way_back(home: Path | None) -> Iterator[None]:
-    """Where a run is interrupted or breaks, say how it can go on."""
-    from tasks import progress
-
-    opened: list[str] = []
-
-    def remember(event: progress.Event) -> None:
-        if isinstance(event, progress.Opened):
-            opened.append(event.run_id)
-            typer.echo(f"{'resumed' if event.resumed else 'started'} run {event.run_id}", err=True)
-        elif isinstance(event, progress.Damaged):
-            typer.echo(f"{event.what}; it is made again", err=True)
-
-    try:
-        with progress.listening(remember):
-            yield
-    except BaseException as error:
-        if opened:
-            folder = f" --home {home}" if home else ""
-            what = "interrupted" if isinstance(error, KeyboardInterrupt) else "stopped"
-            typer.echo(f"{what}; to go on: rlhf resume {opened[0]}{folder}", err=True)
-        if isinstance(error, KeyboardInterrupt):
-            raise typer.Exit(130) from None
-        raise
 
 
 def _load(
@@ -145,45 +120,73 @@ def resume(
     home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Go on with an interrupted run; finished stages are not repeated."""
+    """Go on with an interrupted run; finished stages are not repeated.
+
+    A run that is finished prints its summary again.
+    """
     with _plain_errors():
         from tasks.home import Home
-        from tasks.runs.lifecycle import resumable
-        from tasks.tracking.store import prepare
+        from tasks.runs import outcome
 
         place = Home(home)
-        prepare(place)
-        experiment = resumable(place, run_id)
-    _play(experiment, home, run_id, as_json)
+        ended = outcome.recall(place, run_id)
+        if ended is None:
+            from tasks.runs.lifecycle import resumable
+            from tasks.tracking.store import prepare
+
+            ended = outcome.look_up(place, prepare(place), run_id)
+        if ended is None:
+            experiment = resumable(place, run_id)
+    if ended is not None:
+        _show(dict(ended.summary), ended.experiment, home, as_json)
+    else:
+        _play(experiment, home, run_id, as_json)
 
 
 def _play(experiment: "Experiment", home: Path | None, run_id: str | None, as_json: bool) -> None:
     from rich.console import Console
 
     from flows.command import display
-    from flows.services.connect import connect
+    from flows.command.way_back import WayBack
+    from flows.services.connect import connect, lost_prefect
     from tasks.home import Home
+
+    def show(result: dict[str, Any]) -> None:
+        _show(result, experiment.name, home, as_json)
 
     place = Home(home)
     screen = Console(stderr=True)
-    with _plain_errors():
+    with _plain_errors(), WayBack(place, _option(home), show) as way:
         with screen.status("starting the tracking store and the Prefect server"):
             connect(place)
         from flows.train import train as flow
 
-        with _way_back(home), display.watching(experiment, screen):
-            result: dict[str, Any] = flow(experiment, run_id)
+        with display.watching(experiment, screen), lost_prefect():
+            way.result = flow(experiment, run_id)
+    show(way.result)
+
+
+def _option(home: Path | None) -> str:
+    return f" --home {home}" if home else ""
+
+
+def _show(result: dict[str, Any], name: str, home: Path | None, as_json: bool) -> None:
+    """Print how a run ended, or what it waits for."""
     if as_json:
         typer.echo(json.dumps(result, allow_nan=False))
         return
-    folder = f" --home {home}" if home else ""
+    from rich.console import Console
+
+    from flows.command import display
+    from tasks.home import Home
+
     if "waiting" in result:
         typer.echo(f"waiting: {result['waiting']}")
-        typer.echo(f"to go on: rlhf resume {result['run_id']}{folder}")
+        typer.echo(f"to go on: rlhf resume {result['run_id']}{_option(home)}")
         return
-    Console().print(display.summary(result, experiment.name))
-    typer.echo(f"run {result['run_id']}, kept in {place.path}")
-    typer.echo(f"look at it: rlhf ui{folder}")
+    Console().print(display.summary(result, name))
+    typer.echo(f"run {result['run_id']}, kept in {Home(home).path}")
+    typer.echo(f"look at it: rlhf ui{_option(home)}")
 
 
 @app.command()
@@ -268,5 +271,19 @@ def ui(
         pages.show_pages(Home(home), port, announce)
 
 
+def main() -> None:
+    """Run the command as a process of its own, which ends soon after its work has ended."""
+    from flows.command.ending import leave_soon
+
+    try:
+        app()
+    except SystemExit as leaving:
+        leave_soon(leaving.code)
+        raise
+    except BaseException:
+        leave_soon(1)
+        raise
+
+
 if __name__ == "__main__":
-    app()
+    main()

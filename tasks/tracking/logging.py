@@ -4,14 +4,16 @@ import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rlhf_core.experiment import Experiment
 from rlhf_core.types import Metrics
 from tasks.tracking.store import Tracker
 
+if TYPE_CHECKING:
+    from rlhf_core.experiment import Experiment
 
-def log_parameters(tracker: Tracker, run_id: str, experiment: Experiment) -> None:
+
+def log_parameters(tracker: Tracker, run_id: str, experiment: "Experiment") -> None:
     """Every field of the experiment as a parameter."""
     from mlflow.entities import Param
 

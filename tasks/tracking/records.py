@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlhf_core.errors import RunError, ServiceError
+from tasks.addresses import masked, shown
 from tasks.tracking.store import Tracker
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def read(tracker: Tracker, run_id: str) -> Record | None:
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
-        raise ServiceError(f"tracking store {tracker.uri}: {error}") from error
+        raise ServiceError(f"tracking store {shown(tracker.uri)}: {shown(str(error))}") from error
     deleted = run.info.lifecycle_stage == "deleted"
     return Record(run_id, run.info.status, run.data.tags, deleted)
 
@@ -108,11 +109,11 @@ def set_status(tracker: Tracker, run_id: str, status: str, ended: bool) -> None:
 
 
 def set_tags(tracker: Tracker, run_id: str, tags: Mapping[str, str | None]) -> None:
-    """Set tags; None deletes one."""
+    """Set tags; None deletes one. Secrets of addresses are masked."""
     client = tracker.client()
     for name, value in tags.items():
         if value is not None:
-            client.set_tag(run_id, name, value)
+            client.set_tag(run_id, name, masked(value))
         elif name in client.get_run(run_id).data.tags:
             client.delete_tag(run_id, name)
 
