@@ -46,7 +46,7 @@ def play(job: tuple[str, str, int, tuple[str, ...]]) -> dict[str, Any]:
     """One run; process time counts the work of one core."""
     import warnings
 
-    from flows.command import presets
+    from flows.experiments import presets
     from rlhf_core.configuration import load
     from rlhf_core.errors import UnusedFieldWarning
     from rlhf_core.in_process import run

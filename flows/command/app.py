@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,7 +93,7 @@ def _load(
     file_or_preset: str, overrides: list[str] | None, seed: int | None = None
 ) -> "Experiment":
     with _plain_errors():
-        from flows.command import presets
+        from flows.experiments import presets
         from rlhf_core.configuration import load
 
         changes = [*(overrides or ()), *([] if seed is None else [f"seed={seed}"])]
@@ -152,7 +153,9 @@ def _play(experiment: "Experiment", home: Path | None, run_id: str | None, as_js
     from tasks.home import Home
 
     def show(result: dict[str, Any]) -> None:
-        _show(result, experiment.name, home, as_json)
+        _show({**result, "startup_seconds": startup}, experiment.name, home, as_json)
+
+    startup: float | None = None
 
     place = Home(home)
     screen = Console(stderr=True)
@@ -161,9 +164,17 @@ def _play(experiment: "Experiment", home: Path | None, run_id: str | None, as_js
             connect(place)
         from flows.train import train as flow
 
+        startup = round(seconds_since_start(), 1)
         with display.watching(experiment, screen), lost_prefect():
             way.result = flow(experiment, run_id)
     show(way.result)
+
+
+def seconds_since_start() -> float:
+    """Seconds since this process began."""
+    import psutil
+
+    return time.time() - psutil.Process().create_time()
 
 
 def _option(home: Path | None) -> str:
@@ -182,11 +193,13 @@ def _show(result: dict[str, Any], name: str, home: Path | None, as_json: bool) -
 
     if "waiting" in result:
         typer.echo(f"waiting: {result['waiting']}")
-        typer.echo(f"to go on: rlhf resume {result['run_id']}{_option(home)}")
+        typer.echo(f"to go on: {display.program()} resume {result['run_id']}{_option(home)}")
         return
     Console().print(display.summary(result, name))
+    for line in display.remarks(result):
+        typer.echo(line)
     typer.echo(f"run {result['run_id']}, kept in {Home(home).path}")
-    typer.echo(f"look at it: rlhf ui{_option(home)}")
+    typer.echo(f"look at it: {display.program()} ui{_option(home)}")
 
 
 @app.command()
@@ -246,7 +259,7 @@ def show(preset: Annotated[str, typer.Argument(help="A preset (see `rlhf list`).
     rlhf show pendulum-preference > mine.yaml
     """
     with _plain_errors():
-        from flows.command import presets
+        from flows.experiments import presets
 
         typer.echo(presets.text(preset), nl=False)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from flows.command.display import program
 from flows.command.ending import Ending
 from rlhf_core.errors import RlhfError
 from tasks import progress
@@ -75,7 +76,7 @@ class WayBack:
 
     @property
     def _how(self) -> str:
-        return f"to go on: rlhf resume {self._run_id}{self._option}"
+        return f"to go on: {program()} resume {self._run_id}{self._option}"
 
     def _hear(self, event: progress.Event) -> None:
         match event:

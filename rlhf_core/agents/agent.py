@@ -140,7 +140,7 @@ class Agent:
             policy=replace(last.policy, steps=count),
             trusted=replace(last.policy, steps=count),
             feedback=last.feedback.taken_over(),
-            answers=(),
+            batches=(),
             stopped=False,
         )
         return experiment.model_copy(update={"budget": first}), start

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import yaml
 
-from flows.command import presets
+from flows.experiments import presets
 from rlhf_core.aggregation import AGGREGATION
 from rlhf_core.annotators import ANNOTATORS
 from rlhf_core.configuration import from_mapping

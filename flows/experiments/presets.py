@@ -1,4 +1,4 @@
-"""Experiments by name: the YAML files that ship in `flows/experiments`."""
+"""Experiments by name: the YAML files that ship beside this one."""
 
 from itertools import takewhile
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.plugin import nearest
 
-FOLDER = Path(__file__).resolve().parents[1] / "experiments"
+FOLDER = Path(__file__).resolve().parent
 
 
 def names() -> list[str]:
