@@ -17,9 +17,10 @@ from rlhf_core.answers import Answers
 from rlhf_core.experiment import Experiment
 from rlhf_core.feedback_strategy import FeedbackState
 from rlhf_core.loop import Progress
+from rlhf_core.packing import pack
 from rlhf_core.policies import PolicyState
 from rlhf_core.round_metrics import ROUND_COUNTS
-from rlhf_core.store import Ref, pack
+from rlhf_core.store import Ref
 from rlhf_core.threads import limited
 from rlhf_core.types import Metrics, Rollouts
 from tasks import pictures, tables

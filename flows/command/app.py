@@ -265,6 +265,34 @@ def show(preset: Annotated[str, typer.Argument(help="A preset (see `rlhf list`).
 
 
 @app.command()
+def clean(
+    home: HomeFolder = None,
+    really: Annotated[bool, typer.Option("--yes", help="Remove it; else only say what.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what no run needs any more, and remove it with --yes.
+
+    rlhf clean --yes
+    """
+    with _plain_errors():
+        from flows.command import display
+        from tasks.home import Home
+        from tasks.runs import cleaning
+        from tasks.tracking.store import prepare
+
+        place = Home(home)
+        tracker = prepare(place)
+        waste = cleaning.remove(place, tracker) if really else cleaning.find(place, tracker)
+    if as_json:
+        typer.echo(json.dumps(display.cleaned(waste, really)))
+        return
+    for name, value in display.cleaned(waste, really).items():
+        typer.echo(f"{name.replace('_', ' ')}: {value}")
+    if not really and waste.freed:
+        typer.echo(f"remove it: {display.program()} clean --yes{_option(home)}")
+
+
+@app.command()
 def ui(
     home: HomeFolder = None,
     port: Annotated[

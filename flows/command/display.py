@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from os.path import relpath
 from pathlib import Path
 from shutil import which
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
@@ -15,6 +15,9 @@ from rich.text import Text
 
 from rlhf_core.experiment import Experiment
 from tasks import progress
+
+if TYPE_CHECKING:
+    from tasks.runs.cleaning import Waste
 
 
 class _Rate(ProgressColumn):
@@ -108,3 +111,14 @@ def program() -> str:
     if called.name != "rlhf" or (found is not None and Path(found).samefile(called)):
         return "rlhf"
     return relpath(called)
+
+
+def cleaned(waste: "Waste", removed: bool) -> dict[str, Any]:
+    """What a cleaning removed, or would remove."""
+    return {
+        "megabytes_freed" if removed else "megabytes_to_free": round(waste.freed / 1e6, 1),
+        "megabytes_left": round(waste.left / 1e6, 1),
+        "finished_runs": waste.finished,
+        "deleted_runs": waste.deleted,
+        "runs_that_can_go_on_and_keep_everything": waste.resumable,
+    }

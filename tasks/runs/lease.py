@@ -7,7 +7,8 @@ leaves a trace of whatever it had begun.
 import fcntl
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -81,6 +82,22 @@ def close_abandoned(home: Home, close: Callable[[Abandoned], None]) -> None:
             run_id = owner.get("run_id")
             close(Abandoned(path.stem, run_id, run_id is not None and run_id in alive))
             path.unlink()
+
+
+@dataclass(frozen=True)
+class Working:
+    """A process that works on a run."""
+
+    run_id: str | None
+    pid: int
+
+
+@contextmanager
+def nobody_works(home: Home) -> Iterator[list[Working]]:
+    """Whoever works on runs of this home now; inside the block nobody can begin to."""
+    with home.locked("leases"):
+        owners = [_read(path) for path in _paths(home) if not _is_free(path)]
+        yield [Working(owner.get("run_id"), int(owner.get("pid", 0))) for owner in owners]
 
 
 def _servers() -> dict[str, str | None]:

@@ -20,12 +20,11 @@ from tasks.runs.run import Run
 from tasks.runs.states import Event, State, after
 from tasks.tracking import records
 from tasks.tracking.logging import log_metrics, log_parameters
+from tasks.tracking.records import CONFIGURATION_TAG
 from tasks.tracking.store import Tracker, tracker_of
 
 PROJECT_TAG = "rlhf.project"
 FLOW_TAG = "rlhf.flow_run_id"
-CONFIGURATION_TAG = "rlhf.configuration"
-"""Digest of the experiment in the store: what a resume reads."""
 REASON_TAG = "rlhf.reason"
 GROUP_TAG = "rlhf.group"
 PARENT_TAG = "mlflow.parentRunId"
