@@ -11,6 +11,7 @@ from rlhf_core.experiment import Experiment
 from rlhf_core.loop import Progress, play
 from rlhf_core.store import Ref
 from tasks.driver import TaskDriver
+from tasks.failures import recorded
 from tasks.home import Home
 from tasks.reporting import publish, track
 from tasks.runs import lifecycle
@@ -61,11 +62,16 @@ def train(
     lifecycle.close_abandoned(home)
     flow_run_id = str(runtime.flow_run.id)
     run = lifecycle.open_run(home, experiment, run_id, flow_run_id, group, parent)
+    with recorded(run):
+        return _play(run, submit, began)
+
+
+def _play(run: Run, submit: bool, began: float) -> dict[str, Any]:
     driver = TaskDriver(run, submit)
     last: Progress[Ref] | None = None
     try:
-        for last in play(experiment, driver):
-            reaction = experiment.guard.reaction
+        for last in play(run.experiment, driver):
+            reaction = run.experiment.guard.reaction
             track(run, last.round - 1, last.metrics, reaction, driver.finished_ms)
     except AnswersPendingError as pending:
         lifecycle.move(run.tracker, run.run_id, Event.WAIT, str(pending))

@@ -2,7 +2,6 @@
 
 import json
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rlhf_core.errors import RlhfError, UnusedFieldWarning
+from flows.command.errors import plain_errors
+from flows.command.modules import find_modules_here
+from flows.command.streams import prints_on_stderr
 
 if TYPE_CHECKING:
     from rlhf_core.experiment import Experiment
@@ -36,27 +37,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and 
 
 @app.callback()
 def _find_modules_here() -> None:
-    # `environment.id: my_module:MyEnv-v0` may lie beside the experiment, as with `python -m`.
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-
-
-@contextmanager
-def _plain_errors() -> Iterator[None]:
-    """Errors of ours end the command with one line and status 2; notes go to standard error."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("always", UnusedFieldWarning)
-        try:
-            yield
-        except RlhfError as error:
-            typer.echo(f"error: {' '.join(str(error).split())}", err=True)
-            raise typer.Exit(2) from None
-        finally:
-            notes = [e.message for e in caught if isinstance(e.message, UnusedFieldWarning)]
-            if notes:
-                texts = "; ".join(dict.fromkeys(map(str, notes)))
-                typer.echo(f"note: set aside: {texts}", err=True)
+    find_modules_here()
 
 
 @contextmanager
@@ -84,8 +65,10 @@ def _way_back(home: Path | None) -> Iterator[None]:
         raise
 
 
-def _load(file_or_preset: str, overrides: list[str] | None) -> "Experiment":
-    with _plain_errors():
+def _load(
+    file_or_preset: str, overrides: list[str] | None, home: Path | None = None
+) -> "Experiment":
+    with plain_errors(home), prints_on_stderr():
         from flows.command import presets
         from rlhf_core.configuration import load
 
@@ -100,7 +83,7 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Run an experiment: ask, fit, optimise, evaluate; tracked in MLflow."""
-    _play(_load(experiment, overrides), home, None, as_json)
+    _play(_load(experiment, overrides, home), home, None, as_json)
 
 
 @app.command()
@@ -110,7 +93,7 @@ def resume(
     as_json: AsJson = False,
 ) -> None:
     """Go on with an interrupted run; finished stages are not repeated."""
-    with _plain_errors():
+    with plain_errors(home), prints_on_stderr():
         from tasks.home import Home
         from tasks.runs.lifecycle import resumable
         from tasks.tracking.store import prepare
@@ -130,7 +113,7 @@ def _play(experiment: "Experiment", home: Path | None, run_id: str | None, as_js
 
     place = Home(home)
     screen = Console(stderr=True)
-    with _plain_errors():
+    with plain_errors(home), prints_on_stderr():
         with screen.status("starting the tracking store and the Prefect server"):
             connect(place)
         from flows.train import train as flow
@@ -168,7 +151,7 @@ def list_plugins(
     as_json: AsJson = False,
 ) -> None:
     """List presets and plug-ins with their fields, defaults and meaning."""
-    with _plain_errors():
+    with plain_errors():
         from flows.command import catalogue
 
         content = catalogue.describe(family)
@@ -193,7 +176,7 @@ def ui(
         typer.echo(f"{name:<8}{url}")
         sys.stdout.flush()
 
-    with _plain_errors():
+    with plain_errors():
         typer.echo("starting; Ctrl-C stops", err=True)
         pages.show_pages(Home(home), port, announce)
 

@@ -99,6 +99,9 @@ def _start_mlflow(home: Home, port: int) -> "subprocess.Popen[bytes]":
             [sys.executable, "-m", "mlflow", "server", *arguments, "--workers", "1",
              "--default-artifact-root", artifacts],
             # Background jobs and four workers would take 3 GiB; one reader needs neither.
-            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            # An `mlflow` in the working folder is none.
+            env={
+                **os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONSAFEPATH": "1",
+            },
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip

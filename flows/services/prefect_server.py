@@ -119,7 +119,8 @@ def _spawn(home: Home, folder: Path) -> None:
         process = subprocess.Popen(
             [sys.executable, "-m", "flows.services.prefect_server", str(home.path),
              str(listening.fileno())],
-            env={**os.environ, **environment(home)},
+            # A `flows` in the working folder is not ours.
+            env={**os.environ, **environment(home), "PYTHONSAFEPATH": "1"},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
