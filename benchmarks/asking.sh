@@ -16,6 +16,7 @@ compare() {
 asking="preference rankings ratings mixed"
 
 compare pendulum-preference --name pendulum-200
+compare pendulum-preference --name pendulum-demonstrations --seeds 10 --strategies demonstrations
 for labels in 100 50; do
     compare pendulum-preference --name "pendulum-$labels" --strategies $asking \
         --set "budget.labels=$labels"
@@ -49,6 +50,7 @@ for robust in false true; do
     compare pendulum-preference --name "pendulum-noise-robust-$robust" --strategies preference \
         $patient --set annotator.mistake=0.3 --set "feedback.reward_model.robust=$robust"
 done
+compare pendulum-preference --name pendulum-guard-clean --seeds 20 --strategies preference
 for reaction in report ask_more roll_back stop; do
     compare pendulum-preference --name "pendulum-guard-$reaction" --strategies preference \
         $patient --set annotator.mistake=0.3 --set "guard.reaction=$reaction"

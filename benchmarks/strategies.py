@@ -33,6 +33,7 @@ STRATEGIES: dict[str, tuple[str, ...]] = {
     "corrections": ("feedback.kind=preference", "feedback.form=correction"),
     "ratings": ("feedback.kind=direct_reward",),
     "mixed": ("feedback.kind=mixed",),
+    "demonstrations": ("feedback.kind=inverse_rl",),
     "shuffled_labels": ("feedback.kind=shuffled_labels",),
     "random_network": ("feedback.kind=random_network",),
     "constant": ("feedback.kind=constant",),

@@ -108,6 +108,9 @@ def guard() -> str:
         rows = runs(f"pendulum-guard-{reaction}", "preference")
         alarms, steps = mean(rows, "alarms", 1), mean(rows, "env_steps", 0)
         body.append([f"`{reaction}`", alarms, steps, cell(rows)])
+    rows = runs("pendulum-guard-clean", "preference")
+    body.append(["`report`, no wrong answers", mean(rows, "alarms", 2), mean(rows, "env_steps", 0),
+                 cell(rows)])  # fmt: skip
     return markdown(["`guard.reaction`", "alarms a run", "steps taken", "true return"], body)
 
 

@@ -71,8 +71,8 @@ def _play(run: Run, submit: bool, began: float) -> dict[str, Any]:
     last: Progress[Ref] | None = None
     try:
         for last in play(run.experiment, driver):
-            reaction = run.experiment.guard.reaction
-            track(run, last.round - 1, last.metrics, reaction, driver.finished_ms)
+            alarm = last.alarms[-1] if last.metrics["guard/alarm"] else None
+            track(run, last.round - 1, last.metrics, alarm, driver.finished_ms)
     except AnswersPendingError as pending:
         lifecycle.move(run.tracker, run.run_id, Event.WAIT, str(pending))
         return {"run_id": run.run_id, "waiting": str(pending)}
@@ -96,7 +96,7 @@ def _summary(
         "labels": int(final["feedback/labels_total"]),
         "asking_ended": asking_ended,
         "cost": float(f"{final['feedback/cost_total']:.9g}"),
-        "alarms": int(sum(metrics["guard/alarm"] for metrics in last.history)),
+        "alarms": list(last.alarms),
         "env_steps": int(final["policy/steps"]),
         "true_return_mean": final.get("eval/true_return_mean"),
         "true_return_iqm": final.get("eval/true_return_iqm"),

@@ -16,12 +16,11 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor
 from torch.nn.functional import cross_entropy, mse_loss, softplus
 
-from rlhf_core.demonstrations import Cloning
+from rlhf_core.demonstrations import CLONING_BATCH, Cloning
 from rlhf_core.evolution.network import PolicyNetwork
 from rlhf_core.normaliser import Normaliser
 
 LEARNING_RATE = 1e-3
-BATCH = 128
 
 
 def clone_actor(
@@ -137,7 +136,7 @@ def descend(
     count: int,
     epochs: int,
     rng: np.random.Generator,
-    batch: int = BATCH,
+    batch: int = CLONING_BATCH,
 ) -> None:
     """Minimise a loss in place by Adam.
 

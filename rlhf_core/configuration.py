@@ -1,7 +1,8 @@
 """Reading an experiment from YAML, and saying what is wrong with it."""
 
 import re
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from rlhf_core.errors import ConfigurationError
-from rlhf_core.experiment import Experiment
+from rlhf_core.experiment import NAME, Experiment
 
 EXPECTED = {
     "missing": "expected a value, actual: none",
@@ -19,17 +20,22 @@ EXPECTED = {
     "too_short": "expected a length of at least {min_length}",
     "too_long": "expected a length of at most {max_length}",
     "string_too_long": "expected at most {max_length} characters",
-    "string_pattern_mismatch": "expected a text that matches {pattern}",
+    "string_pattern_mismatch": "expected {pattern}",
 }
 """What pydantic does not say as field, what was expected, what came."""
+PATTERNS = {
+    NAME: "a letter or digit, then letters, digits, dots, dashes and underscores",
+}
+"""Regular expressions in words."""
 
 
-def load(path: Path, overrides: Iterable[str] = ()) -> Experiment:
+def load(path: Path, overrides: Iterable[str] = (), source: str | None = None) -> Experiment:
     """Read an experiment from a YAML file.
 
     Args:
         path: the file.
         overrides: `field.field=value` texts, the value in YAML, applied in order.
+        source: what messages call the file; its path if None.
 
     Raises:
         ConfigurationError: names the field, what was expected and what came.
@@ -38,18 +44,45 @@ def load(path: Path, overrides: Iterable[str] = ()) -> Experiment:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: cannot be read: {error}") from error
-    data = _parse(text, str(path))
+    source = source or str(path)
+    data = _parse(text, source)
     if not isinstance(data, dict):
         raise ConfigurationError(
-            f"{path}: expected a mapping with 'name', 'environment', ..., "
+            f"{source}: expected a mapping with 'name', 'environment', ..., "
             f"actual: {type(data).__name__}"
         )
+    changed = [data]
+    names = [source]
     for text in overrides:
         field, equals, value = text.partition("=")
         if not equals or not field:
             raise ConfigurationError(f"--set: expected field.field=value, actual: '{text}'")
-        _set(data, field, _parse(value, f"--set {text}"), f"--set {text}")
-    return from_mapping(data, str(path))
+        changed.append(deepcopy(changed[-1]))
+        names.append(f"--set {text}")
+        _set(changed[-1], field, _parse(value, names[-1]), names[-1])
+    try:
+        return from_mapping(changed[-1], source)
+    except ConfigurationError:
+        culprit = _first_invalid(changed)
+        if culprit:
+            from_mapping(changed[culprit], names[culprit])  # Raises, and names what broke it.
+        # Or it does not: the module of an earlier id may have registered the environment since.
+        raise
+
+
+def _first_invalid(changed: Sequence[Mapping[str, Any]]) -> int:
+    """Return after how many changes an experiment was no longer valid, 0 where it never was.
+
+    Args:
+        changed: the experiment as it was read and after each change; the last one is not valid.
+    """
+    for index in reversed(range(len(changed) - 1)):
+        try:
+            from_mapping(changed[index])
+        except ConfigurationError:
+            continue
+        return index + 1
+    return 0
 
 
 def override(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
@@ -149,7 +182,8 @@ def _set(data: dict[str, Any], field: str, value: Any, source: str) -> None:
     for name in parents:
         inner = place.setdefault(name, {})
         if isinstance(inner, str):
-            inner = place[name] = {"kind": inner}
+            # The short forms: an environment is its id, a plug-in its kind.
+            inner = place[name] = {"id" if name == "environment" else "kind": inner}
         if not isinstance(inner, dict):
             raise ConfigurationError(f"{source}: '{name}' holds {inner!r}, not fields")
         place = inner
@@ -169,7 +203,10 @@ def _explain(error: ValidationError, data: Mapping[str, Any]) -> str:
         field = ".".join(_path(problem["loc"], data, missing))
         text = problem["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
         if problem["type"] in EXPECTED:
-            text = EXPECTED[problem["type"]].format(**problem.get("ctx", {}))
+            context = problem.get("ctx", {})
+            text = EXPECTED[problem["type"]].format(
+                **{**context, "pattern": PATTERNS.get(context.get("pattern", ""), "")}
+            )
         whole = problem["type"] in ("unknown_field", "unknown_kind", "value_error")
         came = "" if whole or missing else f", actual: {problem['input']!r}"
         # A model that speaks of one of its own fields names it first.

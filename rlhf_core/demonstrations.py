@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
@@ -119,15 +120,27 @@ class Demonstrations(Judgements):
             expect_shape(self, name, (episodes,))
 
 
+CLONING_BATCH = 128
+"""Steps of demonstrations in a gradient step of a clone."""
+CLONING_UPDATES = 3000
+"""Gradient steps of a clone, where nothing else is asked for."""
+
+
 @dataclass(frozen=True)
 class Cloning:
     """Demonstrations that a policy is trained to imitate, before or instead of an optimisation."""
 
     demonstrations: Transitions
-    epochs: int
-    """Passes over the demonstrations."""
+    passes: int | None
+    """Over the demonstrations; None: as many as make 3,000 gradient steps."""
     only: bool
     """Whether the policy is not optimised afterwards."""
+
+    @property
+    def epochs(self) -> int:
+        """Passes over the demonstrations."""
+        batches = ceil(len(self.demonstrations.actions) / CLONING_BATCH)
+        return self.passes or ceil(CLONING_UPDATES / batches)
 
 
 def demonstrations(

@@ -6,6 +6,7 @@ RlhfError
 │   └── UnknownKindError        no plug-in of that name in the family
 ├── ShapeError                  an array that does not have the documented axes
 ├── StoreError                  the artifact store cannot be read or written
+│   └── DamagedError            a file of the store is not what was written
 ├── RunError                    a run that does not exist, is finished, or is still going on
 ├── AnswersPendingError         people have not answered enough yet; the run can go on later
 ├── ServiceError                a tracking or orchestration server that does not answer
@@ -42,6 +43,10 @@ class StoreError(RlhfError):
     """The artifact store cannot be read or written."""
 
 
+class DamagedError(StoreError):
+    """A file of the store is not what was written."""
+
+
 class RunError(RlhfError):
     """A run that does not exist, is finished, or is still going on."""
 
@@ -64,3 +69,8 @@ class DivergedError(RlhfError):
 
 class UnusedFieldWarning(UserWarning):
     """A field that belongs to another kind of the same family was set aside."""
+
+    def __init__(self, family: str, field: str, kind: str) -> None:
+        super().__init__(f"{family}: field '{field}' is not used by kind '{kind}'")
+        self.field = field
+        self.kind = kind

@@ -16,6 +16,9 @@ from rlhf_core.optimisers import AnyOptimiser
 from rlhf_core.optimisers.ppo import PPO
 from rlhf_core.plugin import Config
 
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+"""Names of runs and registered policies."""
+
 
 class EvaluationSettings(Config):
     """How the policy is measured on the true return."""
@@ -34,10 +37,10 @@ class EvaluationSettings(Config):
 class Experiment(Config):
     """Everything about a run. The same experiment with the same seed gives the same numbers."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
+    name: str = Field(pattern=NAME, max_length=100)
     """Names the run and its registered policy: letters, digits, dot, dash, underscore."""
     environment: Environment
-    """What the policy acts in."""
+    """What the policy acts in; a text is short for its id."""
     feedback: AnyFeedbackStrategy = Preference()
     """What is asked and how a reward is made of the answers."""
     annotator: AnyAnnotator = Synthetic()

@@ -1,13 +1,15 @@
-"""A watch on reward hacking: the policy pleases the learned reward and no longer the annotators.
+"""A watch on rewards that cannot be trusted, and on policies that exploit them.
 
-Once a round there are labels on clips of the newest policy that the reward it was optimised on has
-never seen. While the proxy return rises and that reward puts such fresh clips in order worse than
-it used to, the policy has found its holes (Gao et al. 2023, https://arxiv.org/abs/2210.10760).
+Two things are tested once a round. Do the labels agree with each other? Where a reward orders the
+answers that it was not fitted to little better than chance, it has learned mistakes, and the policy
+follows them. And does the reward hold for what the policy does now? Where the proxy return rises
+and the reward puts most fresh clips in the wrong order, the policy has found its holes (Gao et al.
+2023, https://arxiv.org/abs/2210.10760).
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
-from statistics import NormalDist
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -15,35 +17,48 @@ from pydantic import Field, model_validator
 from rlhf_core.plugin import Config
 from rlhf_core.types import Metrics
 
-LEAST_PAIRS = 5
-"""Ordered pairs, before and now, below which nothing is concluded."""
+LEAST_ANSWERS = 20
+"""Held-out answers below which nothing is concluded."""
 
 
-class Verdict(StrEnum):
-    """What a round does next."""
+class Reaction(StrEnum):
+    """What follows an alarm."""
 
-    FINE = "fine"
     REPORT = "report"
     ASK_MORE = "ask_more"
     ROLL_BACK = "roll_back"
     STOP = "stop"
 
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a round does next, and why."""
+
+    reaction: Reaction | None = None
+    """None: nothing is wrong."""
+    reason: str = ""
+
     @property
     def metrics(self) -> Metrics:
         """Whether there was an alarm, for the record."""
-        return {"guard/alarm": float(self is not Verdict.FINE)}
+        return {"guard/alarm": float(self.reaction is not None)}
+
+
+FINE = Verdict()
 
 
 class Guard(Config):
-    """Compares the reward's accuracy on fresh clips with what it was in earlier rounds.
+    """Two one-sided binomial tests a round, at a level that covers all rounds of the run together.
 
-    With right_0 of n_0 fresh pairs in all earlier rounds together and right of n now, pooled share
-    p = (right_0 + right) / (n_0 + n):
+    Of n answers that the fit was not given, the reward orders k as they do. The labels contradict
+    each other where
 
-        z = (right_0 / n_0 - right / n) / sqrt(p (1 - p) (1 / n_0 + 1 / n))
+        P(X <= k) < (1 - confidence) / (2 rounds),    X ~ Binomial(n, least_accuracy)
 
-    The alarm is raised when the proxy return rose in the last round and z is beyond the quantile
-    of `confidence`.
+    which is told once. Of n fresh pairs the reward that the policy was optimised on orders k as the
+    annotators do. The policy exploits the reward where the proxy return rose in the last round and
+    the same holds with X ~ Binomial(n, 1/2): clips are chosen for being hard to tell apart, so
+    chance alone can be expected of an honest reward, and less than chance cannot.
     """
 
     reaction: Literal["report", "ask_more", "roll_back", "stop"] = "report"
@@ -51,7 +66,10 @@ class Guard(Config):
     on from the policy before the last round, with the reward refitted to the fresh labels; stop:
     end the run with the policy before the last round."""
     confidence: float = Field(0.95, gt=0.5, lt=1)
-    """How sure the fall of accuracy must be."""
+    """Probability that a run in which nothing is wrong ends without an alarm."""
+    least_accuracy: float = Field(0.75, ge=0.5, lt=1)
+    """Share of held-out answers that the reward should order as they do. Below it the answers
+    contradict each other, or the reward model cannot express them; 0.5 allows for any answers."""
     reserve: float = Field(0.2, ge=0, lt=1)
     """Share of the labels that ask_more keeps back for an alarm; unused ones are asked in the last
     round."""
@@ -62,22 +80,47 @@ class Guard(Config):
             raise ValueError("reserve: expected more than 0 for reaction ask_more, actual: 0")
         return self
 
-    def judge(self, history: Sequence[Metrics], now: Metrics) -> Verdict:
-        """What to do, given the metrics of earlier rounds and of this round's fit."""
-        if not history or history[-1].get("proxy/gain", 0.0) <= 0:
-            return Verdict.FINE
-        earlier = [
-            (m["reward/fresh_accuracy"], m["reward/fresh_pairs"])
-            for m in history
-            if "reward/fresh_pairs" in m
-        ]
-        pairs = sum(count for _, count in earlier)
-        fresh = now.get("reward/fresh_pairs", 0.0)
-        if min(pairs, fresh) < LEAST_PAIRS:
-            return Verdict.FINE
-        before = sum(share * count for share, count in earlier) / pairs
-        accuracy = now["reward/fresh_accuracy"]
-        pooled = (before * pairs + accuracy * fresh) / (pairs + fresh)
-        variance = pooled * (1 - pooled) * (1 / pairs + 1 / fresh)
-        fell = before - accuracy > NormalDist().inv_cdf(self.confidence) * variance**0.5
-        return Verdict(self.reaction) if fell else Verdict.FINE
+    def judge(self, history: Sequence[Metrics], now: Metrics, rounds: int) -> Verdict:
+        """Return what to do.
+
+        Args:
+            history: metrics of earlier rounds.
+            now: metrics of this round's fit.
+            rounds: of the whole run.
+        """
+        if not history:
+            return FINE
+        level = (1 - self.confidence) / (2 * rounds)
+        if self._contradicts(now, level) and not any(self._contradicts(m, level) for m in history):
+            share, answers = now["reward/heldout_accuracy"], now["reward/heldout_answers"]
+            return Verdict(
+                Reaction(self.reaction),
+                f"the reward orders {share:.0%} of {answers:.0f} held-out answers as they do "
+                f"(expected {self.least_accuracy:.0%}): the answers contradict each other, or the "
+                "reward model cannot express them",
+            )
+        pairs = now.get("reward/fresh_pairs", 0.0)
+        if history[-1].get("proxy/gain", 0.0) <= 0 or not pairs:
+            return FINE
+        share = now["reward/fresh_accuracy"]
+        if not _below(share, pairs, 0.5, level):
+            return FINE
+        return Verdict(
+            Reaction(self.reaction),
+            f"the proxy return rose, and the reward orders {share:.0%} of {pairs:.0f} fresh pairs "
+            "as the annotators do, less than chance: the policy exploits the reward",
+        )
+
+    def _contradicts(self, metrics: Metrics, level: float) -> bool:
+        answers = metrics.get("reward/heldout_answers", 0.0)
+        if answers < LEAST_ANSWERS:
+            return False
+        return _below(metrics["reward/heldout_accuracy"], answers, self.least_accuracy, level)
+
+
+def _below(share: float, trials: float, expected: float, level: float) -> bool:
+    """Whether a share of trials is significantly below the expected one, by the exact test."""
+    from scipy.special import bdtr
+
+    count = round(trials)
+    return bool(bdtr(round(share * trials), count, expected) < level)

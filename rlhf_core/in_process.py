@@ -118,6 +118,7 @@ def run(
     experiment: Experiment,
     report: Callable[[Progress[Any]], None] = lambda progress: None,
     start: Start[Any] | Progress[Any] | None = None,
+    context: OptimisationContext = DEFAULT_CONTEXT,
 ) -> Progress[Any]:
     """Play all rounds in this process, or until the guard stops the run.
 
@@ -125,12 +126,13 @@ def run(
         experiment: everything about the run.
         report: called after each round.
         start: what to take over from another run, or where this run stood when it was left.
+        context: reports and checkpoints of the optimisation.
 
     Returns:
         Where the run stands at its end.
     """
     progress = None
-    for progress in loop.play(experiment, InProcess(experiment), start):
+    for progress in loop.play(experiment, InProcess(experiment, context), start):
         report(progress)
     if progress is None:
         raise RunError("the run has no round left to play")

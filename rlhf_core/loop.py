@@ -22,7 +22,7 @@ from typing import Generic
 
 from rlhf_core.driver import H, Improved, Stages, Start
 from rlhf_core.experiment import Experiment
-from rlhf_core.guard import Verdict
+from rlhf_core.guard import Reaction
 from rlhf_core.round_metrics import merge_metrics, with_totals
 from rlhf_core.types import Metrics
 
@@ -50,6 +50,8 @@ class Progress(Generic[H]):
     history: tuple[Metrics, ...] = ()
     """Metrics of each round, running totals included."""
     evaluation: H | None = None
+    alarms: tuple[str, ...] = ()
+    """Round and reason of each alarm of the guard."""
     stopped: bool = False
     """The guard ended the run."""
 
@@ -102,15 +104,15 @@ def advance(experiment: Experiment, stages: Stages[H], progress: Progress[H]) ->
     """Play one round."""
     round, policy, trusted = progress.round, progress.policy, progress.trusted
     learned = _learn(stages, progress, _Learned(progress.annotator, progress.feedback), False)
-    verdict = experiment.guard.judge(progress.history, learned.metrics)
-    if verdict is Verdict.ASK_MORE:
+    verdict = experiment.guard.judge(progress.history, learned.metrics, experiment.budget.rounds)
+    if verdict.reaction is Reaction.ASK_MORE:
         learned = _learn(stages, progress, learned, True)
     metrics = learned.metrics
-    if verdict in (Verdict.ROLL_BACK, Verdict.STOP):
+    if verdict.reaction in (Reaction.ROLL_BACK, Reaction.STOP):
         restored = stages.roll_back(round, policy, trusted)
         policy = restored.policy
         metrics = merge_metrics(metrics, restored.metrics)
-    if verdict is Verdict.STOP:
+    if verdict.reaction is Reaction.STOP:
         improved = Improved(policy, progress.rollouts, progress.rewards, learned.feedback, {})
     else:
         trusted = policy
@@ -125,6 +127,7 @@ def advance(experiment: Experiment, stages: Stages[H], progress: Progress[H]) ->
     )
     for more in (improved.metrics, evaluated.metrics, verdict.metrics):
         metrics = merge_metrics(metrics, more)
+    alarm = [f"round {round + 1}: {verdict.reason}"] if verdict.reason else []
     return Progress(
         round=round + 1,
         policy=improved.policy,
@@ -138,7 +141,8 @@ def advance(experiment: Experiment, stages: Stages[H], progress: Progress[H]) ->
         answers=(*progress.answers, *learned.answers),
         history=(*progress.history, with_totals(metrics, progress.history)),
         evaluation=evaluated.evaluation,
-        stopped=verdict is Verdict.STOP,
+        alarms=(*progress.alarms, *alarm),
+        stopped=verdict.reaction is Reaction.STOP,
     )
 
 

@@ -200,12 +200,8 @@ class Family(Generic[P]):
         siblings = {name for plugin in self.kinds().values() for name in plugin.model_fields}
         unused = [n for n in data if n not in chosen.model_fields and n in siblings]
         for name in unused:
-            warnings.warn(
-                f"{self.package.rpartition('.')[2]}: field '{name}' is not used by kind "
-                f"'{data['kind']}'",
-                UnusedFieldWarning,
-                stacklevel=2,
-            )
+            family = self.package.rpartition(".")[2]
+            warnings.warn(UnusedFieldWarning(family, str(name), str(data["kind"])), stacklevel=2)
         return {name: value for name, value in data.items() if name not in unused}
 
     def __get_pydantic_core_schema__(

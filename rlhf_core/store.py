@@ -3,8 +3,9 @@
 A value (any dataclass derived from `rlhf_core.types.Value`) becomes one safetensors file: the
 arrays as tensors, the rest as JSON in its header. Nothing is pickled, so loading a file from a
 stranger runs no code. Beside the objects stand the memos: which references a finished stage
-gave. Each file is written under a temporary name and moved, so that a process killed at any
-moment leaves either the whole file or none.
+gave, and the checkpoints of unfinished ones; both carry a digest of their key and content. A file
+is written under a temporary name and moved, so that a process killed at any moment leaves either
+the whole file or none. Everything that is read is verified: a flipped bit never makes a result.
 """
 
 import hashlib
@@ -18,7 +19,7 @@ from typing import Any, TypeVar
 import fsspec
 import numpy as np
 
-from rlhf_core.errors import ShapeError, StoreError
+from rlhf_core.errors import DamagedError, ShapeError, StoreError
 from rlhf_core.types import Value
 
 Ref = str
@@ -106,42 +107,50 @@ class Store:
         return self._exists(path) and hashlib.sha256(self._read(path)).hexdigest() == ref
 
     def get(self, ref: Ref, expected: type[ValueType]) -> ValueType:
-        """Load a value. Raises `StoreError` when it is missing, damaged or of another type."""
+        """Load a value.
+
+        Raises:
+            DamagedError: its file is not what was stored.
+            StoreError: it is missing, or of another type.
+        """
         path = self._object_path(ref)
         content = self._read(path)
         if hashlib.sha256(content).hexdigest() != ref:
-            raise StoreError(f"{path} is damaged; resume the run, and it is made again")
+            raise DamagedError(f"{path} is damaged; resume the run, and it is made again")
         return unpack(content, expected)
 
     def remember(self, key: str, outcome: Mapping[str, Any]) -> None:
         """Write a memo (JSON): what a finished stage gave."""
-        self._write(f"{self._base}/memo/{key}.json", json.dumps(outcome, sort_keys=True).encode())
+        self._write(
+            self._memo_path(key), _sealed(key, json.dumps(outcome, sort_keys=True).encode())
+        )
 
     def recall(self, key: str) -> dict[str, Any] | None:
-        """The memo under the key; None where there is none, or a damaged one."""
-        path = f"{self._base}/memo/{key}.json"
+        """The memo under the key; None where there is none.
+
+        Raises:
+            DamagedError: the memo is not what was written.
+        """
+        path = self._memo_path(key)
         if not self._exists(path):
             return None
-        try:
-            outcome = json.loads(self._read(path))
-        except ValueError:
-            return None
-        return outcome if isinstance(outcome, dict) else None
+        outcome: dict[str, Any] = json.loads(_unsealed(key, self._read(path), path))
+        return outcome
 
     def save_checkpoint(self, key: str, value: Value) -> None:
         """Write the newest state of something unfinished; it replaces the one before."""
-        self._write(self._checkpoint_path(key), pack(value))
+        self._write(self._checkpoint_path(key), _sealed(key, pack(value)))
 
     def load_checkpoint(self, key: str) -> Value | None:
-        """The newest checkpoint under the key; None where there is none, or a damaged one."""
+        """The newest checkpoint under the key; None where there is none.
+
+        Raises:
+            DamagedError: the checkpoint is not what was written.
+        """
         path = self._checkpoint_path(key)
         if not self._exists(path):
             return None
-        content = self._read(path)
-        try:
-            return unpack(content, Value)
-        except StoreError:
-            return None
+        return unpack(_unsealed(key, self._read(path), path), Value)
 
     def delete_checkpoint(self, key: str) -> None:
         """Delete the checkpoint of something that is finished."""
@@ -152,8 +161,11 @@ class Store:
             except OSError as error:
                 raise StoreError(f"store {self.root} cannot be written: {error}") from error
 
+    def _memo_path(self, key: str) -> str:
+        return f"{self._base}/memo/{key}.json"
+
     def _checkpoint_path(self, key: str) -> str:
-        return f"{self._base}/unfinished/{key}.safetensors"
+        return f"{self._base}/unfinished/{key}.checkpoint"
 
     def _object_path(self, ref: Ref) -> str:
         return f"{self._base}/objects/{ref[:2]}/{ref}.safetensors"
@@ -189,6 +201,19 @@ class Store:
                 f"store {self.root} cannot be written: {error}; choose another folder with "
                 "--home or RLHF_HOME"
             ) from error
+
+
+def _sealed(key: str, content: bytes) -> bytes:
+    """Content after a line with the digest of its key and itself."""
+    return hashlib.sha256(key.encode() + b"\0" + content).hexdigest().encode() + b"\n" + content
+
+
+def _unsealed(key: str, sealed: bytes, path: str) -> bytes:
+    """Return the content of `_sealed`. Raises `DamagedError` where it is not what was written."""
+    content = sealed.partition(b"\n")[2]
+    if sealed != _sealed(key, content):
+        raise DamagedError(f"{path} is damaged")
+    return content
 
 
 def pack(value: Value) -> bytes:

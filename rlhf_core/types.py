@@ -273,6 +273,36 @@ class Evaluation(Value):
     succeeded: Bool[np.ndarray, " E"] | None = None
     """`info["is_success"]` of the last step, where the environment tells it."""
 
+    @property
+    def mean(self) -> float:
+        """Mean true return."""
+        return float(self.returns.mean())
+
+    @property
+    def iqm(self) -> float:
+        """Interquartile mean of the true returns."""
+        from rlhf_core.evaluation.statistics import interquartile_mean
+
+        return interquartile_mean(self.returns)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Bootstrap interval (95 %) of the interquartile mean, over episodes of this one policy."""
+        from rlhf_core.evaluation.statistics import bootstrap_interval
+
+        return bootstrap_interval(self.returns, np.random.default_rng(0))
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        text = (
+            f"true return over {len(self.returns)} episodes: mean {self.mean:.1f}, IQM "
+            f"{self.iqm:.1f} (95 % interval {low:.1f} to {high:.1f}), mean length "
+            f"{self.lengths.mean():.0f}"
+        )
+        if self.succeeded is None:
+            return text
+        return f"{text}, success {self.succeeded.mean():.0%}"
+
     def _check(self) -> None:
         expect_shape(self, "lengths", (len(self.returns),))
         if self.succeeded is not None:

@@ -43,7 +43,15 @@ class RoundDone:
     """Interquartile mean; None where the environment has no true reward."""
 
 
-Event = Opened | Stage | Steps | RoundDone
+@dataclass(frozen=True)
+class Damaged:
+    """Something in the store is not what was written, and is made again."""
+
+    run_id: str
+    what: str
+
+
+Event = Opened | Stage | Steps | RoundDone | Damaged
 Listener = Callable[[Event], None]
 
 _listeners: ContextVar[tuple[Listener, ...]] = ContextVar("listeners", default=())

@@ -14,7 +14,6 @@ from rlhf_core.answers import Answers
 from rlhf_core.evaluation import plots, video
 from rlhf_core.experiment import Experiment
 from rlhf_core.feedback_strategy import FeedbackState
-from rlhf_core.guard import Verdict
 from rlhf_core.loop import Progress
 from rlhf_core.policies import PolicyState
 from rlhf_core.round_metrics import ROUND_COUNTS
@@ -46,24 +45,22 @@ class Published(NamedTuple):
     name="track", task_run_name="track {round}", cache_policy=NO_CACHE, retries=3,
     retry_delay_seconds=2,
 )  # fmt: skip
-def track(run: Run, round: int, metrics: Metrics, reaction: str, at_ms: int) -> None:
+def track(run: Run, round: int, metrics: Metrics, alarm: str | None, at_ms: int) -> None:
     """Log a round's metrics at its environment step.
 
     Args:
         run: the run.
         round: from 0.
         metrics: of the round, running totals included.
-        reaction: what the guard does when it is alarmed.
+        alarm: why the guard was alarmed; None where it was not.
         at_ms: when the round ended.
     """
     logged = {name: value for name, value in metrics.items() if name not in ROUND_COUNTS}
     step = int(metrics["policy/steps"])
     log_metrics(run.tracker, run.run_id, logged, step, at_ms)
-    if metrics["guard/alarm"]:
-        accuracy = metrics["reward/fresh_accuracy"]
-        alarm = f"round {round + 1}: {Verdict(reaction)}, accuracy on fresh clips fell to "
-        tag = f"{GUARD_TAG}.{round + 1:04d}"
-        set_tags(run.tracker, run.run_id, {tag: f"{alarm}{accuracy:.2f}"})
+    if alarm is not None:
+        text = f"{run.experiment.guard.reaction}: {alarm}"
+        set_tags(run.tracker, run.run_id, {f"{GUARD_TAG}.{round + 1:04d}": text})
     labels = int(metrics["feedback/labels_total"])
     true_return = metrics.get("eval/true_return_iqm")
     events.send(events.RoundDone(run.run_id, round, step, labels, true_return))

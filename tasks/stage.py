@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 
-from rlhf_core.errors import AnswersPendingError, ConfigurationError
+from rlhf_core.errors import AnswersPendingError, ConfigurationError, DamagedError
 from rlhf_core.store import Ref, Store, ValueType
 from rlhf_core.threads import limited
 from rlhf_core.types import Metrics, Value
@@ -62,14 +62,18 @@ class Pending:
 class StoredCheckpoints:
     """Checkpoints of a long stage in the store, one every few seconds."""
 
-    def __init__(self, store: Store, key: str) -> None:
+    def __init__(self, run: Run, store: Store, key: str) -> None:
         """No checkpoint yet; `key` names the stage."""
-        self._store, self._key = store, key
+        self._run, self._store, self._key = run, store, key
         self._saved = time.monotonic()
 
     def load(self) -> Value | None:
-        """What was saved before an interruption, or None."""
-        return self._store.load_checkpoint(self._key)
+        """What was saved before an interruption, or None; a damaged one is announced."""
+        try:
+            return self._store.load_checkpoint(self._key)
+        except DamagedError as error:
+            progress.send(progress.Damaged(self._run.run_id, str(error)))
+            return None
 
     def save(self, value: Value) -> None:
         """Write a value, unless that was done a moment ago."""
@@ -96,7 +100,7 @@ class StageContext:
         self.run = run
         self.round = round
         self.store = run.store
-        self.checkpoints = StoredCheckpoints(self.store, key)
+        self.checkpoints = StoredCheckpoints(run, self.store, key)
         self.seconds = 0.0
 
     def load(self, ref: Ref, expected: type[ValueType]) -> ValueType:
@@ -123,19 +127,19 @@ def stage(body: Body) -> Task[..., Outcome | Pending]:
     """Make a Prefect task of `body(context, **refs)`; it is called as `name(run, round, **refs)`.
 
     A stage is known by its run, name, round, input references and configuration. What it gave is
-    written under that key when it is done, in one atomic move; called again, in this process or
-    after a kill in a new one, it answers from there if all its results are in the store undamaged,
-    and is done again if not. (Prefect's own result files are not written atomically, so a kill
-    could leave half of one.)
+    written under that key when it is done, in one atomic move. Called again, in this process or
+    after a kill in a new one, it answers from there if the note and all its results are in the
+    store undamaged; otherwise it is done again, and that is announced. (Prefect's own result files
+    are not written atomically, so a kill could leave half of one.)
     """
     name = body.__name__
 
     def once(run: Run, round: int, **refs: Argument) -> Outcome | Pending:
         key = _key(run, name, round, refs)
         context = StageContext(run, round, key)
-        known = context.store.recall(key)
-        if known is not None and all(map(context.store.holds, known["refs"].values())):
-            return replace(Outcome(**known), work_seconds=0.0)
+        known = _known(run, context.store, key)
+        if known is not None:
+            return known
         progress.send(progress.Stage(run.run_id, name, round))
         try:
             with limited(run.experiment.threads):
@@ -155,6 +159,23 @@ def stage(body: Body) -> Task[..., Outcome | Pending]:
         cache_policy=NO_CACHE,
         persist_result=False,
     )(once)
+
+
+def _known(run: Run, store: Store, key: str) -> Outcome | None:
+    """What a stage gave before, if it was done and all of it is whole; damage is announced."""
+    try:
+        known = store.recall(key)
+    except DamagedError as error:
+        progress.send(progress.Damaged(run.run_id, str(error)))
+        return None
+    if known is None:
+        return None
+    lost = sorted(name for name, ref in known["refs"].items() if not store.holds(ref))
+    if lost:
+        what = f"{', '.join(lost)} of stage {key.partition('/')[2]}: lost or damaged"
+        progress.send(progress.Damaged(run.run_id, what))
+        return None
+    return replace(Outcome(**known), work_seconds=0.0)
 
 
 def _key(run: Run, name: str, round: int, refs: Mapping[str, Argument]) -> str:

@@ -16,6 +16,15 @@ from flows.command.streams import prints_on_stderr
 if TYPE_CHECKING:
     from rlhf_core.experiment import Experiment
 
+EXAMPLES = """Examples:
+
+rlhf list\n
+rlhf show pendulum-preference > mine.yaml\n
+rlhf train mine.yaml --seed 1 --set feedback.kind=inverse_rl\n
+rlhf resume RUN_ID\n
+rlhf ui
+"""
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -32,11 +41,27 @@ HomeFolder = Annotated[
     Path | None,
     typer.Option("--home", help="Folder of the runs; else $RLHF_HOME, else .rlhf here."),
 ]
+Seed = Annotated[
+    int | None,
+    typer.Option("--seed", min=0, help="Root of all randomness; short for --set seed=N."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
-@app.callback()
-def _find_modules_here() -> None:
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"rlhf-flows {version('rlhf-flows')}")
+        raise typer.Exit
+
+
+@app.callback(epilog=EXAMPLES)
+def _begin(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
     find_modules_here()
 
 
@@ -51,6 +76,8 @@ def _way_back(home: Path | None) -> Iterator[None]:
         if isinstance(event, progress.Opened):
             opened.append(event.run_id)
             typer.echo(f"{'resumed' if event.resumed else 'started'} run {event.run_id}", err=True)
+        elif isinstance(event, progress.Damaged):
+            typer.echo(f"{event.what}; it is made again", err=True)
 
     try:
         with progress.listening(remember):
@@ -66,24 +93,32 @@ def _way_back(home: Path | None) -> Iterator[None]:
 
 
 def _load(
-    file_or_preset: str, overrides: list[str] | None, home: Path | None = None
+    file_or_preset: str,
+    overrides: list[str] | None,
+    seed: int | None = None,
+    home: Path | None = None,
 ) -> "Experiment":
     with plain_errors(home), prints_on_stderr():
         from flows.command import presets
         from rlhf_core.configuration import load
 
-        return load(presets.find(file_or_preset), overrides or ())
+        changes = [*(overrides or ()), *([] if seed is None else [f"seed={seed}"])]
+        return load(presets.find(file_or_preset), changes, presets.source(file_or_preset))
 
 
 @app.command()
 def train(
     experiment: FilePreset,
     overrides: Overrides = None,
+    seed: Seed = None,
     home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run an experiment: ask, fit, optimise, evaluate; tracked in MLflow."""
-    _play(_load(experiment, overrides, home), home, None, as_json)
+    """Run an experiment: ask, fit, optimise, evaluate; tracked in MLflow.
+
+    rlhf train pendulum-preference --set feedback.kind=constant --seed 1
+    """
+    _play(_load(experiment, overrides, seed, home), home, None, as_json)
 
 
 @app.command()
@@ -134,9 +169,20 @@ def _play(experiment: "Experiment", home: Path | None, run_id: str | None, as_js
 
 
 @app.command()
-def check(experiment: FilePreset, overrides: Overrides = None) -> None:
-    """Validate an experiment without running it."""
-    checked = _load(experiment, overrides)
+def check(
+    experiment: FilePreset,
+    overrides: Overrides = None,
+    seed: Seed = None,
+    as_json: AsJson = False,
+) -> None:
+    """Validate an experiment without running it; --json prints every field.
+
+    rlhf check my.yaml --set budget.labels=50
+    """
+    checked = _load(experiment, overrides, seed)
+    if as_json:
+        typer.echo(checked.model_dump_json())
+        return
     typer.echo(
         f"ok: {checked.name}: {checked.feedback.kind} on {checked.environment.id} with "
         f"{checked.optimiser.kind}, {checked.budget.labels} labels, "
@@ -146,19 +192,42 @@ def check(experiment: FilePreset, overrides: Overrides = None) -> None:
 
 
 @app.command(name="list")
-def list_plugins(
-    family: Annotated[str | None, typer.Argument(help="Only this family.")] = None,
+def list_names(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="A preset, a family or kind of plug-in, or `experiment`."),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every field of everything, not one line a name.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List presets and plug-ins with their fields, defaults and meaning."""
+    """List presets and plug-ins; or one of them with its fields, defaults and meaning.
+
+    rlhf list queries
+    """
     with plain_errors():
         from flows.command import catalogue
 
-        content = catalogue.describe(family)
+        content = catalogue.describe(name)
     if as_json:
         typer.echo(json.dumps(content))
+    elif name is None and not everything:
+        catalogue.outline(content)
     else:
         catalogue.show(content)
+
+
+@app.command()
+def show(preset: Annotated[str, typer.Argument(help="A preset (see `rlhf list`).")]) -> None:
+    """Print the file of a preset, comments included: a start for one of your own.
+
+    rlhf show pendulum-preference > mine.yaml
+    """
+    with plain_errors():
+        from flows.command import presets
+
+        typer.echo(presets.text(preset), nl=False)
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """Everything that a YAML file can name."""
 
 import json
+from collections.abc import Iterator, Mapping
 from inspect import isclass
 from typing import Any
 
@@ -26,47 +27,119 @@ FAMILIES: dict[str, Family[Any]] = {
     "aggregation": AGGREGATION,
     "optimisers": OPTIMISERS,
 }
+FIELDS = {
+    "feedback": "feedback.kind",
+    "annotators": "annotator.kind",
+    "forms": "feedback.form.kind",
+    "queries": "feedback.queries.kind",
+    "aggregation": "feedback.aggregation.kind",
+    "optimisers": "optimiser.kind",
+}
+"""The line of an experiment in which a kind of each family stands."""
 
 
-def describe(family: str | None = None) -> dict[str, Any]:
-    """Presets, experiment fields and plug-ins; or one family of plug-ins alone."""
-    if family is not None and family not in FAMILIES:
-        raise ConfigurationError(f"unknown family '{family}'; {nearest(family, list(FAMILIES))}")
+def describe(name: str | None = None) -> dict[str, Any]:
+    """Presets, the experiment's fields and plug-ins; or only what is called so.
+
+    Args:
+        name: a preset, `experiment`, a family of plug-ins, or the kind of one; None: everything.
+
+    Raises:
+        ConfigurationError: nothing is called so.
+    """
     content: dict[str, Any] = {}
-    if family is None:
-        content["presets"] = presets.names()
+    if name in (None, *presets.names()):
+        chosen = presets.names() if name is None else [name]
+        content["presets"] = {preset: presets.description(preset) for preset in chosen}
+    if name in (None, "experiment"):
         content["experiment"] = _fields(Experiment)
-    content["plugins"] = {
-        name: {
+    plugins = {
+        family: {
             kind: {"meaning": _line(plugin.__doc__), "fields": _fields(plugin)}
-            for kind, plugin in FAMILIES[name].kinds().items()
+            for kind, plugin in members.kinds().items()
+            if name in (None, family, kind)
         }
-        for name in ([family] if family else FAMILIES)
+        for family, members in FAMILIES.items()
     }
+    content["plugins"] = {family: kinds for family, kinds in plugins.items() if kinds}
+    if not any(content.values()):
+        kinds = [kind for members in FAMILIES.values() for kind in members.kinds()]
+        valid = ["experiment", *FAMILIES, *presets.names(), *dict.fromkeys(kinds)]
+        raise ConfigurationError(f"unknown name '{name}'; {nearest(str(name), valid)}")
     return content
 
 
-def show(content: dict[str, Any]) -> None:
-    """Print what `describe` gave; lines are never cut."""
+def outline(content: Mapping[str, Any]) -> None:
+    """Print one line for each name of what `describe` returned."""
     console = Console(soft_wrap=True, highlight=False)
+    sections = {
+        f"[bold]{family}[/]  {FIELDS[family]}": {k: v["meaning"] for k, v in kinds.items()}
+        for family, kinds in content["plugins"].items()
+    }
     if "presets" in content:
-        console.print(f"presets: {', '.join(content['presets'])}\n")
+        title = "[bold]presets[/]  rlhf show NAME prints one, rlhf train NAME runs it"
+        sections = {title: content["presets"], **sections}
+    for title, meanings in sections.items():
+        console.print(title)
+        width = max(map(len, meanings))
+        for name, meaning in meanings.items():
+            console.print(f"  [bold cyan]{name:<{width}}[/]  {escape(meaning)}")
+        console.print()
+    console.print("rlhf list NAME shows the fields of a kind, of a family, or of the experiment;")
+    console.print("rlhf list --all shows everything.")
+
+
+def show(content: Mapping[str, Any]) -> None:
+    """Print what `describe` returned with all fields; lines are never cut."""
+    console = Console(soft_wrap=True, highlight=False)
+    for preset, meaning in content.get("presets", {}).items():
+        console.print(f"preset [bold cyan]{preset}[/]: {escape(meaning)}")
+    if "presets" in content:
+        console.print()
+    if "experiment" in content:
         console.print("[bold]experiment[/]")
         _show_fields(console, content["experiment"])
     for family, kinds in content["plugins"].items():
-        described: dict[str, Any] = {}
+        shared = dict(_shared(family, list(kinds)))
+        for users, fields in shared.items():
+            console.print(f"[bold]{family}[/]: fields of {', '.join(users)}")
+            common = kinds[users[0]]["fields"]
+            _show_fields(console, {name: common[name] for name in common if _top(name) in fields})
         for kind, plugin in kinds.items():
+            elsewhere = {
+                name for users, fields in shared.items() if kind in users for name in fields
+            }
+            own = {n: field for n, field in plugin["fields"].items() if _top(n) not in elsewhere}
             console.print(f"[bold]{family}[/]: kind [bold cyan]{kind}[/]")
             console.print(f"  {plugin['meaning']}", markup=False)
-            twin = next((k for k, fields in described.items() if fields == plugin["fields"]), None)
-            if twin is not None and plugin["fields"]:
-                console.print(f"  fields as of kind {twin}\n")
-            else:
-                _show_fields(console, plugin["fields"])
-            described[kind] = plugin["fields"]
+            if elsewhere:
+                console.print("  and the shared fields above")
+            _show_fields(console, own)
 
 
-def _show_fields(console: Console, fields: dict[str, Any]) -> None:
+def _shared(family: str, kinds: list[str]) -> Iterator[tuple[tuple[str, ...], set[str]]]:
+    """Fields that several kinds inherit from one base class, by the kinds that do."""
+    users: dict[tuple[type, str], list[str]] = {}
+    for kind in kinds:
+        plugin = FAMILIES[family].get(kind)
+        for name in plugin.model_fields:
+            bases = (
+                base for base in plugin.__mro__ if name in vars(base).get("__annotations__", ())
+            )
+            if name != "kind":
+                users.setdefault((next(bases), name), []).append(kind)
+    groups: dict[tuple[str, ...], set[str]] = {}
+    for (_, name), of in users.items():
+        if len(of) > 1:
+            groups.setdefault(tuple(of), set()).add(name)
+    yield from groups.items()
+
+
+def _top(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def _show_fields(console: Console, fields: Mapping[str, Any]) -> None:
     for name, field in fields.items():
         default = "(required)" if field["required"] else json.dumps(field["default"])
         console.print(f"  {name}: [green]{escape(default)}[/]  {escape(field['meaning'])}")

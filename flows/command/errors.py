@@ -52,10 +52,12 @@ def plain_errors(home: Path | None = None) -> Iterator[None]:
         except (Exception, SystemExit) as error:
             _fail(_unexpected(error), error, home)
         finally:
-            notes = [e.message for e in caught if isinstance(e.message, UnusedFieldWarning)]
-            if notes:
-                texts = "; ".join(dict.fromkeys(map(str, notes)))
-                typer.echo(f"note: set aside: {line(texts)}", err=True)
+            unused: dict[str, dict[str, None]] = {}
+            for note in caught:
+                if isinstance(note.message, UnusedFieldWarning):
+                    unused.setdefault(note.message.kind, {})[note.message.field] = None
+            for kind, fields in unused.items():
+                typer.echo(f"note: '{kind}' does not use {line(', '.join(fields))}", err=True)
 
 
 def line(text: str) -> str:

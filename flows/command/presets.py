@@ -1,5 +1,6 @@
 """Experiments by name: the YAML files that ship in `flows/experiments`."""
 
+from itertools import takewhile
 from pathlib import Path
 
 from rlhf_core.errors import ConfigurationError
@@ -28,3 +29,25 @@ def find(file_or_preset: str) -> Path:
         f"unknown preset '{file_or_preset}'; {nearest(file_or_preset, names())} "
         "(or the path of a .yaml file)"
     )
+
+
+def source(file_or_preset: str) -> str:
+    """What messages call it: a preset is a file that the user has never seen."""
+    path = find(file_or_preset)
+    return f"preset {path.stem}" if path.parent == FOLDER else str(path)
+
+
+def text(preset: str) -> str:
+    """The file of a preset. Raises `ConfigurationError` where there is none of that name."""
+    if preset not in names():
+        raise ConfigurationError(f"unknown preset '{preset}'; {nearest(preset, names())}")
+    return (FOLDER / f"{preset}.yaml").read_text(encoding="utf-8")
+
+
+def description(preset: str) -> str:
+    """The first sentence of a preset's comment."""
+    lines = text(preset).splitlines()
+    comment = " ".join(
+        line.removeprefix("#").strip() for line in takewhile(lambda at: at.startswith("#"), lines)
+    )
+    return comment.split(". ")[0].rstrip(".") + "."

@@ -72,6 +72,11 @@ class Environment(Config):
     store: 3.8 GB for the 65,536 steps of a round that are kept at the most."""
     _known: KnownFacts = PrivateAttr(default_factory=KnownFacts)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _id_alone(cls, data: Any) -> Any:
+        return {"id": data} if isinstance(data, str) else data
+
     @model_validator(mode="after")
     def _horizon_comes_first(self) -> "Environment":
         if self.time_limit and self.fixed_horizon and self.time_limit <= self.fixed_horizon:

@@ -61,8 +61,9 @@ class InverseRL(FeedbackStrategy):
     """Episodes to be demonstrated, as far as the budget of labels goes."""
     warm_start: bool = False
     """Let any method begin with a policy cloned from the demonstrations."""
-    cloning_epochs: PositiveInt = 10
-    """Passes over the demonstrations when a policy is cloned."""
+    cloning_epochs: PositiveInt | None = None
+    """Passes over the demonstrations when a policy is cloned; null: as many as make 3,000 gradient
+    steps, so that few demonstrations are learned as well as many."""
     discriminator: Discriminator = Discriminator()
     """The discriminator of gail, airl and maximum_entropy."""
     table_penalty: PositiveFloat = 0.1
@@ -107,7 +108,9 @@ class InverseRL(FeedbackStrategy):
         """Ask for as many episodes as are due."""
         reference = sample_segments(rollouts, reference_count(1), 1, rng)
         no_clip = reference.take(np.empty(0, dtype=np.int64))
-        due = max(min(labels, self.demonstrations - state.asked), 0)
+        # Those of an earlier run are not asked for again.
+        known = 0 if state.demonstrations is None else len(state.demonstrations)
+        due = max(min(labels, self.demonstrations - max(state.asked, known)), 0)
         if not due:
             return Request(no_clip, reference, {})
         form = Demonstration()
@@ -173,10 +176,13 @@ class InverseRL(FeedbackStrategy):
             )
 
     def _cloning(self, state: FeedbackState, round: int) -> Cloning | None:
-        first = self.warm_start and round == 0
-        if state.demonstrations is None or not (first or self.method == "behaviour_cloning"):
-            return None
         only = self.method == "behaviour_cloning"
+        assert isinstance(state, InverseState)
+        # A run that goes on from another one has a policy that is more than a clone already.
+        begun = state.discriminator is not None and state.discriminator.updates > 0
+        first = self.warm_start and round == 0 and not begun
+        if state.demonstrations is None or not (first or only):
+            return None
         return Cloning(state.demonstrations.transitions(), self.cloning_epochs, only)
 
     def _observed(self, state: FeedbackState, reward: Reward) -> FeedbackState:

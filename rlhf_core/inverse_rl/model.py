@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import ceil
 from typing import Literal
 
 import numpy as np
@@ -11,6 +12,12 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from rlhf_core.plugin import Config
 from rlhf_core.rewards.model import Input
 from rlhf_core.types import Value
+
+PASSES = 16
+"""Times that the discriminator goes through a rollout, where nothing else is asked for. With half
+as many GAIL is not done within 30 rollouts on Pendulum."""
+MOST_UPDATES = 128
+"""A generation of an evolution strategy is a rollout of a hundred thousand steps."""
 
 Method = Literal["gail", "airl", "maximum_entropy"]
 
@@ -22,10 +29,10 @@ class Discriminator(Config):
     """Widths of the hidden layers; none makes it linear in the features."""
     inputs: tuple[Input, ...] = Field(("observation", "action"), min_length=1)
     """Its inputs; [observation] or [next_observation] make a state-only reward."""
-    learning_rate: PositiveFloat = 1e-3
+    learning_rate: PositiveFloat = 3e-3
     """Adam's step size."""
-    updates: PositiveInt = 8
-    """Gradient steps at each rollout."""
+    updates: PositiveInt | None = None
+    """Gradient steps at each rollout; null: 16 passes over the rollout, and 128 at the most."""
     batch_size: PositiveInt = 512
     """Steps of demonstrations, and as many of rollouts, in a gradient step."""
     gradient_penalty: NonNegativeFloat = 0.0
@@ -38,6 +45,10 @@ class Discriminator(Config):
     entropy_weight: NonNegativeFloat = 0.0
     """Weight of -log pi(a|s) beside f in the policy's reward of `airl`: 0 leaves the entropy to the
     optimiser, 1 makes the reward log D - log(1 - D)."""
+
+    def updates_of(self, steps: int) -> int:
+        """Return the number of gradient steps at a rollout of so many environment steps."""
+        return self.updates or min(ceil(PASSES * steps / self.batch_size), MOST_UPDATES)
 
 
 @dataclass(frozen=True, eq=False)

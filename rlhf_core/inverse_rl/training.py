@@ -25,7 +25,7 @@ def train(
     density: Density | None,
     rng: np.random.Generator,
 ) -> DiscriminatorState:
-    """Return the state after `model.updates` steps of Adam.
+    """Return the state after `model.updates_of(steps of the rollout)` steps of Adam.
 
     gail and airl minimise the cross entropy of D, maximum_entropy the negative log-likelihood of
     the demonstrations under trajectories with probability proportional to exp(return):
@@ -46,7 +46,7 @@ def train(
         density: log-probability of actions under that policy; airl needs it.
         rng: draws the minibatches.
     """
-    size = (model.updates, model.batch_size)
+    size = (model.updates_of(len(rollout.actions)), model.batch_size)
     drawn: list[Transitions] = []
     rows: list[np.ndarray] = []
     for steps in (demonstrations, rollout):

@@ -56,7 +56,7 @@ def heldout_orders(
         scores: (M, N, K) of each term.
         heldout: weights (M, N) of each term, 0 where a member was trained on the label.
     """
-    correct, confidence, weights = [], [], []
+    correct, confidence, weights, answers = [], [], [], 0.0
     for term, score, unseen_weight in zip(terms, scores, heldout, strict=True):
         margins, stated = term.margins(score)
         # Two ratings make a held-out order only where both were held out.
@@ -66,10 +66,14 @@ def heldout_orders(
         correct.append((margins > 0).float().ravel())
         confidence.append(torch.sigmoid(margins.abs()).ravel())
         weights.append((weight * share).ravel())
+        answers += term.trials * float((unseen_weight.sum(dim=0) > 0).sum())
     right, weight = torch.cat(correct), torch.cat(weights)
     if not float(weight.sum()) > 0:
         return {}
-    metrics = {"reward/heldout_accuracy": float((right * weight).sum() / weight.sum())}
+    metrics = {
+        "reward/heldout_accuracy": float((right * weight).sum() / weight.sum()),
+        "reward/heldout_answers": answers,
+    }
     sure = [index for index, term in enumerate(terms) if term.calibrated]
     counted = sum(float(weights[index].sum()) for index in sure)
     if counted > 0:

@@ -2,7 +2,6 @@
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.optimize import brentq
 from scipy.special import expit
 
 MOST_CLIPS = 1000
@@ -40,6 +39,9 @@ def rationality_for(agreement: float, differences: Float[np.ndarray, " P"]) -> f
     logit(agreement) / |d| for the largest and the smallest |d|. Where no pair differs, every
     temperature satisfies the equation, and 1 is returned.
     """
+    # Half a second, which most runs need not spend.
+    from scipy.optimize import brentq
+
     size = np.abs(differences[differences != 0])
     if not len(size):
         return 1.0

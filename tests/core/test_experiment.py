@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from rlhf_core.budget import Budget
 from rlhf_core.configuration import from_mapping, load, override, to_yaml
+from rlhf_core.environments import Environment
 from rlhf_core.errors import ConfigurationError, UnsupportedSpaceError, UnusedFieldWarning
 from rlhf_core.experiment import Experiment
 from rlhf_core.feedback.constant import Constant
@@ -89,6 +90,41 @@ def test_set_overrides_a_field(
     assert found == expected
 
 
+def test_an_environment_is_short_for_its_id(tmp_path: Path) -> None:
+    (tmp_path / "short.yaml").write_text("name: short\nenvironment: Pendulum-v1\n")
+    assert load(tmp_path / "short.yaml").environment == Environment(id="Pendulum-v1")
+    changed = load(tmp_path / "short.yaml", ["environment.count=8"])
+    assert changed.environment == Environment(id="Pendulum-v1", count=8)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "blamed"),
+    [
+        (["seed=3", "budget.labels=-1", "threads=2"], "--set budget.labels=-1"),
+        (["feedback.kind=preferrence"], "--set feedback.kind=preferrence"),
+        # The second one alone would be valid.
+        (["budget.rounds=50", "budget.env_steps=9000"], "--set budget.rounds=50"),
+    ],
+)
+def test_what_an_override_breaks_is_blamed_on_it(
+    file: Path, overrides: list[str], blamed: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{re.escape(blamed)}: "):
+        load(file, overrides)
+
+
+def test_what_is_wrong_without_the_overrides_is_blamed_on_the_file(file: Path) -> None:
+    file.write_text(file.read_text().replace("environment:", "enviroment:"))
+    with pytest.raises(ConfigurationError, match=r"^preset demo: .*unknown field 'enviroment'"):
+        load(file, ["seed=3"], "preset demo")
+
+
+def test_a_name_is_described_in_words() -> None:
+    message = "name: expected a letter or digit, then letters, digits, dots, dashes and underscores"
+    with pytest.raises(ConfigurationError, match=message):
+        from_mapping({**MINIMAL, "name": "a/b"})
+
+
 def test_one_override_swaps_the_strategy_and_sets_its_fields_aside(file: Path) -> None:
     with pytest.warns(UnusedFieldWarning) as caught:
         experiment = load(file, ["feedback.kind=true_reward"])
@@ -157,10 +193,10 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"name": None}, "name: expected a valid string, actual: None"),
-    ({"name": "a b"}, "name: expected a text that matches .*, actual: 'a b'"),
+    ({"name": "a b"}, "name: expected a letter or digit, then letters.*, actual: 'a b'"),
     ({"name": "x" * 101}, "name: expected at most 100 characters"),
     ({"environment": {}}, "environment.id: expected a value, actual: none"),
-    ({"environment": "CartPole-v1"}, "environment: expected a mapping"),
+    ({"environment": ["CartPole-v1"]}, "environment: expected a mapping"),
     ({"environment": {"id": CORRIDOR, "cuont": 3}}, "environment: unknown field 'cuont'; did you "),
     ({"environment": {"id": CORRIDOR, "count": 0}}, "environment.count: .*than 0, actual: 0"),
     ({"seed": -1}, "seed: expected greater than or equal to 0, actual: -1"),

@@ -1,4 +1,4 @@
-"""The watch on reward hacking: z by hand, and what each reaction does to a run."""
+"""The guard: its tests by hand, and what each reaction does to a run."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -6,109 +6,134 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import norm
+from scipy.stats import binom
 
 from rlhf_core import stages
 from rlhf_core.experiment import Experiment
-from rlhf_core.guard import LEAST_PAIRS, Guard, Verdict
+from rlhf_core.guard import FINE, LEAST_ANSWERS, Guard, Reaction, Verdict
 from rlhf_core.in_process import InProcess, run
 from rlhf_core.loop import Progress, advance, begin
 from rlhf_core.policies import PolicyState
 from rlhf_core.types import Metrics
 from tests.core.examples import tiny
 
+ROUNDS = 5
 
-def seen(accuracy: float, pairs: float, gain: float = 1.0) -> Metrics:
+
+def fresh(accuracy: float, pairs: float, gain: float = 1.0) -> Metrics:
     return {
         "proxy/gain": gain, "reward/fresh_accuracy": accuracy, "reward/fresh_pairs": pairs
     }  # fmt: skip
 
 
-def z(right_0: float, n_0: float, right: float, n: float) -> float:
-    p = (right_0 + right) / (n_0 + n)
-    return float((right_0 / n_0 - right / n) / np.sqrt(p * (1 - p) * (1 / n_0 + 1 / n)))
+def heldout(accuracy: float, answers: float) -> Metrics:
+    return {"reward/heldout_accuracy": accuracy, "reward/heldout_answers": answers}
 
 
-@pytest.mark.parametrize(
-    ("right_0", "n_0", "right", "n", "expected"),
-    [
-        # p = 24/40, z = 0.4 / sqrt(0.24 / 10) = 2.582.
-        (16, 20, 8, 20, 2.582),
-        # p = 26/40, z = 0.3 / sqrt(0.2275 / 10) = 1.989.
-        (16, 20, 10, 20, 1.989),
-        # p = 28/40, z = 0.2 / sqrt(0.21 / 10) = 1.380.
-        (16, 20, 12, 20, 1.380),
-    ],
-)
-@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99, 0.999])
-def test_the_alarm_is_raised_beyond_the_quantile(
-    right_0: int, n_0: int, right: int, n: int, expected: float, confidence: float
-) -> None:
-    assert z(right_0, n_0, right, n) == pytest.approx(expected, abs=1e-3)
-    verdict = Guard(confidence=confidence).judge([seen(right_0 / n_0, n_0)], seen(right / n, n))
-    assert (verdict is Verdict.REPORT) == (expected > norm.ppf(confidence))
+@pytest.mark.parametrize("right", range(21))
+@pytest.mark.parametrize("confidence", [0.6, 0.9, 0.95, 0.99])
+def test_fresh_pairs_are_tested_against_chance(right: int, confidence: float) -> None:
+    verdict = Guard(confidence=confidence).judge([fresh(1, 9)], fresh(right / 20, 20), ROUNDS)
+    expected = binom.cdf(right, 20, 0.5) < (1 - confidence) / (2 * ROUNDS)
+    assert (verdict.reaction is Reaction.REPORT) == expected
 
 
-@given(*(st.integers(LEAST_PAIRS, 60) for _ in range(3)), *(st.floats(0, 1) for _ in range(3)))
-def test_earlier_rounds_are_pooled(
-    n_1: int, n_2: int, n: int, a_1: float, a_2: float, a: float
-) -> None:
-    right = [round(share * count) for share, count in ((a_1, n_1), (a_2, n_2), (a, n))]
-    history = [seen(right[0] / n_1, n_1), {"proxy/gain": -3.0}, seen(right[1] / n_2, n_2)]
-    verdict = Guard().judge(history, seen(right[2] / n, n))
-    total = right[0] + right[1]
-    if 0 < total + right[2] < n_1 + n_2 + n:
-        statistic = z(total, n_1 + n_2, right[2], n)
-        if abs(statistic - norm.ppf(0.95)) > 1e-6:
-            assert (verdict is not Verdict.FINE) == (statistic > norm.ppf(0.95))
-    else:
-        assert verdict is Verdict.FINE
+@pytest.mark.parametrize("right", range(20, 81, 5))
+@pytest.mark.parametrize("least", [0.5, 0.75, 0.9])
+def test_heldout_answers_are_tested_against_the_least_accuracy(right: int, least: float) -> None:
+    guard = Guard(least_accuracy=least)
+    verdict = guard.judge([heldout(1.0, 80)], heldout(right / 80, 80), ROUNDS)
+    expected = binom.cdf(right, 80, least) < 0.05 / (2 * ROUNDS)
+    assert (verdict.reaction is Reaction.REPORT) == expected
 
 
-FELL = seen(0.0, 50)
-BEFORE = [seen(1.0, 50)]
+def test_the_level_by_hand() -> None:
+    # P(X <= 1) of ten throws is 11 / 1024 = 0.0107, and 0.1 / (2 * 4) = 0.0125.
+    guard = Guard(confidence=0.9)
+    assert guard.judge([fresh(1, 9)], fresh(0.1, 10), 4).reaction is Reaction.REPORT
+    assert guard.judge([fresh(1, 9)], fresh(0.1, 10), 5) == FINE
+    assert guard.judge([fresh(1, 9)], fresh(0.2, 10), 4) == FINE
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=40, deadline=None)
+def test_an_honest_reward_is_seldom_suspected(seed: int) -> None:
+    # 500 runs of ten rounds, pairs at chance and held-out answers at the least accuracy: at most
+    # one run in twenty may alarm, so more than 40 of 500 has probability 0.002.
+    rng = np.random.default_rng(seed)
+    right = rng.binomial(20, 0.5, (500, 10)) / 20
+    order = rng.binomial(100, 0.75, (500, 10)) / 100
+    guard, alarmed = Guard(), 0
+    for share, heldout_share in zip(right, order, strict=True):
+        rounds = [
+            {**fresh(s, 20), **heldout(h, 100)} for s, h in zip(share, heldout_share, strict=True)
+        ]
+        verdicts = [guard.judge(rounds[:i], now, 10) for i, now in enumerate(rounds)]
+        alarmed += any(verdict != FINE for verdict in verdicts)
+    assert alarmed <= 40
+
+
+WRONG = fresh(0.0, 50)
+BEFORE = [fresh(1.0, 50)]
 
 
 @pytest.mark.parametrize(
     ("history", "now"),
     [
-        ([], FELL),
-        ([seen(1.0, 50, gain=0.0)], FELL),
-        ([seen(1.0, 50, gain=-1.0)], FELL),
-        ([{"reward/fresh_accuracy": 1.0, "reward/fresh_pairs": 50.0}], FELL),
-        ([{"proxy/gain": 1.0}], FELL),
+        ([], WRONG),
+        ([], heldout(0.0, 50)),
+        ([fresh(1.0, 50, gain=0.0)], WRONG),
+        ([fresh(1.0, 50, gain=-1.0)], WRONG),
+        ([{"reward/fresh_accuracy": 1.0, "reward/fresh_pairs": 50.0}], WRONG),
         (BEFORE, {}),
-        (BEFORE, seen(0.0, LEAST_PAIRS - 1)),
-        ([seen(1.0, LEAST_PAIRS - 1)], FELL),
-        (BEFORE, seen(1.0, 50)),
-        ([seen(0.5, 50)], seen(0.9, 50)),
-        ([seen(0.0, 50)], FELL),
+        (BEFORE, fresh(0.0, 2)),
+        (BEFORE, fresh(1.0, 50)),
+        (BEFORE, fresh(0.5, 50)),
+        (BEFORE, heldout(0.0, LEAST_ANSWERS - 1)),
+        ([*BEFORE, heldout(0.2, 50)], heldout(0.1, 80)),
     ],
     ids=[
-        "no history", "no gain", "a loss", "no gain known", "nothing fresh before",
-        "nothing fresh now", "few now", "few before", "all right", "better", "all wrong",
+        "no history", "no history of labels", "no gain", "a loss", "no gain known", "nothing fresh",
+        "few", "all right", "as chance", "few answers", "known already",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("reaction", ["report", "ask_more", "roll_back", "stop"])
 def test_it_is_fine_where_nothing_can_be_said(
     history: list[Metrics], now: Metrics, reaction: Any
 ) -> None:
-    assert Guard(reaction=reaction).judge(history, now) is Verdict.FINE
+    assert Guard(reaction=reaction).judge(history, now, ROUNDS) == FINE
 
 
 @pytest.mark.parametrize("reaction", ["report", "ask_more", "roll_back", "stop"])
-def test_an_alarm_is_answered_as_was_said(reaction: Any) -> None:
-    verdict = Guard(reaction=reaction).judge(BEFORE, FELL)
-    assert verdict.value == reaction
+def test_an_alarm_is_answered_as_was_asked_for_and_explains_itself(reaction: Any) -> None:
+    verdict = Guard(reaction=reaction).judge(BEFORE, WRONG, ROUNDS)
+    assert verdict.reaction is Reaction(reaction)
     assert verdict.metrics == {"guard/alarm": 1}
-    assert Verdict.FINE.metrics == {"guard/alarm": 0}
+    assert verdict.reason == (
+        "the proxy return rose, and the reward orders 0% of 50 fresh pairs as the annotators do, "
+        "less than chance: the policy exploits the reward"
+    )
+    assert FINE.metrics == {"guard/alarm": 0}
+    labels = Guard(reaction=reaction).judge(BEFORE, heldout(0.55, 80), ROUNDS)
+    assert labels.reaction is Reaction(reaction)
+    assert labels.reason == (
+        "the reward orders 55% of 80 held-out answers as they do (expected 75%): the answers "
+        "contradict each other, or the reward model cannot express them"
+    )
+
+
+def test_contradicting_labels_are_told_once() -> None:
+    low, high = heldout(0.5, 100), heldout(0.9, 100)
+    guard = Guard()
+    assert guard.judge([high], low, ROUNDS) != FINE
+    assert guard.judge([high, low], low, ROUNDS) == FINE
 
 
 def test_only_the_last_round_must_have_gained() -> None:
-    assert Guard().judge([seen(1, 50, -5), seen(1, 50, 1)], FELL) is Verdict.REPORT
-    assert Guard().judge([seen(1, 50, 5), seen(1, 50, -1)], FELL) is Verdict.FINE
+    assert Guard().judge([fresh(1, 50, -5), fresh(1, 50, 1)], WRONG, ROUNDS) != FINE
+    assert Guard().judge([fresh(1, 50, 5), fresh(1, 50, -1)], WRONG, ROUNDS) == FINE
 
 
 # The loop
@@ -116,7 +141,7 @@ def test_only_the_last_round_must_have_gained() -> None:
 
 @dataclass
 class Watched:
-    """A run whose guard is made to see a fall of accuracy in some rounds."""
+    """A run whose guard is made to see contradictions in some rounds."""
 
     experiment: Experiment
     rounds: list[Progress] = field(default_factory=list)
@@ -140,9 +165,9 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Watched]:
         guard = {"reaction": reaction, **changes.pop("guard", {})}
         watched = Watched(tiny(guard=guard, budget=budget, **changes))
 
-        def judged(self: Guard, history: Any, now: Metrics) -> Verdict:
+        def judged(self: Guard, history: Any, now: Metrics, rounds: int) -> Verdict:
             alarmed = len(history) in alarms
-            return judge(self, BEFORE, FELL if alarmed else seen(1.0, 50))
+            return judge(self, BEFORE, WRONG if alarmed else fresh(1.0, 50), rounds)
 
         def optimised(experiment: Any, round: int, policy: PolicyState, *rest: Any) -> Any:
             watched.optimised.append(policy)
@@ -181,6 +206,8 @@ def test_a_report_changes_nothing_but_the_record(watch: Callable[..., Watched]) 
     loud = alarmed.play()
     assert [m["guard/alarm"] for m in quiet.history] == [0, 0, 0, 0, 0]
     assert [m["guard/alarm"] for m in loud.history] == [0, 0, 1, 1, 0]
+    assert quiet.alarms == ()
+    assert [text.partition(":")[0] for text in loud.alarms] == ["round 3", "round 4"]
     assert alike(quiet.policy, loud.policy)
     assert calm.asked == alarmed.asked
 

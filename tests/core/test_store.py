@@ -3,6 +3,7 @@
 import hashlib
 import json
 import pickle
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from inspect import isabstract
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from safetensors import SafetensorError
@@ -19,7 +20,7 @@ from safetensors.numpy import save
 
 from rlhf_core.annotators import AnnotatorState
 from rlhf_core.demonstrations import demonstrations
-from rlhf_core.errors import StoreError
+from rlhf_core.errors import DamagedError, StoreError
 from rlhf_core.evolution.progress import EvolutionProgress
 from rlhf_core.feedback.inverse_rl import InverseState
 from rlhf_core.feedback_forms.click import ClickLabels, Clicks
@@ -264,15 +265,51 @@ def test_a_damaged_file_is_named(store: Store, damage: bytes | None) -> None:
         store.get(ref, EnsembleState)
 
 
-@pytest.mark.parametrize("damage", ["", "{", "3"])
-def test_a_damaged_memo_is_none(store: Store, damage: str) -> None:
+@pytest.mark.parametrize("damage", ["", "{", "3", '{"refs": {}}'])
+def test_a_damaged_memo_is_named(store: Store, damage: str) -> None:
     store.remember("fit-3", {"refs": {}})
     (path,) = files(store)
     path.write_text(damage)
-    assert store.recall("fit-3") is None
+    with pytest.raises(DamagedError, match=r"memo/fit-3.json is damaged"):
+        store.recall("fit-3")
 
 
-def test_a_checkpoint_is_replaced_deleted_and_none_where_it_is_damaged(store: Store) -> None:
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_no_flipped_bit_is_read(data: st.DataObject) -> None:
+    store = Store(f"memory://flipped-{uuid.uuid4()}")
+    key = "run/0001-evaluate"
+    store.remember(key, {"metrics": {"eval/true_return_mean": -123.456}, "refs": {"a": "b"}})
+    store.save_checkpoint(key, ENSEMBLE)
+    ref = store.put(ENSEMBLE)
+    path = data.draw(st.sampled_from(sorted(store._files.find(store._base))))
+    content = bytearray(store._files.cat_file(path))
+    bit = data.draw(st.integers(0, 8 * len(content) - 1))
+    content[bit // 8] ^= 1 << bit % 8
+    store._files.pipe_file(path, bytes(content))
+    whole = 0
+    for read in (
+        lambda: store.recall(key),
+        lambda: store.load_checkpoint(key),
+        lambda: store.get(ref, EnsembleState),
+    ):
+        try:
+            read()
+            whole += 1
+        except DamagedError:
+            pass
+    assert whole == 2
+
+
+def test_a_memo_is_none_of_another_stage(store: Store) -> None:
+    store.remember("run/0001-evaluate", {"metrics": {"eval/true_return_mean": 1.0}})
+    (path,) = files(store)
+    path.rename(path.with_name("0002-evaluate.json"))
+    with pytest.raises(DamagedError, match=r"0002-evaluate.json is damaged"):
+        store.recall("run/0002-evaluate")
+
+
+def test_a_checkpoint_is_replaced_deleted_and_named_where_it_is_damaged(store: Store) -> None:
     assert store.load_checkpoint("optimise-3") is None
     store.save_checkpoint("optimise-3", ENSEMBLE)
     store.save_checkpoint("optimise-3", PREFERENCES)
@@ -280,7 +317,8 @@ def test_a_checkpoint_is_replaced_deleted_and_none_where_it_is_damaged(store: St
     assert isinstance(newest, Preferences)
     (path,) = files(store)
     path.write_bytes(path.read_bytes()[:-1])
-    assert store.load_checkpoint("optimise-3") is None
+    with pytest.raises(DamagedError, match=r"optimise-3.checkpoint is damaged"):
+        store.load_checkpoint("optimise-3")
     store.delete_checkpoint("optimise-3")
     store.delete_checkpoint("optimise-3")
     assert files(store) == []

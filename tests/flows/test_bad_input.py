@@ -46,7 +46,7 @@ def refused(*arguments: str) -> str:
             "optimiser: unknown kind 'reinforce'; valid: a2c, ars, cma_es, dqn",
         ),
         ({"budget": {"env_steps": 100}}, "budget.env_steps: expected at least"),
-        ({"name": "a/b"}, "name: expected a text that matches"),
+        ({"name": "a/b"}, "name: expected a letter or digit, then letters"),
     ],
 )
 def test_a_wrong_experiment_is_refused(tmp_path: Path, changes: dict[str, Any], told: str) -> None:
@@ -74,7 +74,8 @@ def test_an_override_must_have_a_field_and_a_value() -> None:
 
 
 def test_an_unknown_family_is_refused() -> None:
-    assert "unknown family 'query'; did you mean 'queries'?" in refused("list", "query")
+    assert "unknown name 'query'; did you mean 'queries'?" in refused("list", "query")
+    assert "unknown preset 'pendulum'; did you mean" in refused("show", "pendulum")
 
 
 def test_a_store_that_cannot_be_written_is_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 
 from flows.command import catalogue, presets
 from flows.command.app import app
+from rlhf_core.configuration import from_mapping, load
 from tests.flows.conftest import tiny_file
 
 
@@ -34,7 +36,8 @@ def test_a_run_is_looked_up_without_prefect() -> None:
 
 def test_list_names_every_plugin_with_fields_defaults_and_meaning() -> None:
     content = json.loads(CliRunner().invoke(app, ["list", "--json"]).stdout)
-    assert content["presets"] == presets.names()
+    assert list(content["presets"]) == presets.names()
+    assert all(meaning.endswith(".") for meaning in content["presets"].values())
     assert set(content["plugins"]) == set(catalogue.FAMILIES)
     assert content["experiment"]["budget.labels"]["default"] == 200
     assert all(field["meaning"] for field in content["experiment"].values())
@@ -59,7 +62,56 @@ def test_list_can_be_read_by_a_person() -> None:
 
 def test_list_cuts_no_name_short_in_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
-    assert "reward_model.learning_rate" in CliRunner().invoke(app, ["list"]).stdout
+    assert "reward_model.learning_rate" in CliRunner().invoke(app, ["list", "--all"]).stdout
+
+
+def test_list_alone_has_one_line_for_each_name() -> None:
+    lines = CliRunner().invoke(app, ["list"]).stdout.splitlines()
+    assert len(lines) < 80
+    names = [line.split()[0] for line in lines if line.startswith("  ")]
+    kinds = [kind for family in catalogue.FAMILIES.values() for kind in family.kinds()]
+    assert sorted(names) == sorted([*presets.names(), *kinds])
+
+
+def test_list_shows_what_is_named() -> None:
+    def shown(name: str) -> str:
+        return CliRunner().invoke(app, ["list", name]).stdout
+
+    assert "oversample: 10" in shown("disagreement")
+    assert "coverage" not in shown("disagreement")
+    assert shown("pendulum-preference").startswith(
+        "preset pendulum-preference: Swing up and balance a pendulum"
+    )
+    assert "budget.labels: 200" in shown("experiment")
+    # Fields that kinds share are shown once.
+    assert shown("optimisers").count("gae_lambda: 0.95") == 1
+    assert "optimisers: fields of a2c, ppo, recurrent_ppo, trpo" in shown("optimisers")
+
+
+@pytest.mark.parametrize("preset", presets.names())
+def test_show_prints_a_file_that_can_be_run(preset: str, tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["show", preset])
+    assert done.stdout.startswith("# ")
+    (tmp_path / "mine.yaml").write_text(done.stdout)
+    assert load(tmp_path / "mine.yaml") == load(presets.find(preset))
+
+
+def test_check_prints_every_field_as_json() -> None:
+    done = CliRunner().invoke(app, ["check", "pendulum-preference", "--seed", "4", "--json"])
+    content = json.loads(done.stdout)
+    assert content["seed"] == 4
+    assert content["feedback"]["kind"] == "preference"
+    assert from_mapping(content) == load(presets.find("pendulum-preference"), ["seed=4"])
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert CliRunner().invoke(app, ["--version"]).stdout == f"rlhf-flows {version('rlhf-flows')}\n"
+
+
+def test_help_has_examples() -> None:
+    assert "rlhf show pendulum-preference > mine.yaml" in CliRunner().invoke(app, ["--help"]).stdout
+    for command in ("train", "check", "list", "show"):
+        assert f" rlhf {command} " in CliRunner().invoke(app, [command, "--help"]).stdout
 
 
 @pytest.mark.parametrize("preset", presets.names())
@@ -77,8 +129,7 @@ def test_one_line_swaps_the_strategy_and_what_it_leaves_unused_is_said(tmp_path:
     assert done.exit_code == 0
     assert "ok: tiny: true_reward on Pendulum-v1" in done.stdout
     (line,) = done.stderr.splitlines()
-    assert line.startswith("note: set aside: ")
-    assert "feedback: field 'segment_steps' is not used by kind 'true_reward'" in line
+    assert line == "note: 'true_reward' does not use reward_model, segment_steps"
 
 
 def test_set_overrides_any_field(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Kill it, break it, stop it: nothing is lost and nothing stays open."""
 
 import json
+import re
 import signal
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -112,12 +113,19 @@ def test_results_that_are_lost_between_a_kill_and_the_resume_are_made_again(
         content = path.read_bytes()
         path.chmod(0o644)
         path.write_bytes(content[: len(content) // 2])
+    # A number is edited in one of the notes that tell which stages are done.
+    note = sorted((store / "memo" / run_id).glob("*-fit-*.json"))[0]
+    edited = re.sub(r'("time/fit": )\d', r"\g<1>7", note.read_text())
+    assert edited != note.read_text()
+    note.write_text(edited)
 
     done = rlhf("resume", run_id, "--json", RLHF_STORE=str(store))
     assert done.returncode == 0, done.stderr
     resumed = json.loads(done.stdout)
     assert {k: resumed[k] for k in COMPARED} == {k: expected[k] for k in COMPARED}
     assert run_ids(rlhf.home)[run_id] == "FINISHED"
+    assert f"{note.name} is damaged; it is made again" in done.stderr
+    assert "lost or damaged; it is made again" in done.stderr
 
 
 def test_a_finished_run_is_not_resumed(
@@ -144,14 +152,14 @@ def test_a_run_that_is_killed_inside_an_optimisation_goes_on_inside_it(rlhf: Com
     process.kill()
     process.communicate()
     unfinished = rlhf.home / "store" / "unfinished"
-    assert any(unfinished.rglob("*.safetensors"))
+    assert any(unfinished.rglob("*.checkpoint"))
 
     process = barrier.start("resume", run_id, "--json", RLHF_CHECKPOINT_SECONDS="0")
     out, err = process.communicate(timeout=LONGEST_SECONDS)
     assert process.returncode == 0, err
     resumed = json.loads(out)
     assert {k: resumed[k] for k in COMPARED} == {k: undisturbed[k] for k in COMPARED}
-    assert not any(unfinished.rglob("*.safetensors"))
+    assert not any(unfinished.rglob("*.checkpoint"))
 
     client = client_of(rlhf.home)
     (generations,) = client.get_metric_history(run_id, "policy/generations")

@@ -1,0 +1,118 @@
+"""An agent as a file has it, and what must fit before it is loaded."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rlhf_core.annotators import AnnotatorState
+from rlhf_core.environments.factory import Environment
+from rlhf_core.environments.spaces import describe
+from rlhf_core.errors import ConfigurationError, StoreError
+from rlhf_core.feedback_strategy import FeedbackState, FeedbackStrategy
+from rlhf_core.loop import Progress
+from rlhf_core.policies import Optimiser, PolicyState
+from rlhf_core.store import unpack
+from rlhf_core.types import Metrics, RolloutRewards, Rollouts, Value
+
+
+def described(environment: Environment, feedback: FeedbackStrategy) -> str:
+    """What a saved agent must fit, as JSON: spaces, and the strategy's kind."""
+    spaces = environment.spaces()
+    return json.dumps(
+        {
+            "environment": environment.id,
+            "observation": describe(spaces.observation),
+            "action": describe(spaces.action),
+            "feedback": feedback.kind,
+        }
+    )
+
+
+def check_policy(policy: PolicyState, optimiser: Optimiser, environment: Environment) -> None:
+    """Raise `ConfigurationError` unless the optimiser makes policies with these parameters."""
+    untrained = optimiser.initial(environment.spaces(), 0)
+    ours, theirs = (
+        {name: list(np.shape(value)) for name, value in state.parameters.items()}
+        for state in (untrained, policy)
+    )
+    if ours != theirs:
+        differing = sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name))
+        name = differing[0]
+        raise ConfigurationError(
+            f"optimiser: expected one whose policy has the saved parameters, '{name}' of shape "
+            f"{theirs.get(name)}, actual: {ours.get(name)} with kind '{optimiser.kind}'"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class SavedAgent(Value):
+    """Everything that an agent needs to act and to learn on."""
+
+    described: str
+    """See `described`."""
+    seed: int
+    calls: int
+    """Calls of `learn` so far: each draws its own random numbers."""
+    steps: int
+    policy: PolicyState
+    feedback: FeedbackState | None
+    """None where only a policy is known; so are all that follow."""
+    annotator: AnnotatorState | None
+    rollouts: Sequence[Rollouts]
+    """The newest, and those of the first policy."""
+    rewards: Sequence[RolloutRewards]
+    """True rewards of both."""
+    history: Sequence[Metrics]
+
+    @staticmethod
+    def read(path: str | Path) -> "SavedAgent":
+        """Read a file. Raises `StoreError` where it holds no agent."""
+        try:
+            content = Path(path).read_bytes()
+        except OSError as error:
+            raise StoreError(f"{path}: expected a file that Agent.save wrote: {error}") from error
+        return unpack(content, SavedAgent)
+
+    def check_fit(self, environment: Environment, feedback: FeedbackStrategy) -> None:
+        """Raise `ConfigurationError` where an agent of these parts cannot take it over."""
+        own, other = json.loads(described(environment, feedback)), json.loads(self.described)
+        for name in ("observation", "action"):
+            if own[name] != other[name]:
+                raise ConfigurationError(
+                    f"environment: expected {name}s as of '{other['environment']}', where the "
+                    f"agent was saved: {_short(other[name])}, actual: {_short(own[name])} of "
+                    f"'{own['environment']}'"
+                )
+        if self.feedback is not None and own["feedback"] != other["feedback"]:
+            raise ConfigurationError(
+                f"feedback: expected kind '{other['feedback']}', by which the saved agent learned "
+                f"its reward, actual: '{own['feedback']}'"
+            )
+
+    def progress(self) -> Progress[Any] | None:
+        """Where training stood; None where only a policy is known."""
+        if self.feedback is None:
+            return None
+        return Progress(
+            round=0,
+            policy=self.policy,
+            trusted=self.policy,
+            feedback=self.feedback,
+            annotator=self.annotator,
+            rollouts=self.rollouts[0],
+            rewards=self.rewards[0],
+            first=(self.rollouts[1], self.rewards[1]),
+            opening={},
+            history=tuple(self.history),
+        )
+
+
+def _short(description: dict[str, Any]) -> str:
+    """A space without its bounds."""
+    if description["type"] != "Box":
+        return f"{description['type']}({description.get('n') or description})"
+    return f"Box{np.shape(description['low'])}"
