@@ -131,7 +131,8 @@ def test_list_reads_nothing_of_the_working_folder(rlhf: Command, folder: Path) -
 def test_a_module_with_a_name_of_ours_gets_a_sentence(
     name: str, rlhf: Command, folder: Path
 ) -> None:
-    done = told(rlhf, "check", "tiny.yaml", "--set", f"environment.id={name}:Mine-v0")
+    tiny_file(folder, environment={"id": f"{name}:Mine-v0", "count": 2})
+    done = told(rlhf, "check", "tiny.yaml")
     assert done.returncode == 2
     own = "flows" if name == "flows" else f"{name}.py"
     assert f"{own} of this folder has the name of an installed module" in done.stderr
