@@ -15,6 +15,7 @@ from rlhf_core.loop import Progress, play
 from rlhf_core.store import Ref
 from tasks import progress
 from tasks.driver import TaskDriver
+from tasks.failures import recorded
 from tasks.home import Home
 from tasks.reporting import Published, publish, track
 from tasks.runs import lifecycle, outcome
@@ -65,17 +66,22 @@ def train(
     lifecycle.close_abandoned(home)
     flow_run_id = str(runtime.flow_run.id)
     run = lifecycle.open_run(home, experiment, run_id, flow_run_id, group, parent)
+    with recorded(run):
+        return _play(run, submit, began)
+
+
+def _play(run: Run, submit: bool, began: float) -> dict[str, Any]:
     driver = TaskDriver(run, submit)
     last: Progress[Ref] | None = None
     try:
-        for last in play(experiment, driver):
+        for last in play(run.experiment, driver):
             alarm = last.alarms[-1] if last.metrics["guard/alarm"] else None
             track(run, last.round - 1, last.metrics, alarm, driver.finished_ms)
     except AnswersPendingError as pending:
         lifecycle.move(run.tracker, run.run_id, Event.WAIT, str(pending))
         return {"run_id": run.run_id, "waiting": str(pending)}
     assert last is not None, "an experiment has at least one round"
-    reference = references.of(experiment)
+    reference = references.of(run.experiment)
     published = publish(run, last, driver.opened_ms, reference.iqm if reference else None)
     seconds = time.perf_counter() - began
     work = driver.work_seconds + published.work_seconds

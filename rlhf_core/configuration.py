@@ -64,9 +64,10 @@ def load(path: Path, overrides: Iterable[str] = (), source: str | None = None) -
         return from_mapping(changed[-1], source)
     except ConfigurationError:
         culprit = _first_invalid(changed)
-        if culprit == 0:
-            raise
-        return from_mapping(changed[culprit], names[culprit])  # Raises, and names what broke it.
+        if culprit:
+            from_mapping(changed[culprit], names[culprit])  # Raises, and names what broke it.
+        # Or it does not: the module of an earlier id may have registered the environment since.
+        raise
 
 
 def _first_invalid(changed: Sequence[Mapping[str, Any]]) -> int:

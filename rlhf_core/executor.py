@@ -4,8 +4,9 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Protocol, TypeVar, runtime_checkable
 
 from rlhf_core.errors import RunError
@@ -13,6 +14,8 @@ from rlhf_core.errors import RunError
 Job = TypeVar("Job")
 Done = TypeVar("Done")
 
+SAFE_PATH = "PYTHONSAFEPATH"
+"""With it Python does not put the working folder first on the import path."""
 LOOK_SECONDS = 1.0
 """Interval at which a worker checks that its parent process is alive."""
 
@@ -51,11 +54,12 @@ def processes(count: int) -> Executor:
             batch_size=1,
             pre_dispatch="all",
             max_nbytes=None,
-            initializer=end_with_parent,
-            initargs=(os.getpid(),),
+            initializer=_start_worker,
+            initargs=(os.getpid(), SAFE_PATH in os.environ),
         )
         try:
-            return list(workers(delayed(function)(job) for job in jobs))
+            with _safe_path():
+                return list(workers(delayed(function)(job) for job in jobs))
         except BrokenProcessPool as error:
             raise RunError(
                 f"a worker process ended before its work was done ({error}); if memory ran out, "
@@ -63,6 +67,35 @@ def processes(count: int) -> Executor:
             ) from error
 
     return in_turn if count == 1 else execute
+
+
+@contextmanager
+def _safe_path() -> Iterator[None]:
+    """Let processes that start inside the block look for modules where this one does.
+
+    They start as `python -m`, which puts the working folder first: a `numpy.py` there would be
+    taken for NumPy before this process could send them its own path.
+    """
+    if SAFE_PATH in os.environ:
+        yield
+        return
+    os.environ[SAFE_PATH] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(SAFE_PATH, None)
+
+
+def _start_worker(parent: int, safe_path: bool) -> None:
+    """Begin the work of a worker process.
+
+    Args:
+        parent: id of the parent process.
+        safe_path: whether the user chose a safe path; else processes of the environment get none.
+    """
+    if not safe_path:
+        os.environ.pop(SAFE_PATH, None)
+    end_with_parent(parent)
 
 
 def end_with_parent(parent: int) -> None:

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, model_validato
 from pydantic_core import PydanticCustomError, core_schema
 
 from rlhf_core.errors import ConfigurationError, UnknownKindError, UnusedFieldWarning
+from rlhf_core.texts import LONGEST, shortened
 
 
 def closest(name: str, valid: list[str]) -> str | None:
@@ -30,7 +31,8 @@ def closest(name: str, valid: list[str]) -> str | None:
 
 def nearest(name: str, valid: list[str]) -> str:
     """A hint that names the closest valid word, then all of them."""
-    close = closest(name, valid)
+    # Only a name as long as a name can be is like another one.
+    close = closest(name, valid) if len(name) <= LONGEST else None
     hint = f"did you mean '{close}'? " if close else ""
     return f"{hint}valid: {', '.join(sorted(valid))}"
 
@@ -54,7 +56,10 @@ class Config(BaseModel):
                 raise PydanticCustomError(
                     "unknown_field",
                     "unknown field '{name}'; {hint}",
-                    {"name": str(name), "hint": nearest(str(name), list(cls.model_fields))},
+                    {
+                        "name": shortened(str(name)),
+                        "hint": nearest(str(name), list(cls.model_fields)),
+                    },
                 )
             # YAML reads `yes` as true, which pydantic would take for 1.
             kinds = _atoms(cls.model_fields[name].annotation)
@@ -76,6 +81,26 @@ class Plugin(Config, ABC):
 
     kind: str
     """The name by which a configuration picks this plug-in."""
+
+
+def plugin_packages() -> set[str]:
+    """Packages of installed plug-ins that are not this project's own."""
+    groups = entry_points()
+    names = {
+        point.module.partition(".")[0]
+        for group in groups.groups
+        if group.startswith("rlhf_core.")
+        for point in groups.select(group=group)
+    }
+    return names - {"rlhf_core", "tasks", "flows"}
+
+
+def _blamed(error: BaseException, module: str) -> str:
+    """An exception with the last line of a plug-in that it passed."""
+    from rlhf_core.origin import described, origin
+
+    place = origin(error, (module,))
+    return f"{described(error)} ({place})" if place else described(error)
 
 
 P = TypeVar("P", bound=Plugin)
@@ -123,10 +148,10 @@ class Family(Generic[P]):
                 continue
             try:
                 module = importlib.import_module(f"{self.package}.{info.name}")
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise ConfigurationError(
                     f"plug-in file {self.package}.{info.name} cannot be loaded: "
-                    f"{type(error).__name__}: {error}"
+                    f"{_blamed(error, f'{self.package}.{info.name}')}"
                 ) from error
             for _, member in inspect.getmembers(module, inspect.isclass):
                 own = member.__module__ == module.__name__
@@ -139,10 +164,10 @@ class Family(Generic[P]):
         for point in entry_points(group=self.package):
             try:
                 member = point.load()
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise ConfigurationError(
                     f"entry point '{point.name}' of group {self.package} ({point.value}) "
-                    f"cannot be loaded: {type(error).__name__}: {error}"
+                    f"cannot be loaded: {_blamed(error, point.module)}"
                 ) from error
             if not (inspect.isclass(member) and issubclass(member, self.base)):
                 raise ConfigurationError(
@@ -158,7 +183,7 @@ class Family(Generic[P]):
             return self.kinds()[kind]
         except KeyError:
             raise UnknownKindError(
-                f"unknown kind '{kind}'; {nearest(kind, list(self.kinds()))}"
+                f"unknown kind '{shortened(kind)}'; {nearest(kind, list(self.kinds()))}"
             ) from None
 
     def _select(self, data: Any) -> Any:

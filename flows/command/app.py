@@ -3,15 +3,14 @@
 import json
 import sys
 import time
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rlhf_core.errors import RlhfError, UnusedFieldWarning
+from flows.command.errors import plain_errors
+from flows.command.modules import find_modules_here
+from flows.command.streams import prints_on_stderr
 
 if TYPE_CHECKING:
     from rlhf_core.experiment import Experiment
@@ -62,37 +61,16 @@ def _begin(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    # `environment.id: my_module:MyEnv-v0` may lie beside the experiment, as with `python -m`.
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-
-
-@contextmanager
-def _plain_errors() -> Iterator[None]:
-    """Errors of ours end the command with one line and status 2; notes go to standard error."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("always", UnusedFieldWarning)
-        try:
-            yield
-        except RlhfError as error:
-            from tasks.addresses import masked
-
-            typer.echo(f"error: {' '.join(masked(str(error)).split())}", err=True)
-            raise typer.Exit(2) from None
-        finally:
-            unused: dict[str, dict[str, None]] = {}
-            for note in caught:
-                if isinstance(note.message, UnusedFieldWarning):
-                    unused.setdefault(note.message.kind, {})[note.message.field] = None
-            for kind, fields in unused.items():
-                typer.echo(f"note: '{kind}' does not use {', '.join(fields)}", err=True)
+    find_modules_here()
 
 
 def _load(
-    file_or_preset: str, overrides: list[str] | None, seed: int | None = None
+    file_or_preset: str,
+    overrides: list[str] | None,
+    seed: int | None = None,
+    home: Path | None = None,
 ) -> "Experiment":
-    with _plain_errors():
+    with plain_errors(home), prints_on_stderr():
         from flows.experiments import presets
         from rlhf_core.configuration import load
 
@@ -112,7 +90,7 @@ def train(
 
     rlhf train pendulum-preference --set feedback.kind=constant --seed 1
     """
-    _play(_load(experiment, overrides, seed), home, None, as_json)
+    _play(_load(experiment, overrides, seed, home), home, None, as_json)
 
 
 @app.command()
@@ -125,7 +103,7 @@ def resume(
 
     A run that is finished prints its summary again.
     """
-    with _plain_errors():
+    with plain_errors(home), prints_on_stderr():
         from tasks.home import Home
         from tasks.runs import outcome
 
@@ -159,7 +137,7 @@ def _play(experiment: "Experiment", home: Path | None, run_id: str | None, as_js
 
     place = Home(home)
     screen = Console(stderr=True)
-    with _plain_errors(), WayBack(place, _option(home), show) as way:
+    with plain_errors(home), prints_on_stderr(), WayBack(place, _option(home), show) as way:
         with screen.status("starting the tracking store and the Prefect server"):
             connect(place)
         from flows.train import train as flow
@@ -240,7 +218,7 @@ def list_names(
 
     rlhf list queries
     """
-    with _plain_errors():
+    with plain_errors():
         from flows.command import catalogue
 
         content = catalogue.describe(name)
@@ -258,7 +236,7 @@ def show(preset: Annotated[str, typer.Argument(help="A preset (see `rlhf list`).
 
     rlhf show pendulum-preference > mine.yaml
     """
-    with _plain_errors():
+    with plain_errors():
         from flows.experiments import presets
 
         typer.echo(presets.text(preset), nl=False)
@@ -274,7 +252,7 @@ def clean(
 
     rlhf clean --yes
     """
-    with _plain_errors():
+    with plain_errors(home):
         from flows.command import display
         from tasks.home import Home
         from tasks.runs import cleaning
@@ -307,7 +285,7 @@ def ui(
         typer.echo(f"{name:<8}{url}")
         sys.stdout.flush()
 
-    with _plain_errors():
+    with plain_errors():
         typer.echo("starting; Ctrl-C stops", err=True)
         pages.show_pages(Home(home), port, announce)
 

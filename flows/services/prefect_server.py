@@ -173,7 +173,8 @@ def _spawn(home: Home, folder: Path, port: int = 0) -> None:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "flows.services.prefect_process", str(home.path),
              str(listening.fileno())],
-            env={**os.environ, **environment(home)},
+            # A `flows` in the working folder is not ours.
+            env={**os.environ, **environment(home), "PYTHONSAFEPATH": "1"},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

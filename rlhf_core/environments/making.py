@@ -52,7 +52,7 @@ def _unknown(id: str, error: Exception) -> str:
     """What to say where Gymnasium does not know an id."""
     module, colon, name = id.rpartition(":")
     close = closest(name, list(gymnasium.registry))
-    text = str(error).partition(" Did you mean")[0]
+    text = str(error).partition(" Did you mean")[0].rstrip(".")
     hint = f"; did you mean '{module}{colon}{close}'?" if close not in (None, name) else ""
     if colon and name not in gymnasium.registry:
         hint += (

@@ -1,0 +1,100 @@
+"""Errors of a command: one line, a status, and the whole in a log where it may be needed.
+
+==================  ======  ==================================================================
+what happened       status  what the line says
+==================  ======  ==================================================================
+bad input           2       field, what was expected, what came
+a broken            1       the exception, the user's file and line, and the log
+environment or
+plug-in, divergence
+the machine         1       what the operating system says, and the log
+anything else       1       that it is a defect of rlhf-flows, and the log
+==================  ======  ==================================================================
+"""
+
+import os
+import re
+import time
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+
+from rlhf_core.errors import BrokenEnvironmentError, DivergedError, RlhfError, UnusedFieldWarning
+from rlhf_core.texts import shortened
+
+LONGEST = 2000
+"""Characters of a line, which may list many problems or valid words."""
+
+
+@contextmanager
+def plain_errors(home: Path | None = None) -> Iterator[None]:
+    """Let errors end the command with one line; notes go to standard error.
+
+    Args:
+        home: whose folder `logs` holds the traceback of an error that is no bad input.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", UnusedFieldWarning)
+        try:
+            yield
+        except (typer.Exit, typer.Abort):
+            raise
+        except (BrokenEnvironmentError, DivergedError) as error:
+            _fail(str(error), error, home)
+        except RlhfError as error:
+            typer.echo(f"error: {line(str(error))}", err=True)
+            raise typer.Exit(2) from None
+        except (Exception, SystemExit) as error:
+            _fail(_unexpected(error), error, home)
+        finally:
+            unused: dict[str, dict[str, None]] = {}
+            for note in caught:
+                if isinstance(note.message, UnusedFieldWarning):
+                    unused.setdefault(note.message.kind, {})[note.message.field] = None
+            for kind, fields in unused.items():
+                typer.echo(f"note: '{kind}' does not use {line(', '.join(fields))}", err=True)
+
+
+def line(text: str) -> str:
+    """One line without control characters and secrets, in which no word repeats a whole file."""
+    from tasks.addresses import masked
+
+    words = (shortened(word) for word in re.sub(r"[\x00-\x1f\x7f]", " ", masked(text)).split())
+    return shortened(" ".join(words), LONGEST)
+
+
+def _fail(text: str, error: BaseException, home: Path | None) -> None:
+    typer.echo(f"error: {line(text)}{_logged(error, home)}", err=True)
+    raise typer.Exit(1) from None
+
+
+def _unexpected(error: BaseException) -> str:
+    """What to say of an exception that nobody raised on purpose."""
+    from rlhf_core.origin import described, origin
+    from rlhf_core.plugin import plugin_packages
+
+    place, text = origin(error, plugin_packages()), described(error)
+    if place is not None:
+        return f"{text} ({place})"
+    if isinstance(error, (OSError, MemoryError)):
+        return text
+    return f"{text}; this is a defect of rlhf-flows"
+
+
+def _logged(error: BaseException, home: Path | None) -> str:
+    """Write the whole traceback into a log of the home, and say where."""
+    from tasks.addresses import masked
+    from tasks.home import Home
+
+    try:
+        folder = Home(home).folder("logs")
+        path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+        path.write_text(masked("".join(traceback.format_exception(error))), encoding="utf-8")
+    except (OSError, RlhfError) as unwritten:
+        return f"; the traceback could not be written: {line(str(unwritten))}"
+    return f"; the whole traceback: {path}"
