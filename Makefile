@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check bench format clean install
+.PHONY: demo test check bench format clean install sbom
 
 demo: $(READY)  ## learn Pendulum from 200 comparisons
 	$(BIN)/rlhf train pendulum-preference
@@ -24,6 +24,9 @@ bench: $(READY)  ## beside the peers, each in an environment of its own: short f
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+sbom: $(READY)  ## a software bill of materials (CycloneDX) of constraints.txt: dist/sbom.json
+	$(BIN)/python tools/sbom.py dist/sbom.json
 
 install: $(READY)
 

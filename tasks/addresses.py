@@ -11,11 +11,14 @@ MASK = "***"
 LONGEST_SHOWN = 300
 """Characters of an address, or of a server's answer, that a message repeats."""
 
-_USER = re.compile(r"(?P<scheme>[A-Za-z][\w+.-]*://)(?P<user>[^\s/?#'\"]*)@")
+# Every repetition has a bound, so that no text takes long to search.
+_SCHEME = r"(?P<scheme>(?<![\w+.-])[A-Za-z][\w+.-]{0,40}://)"
+_USER = re.compile(_SCHEME + r"(?P<user>[^\s/?#'\"]{0,1000})@")
 # A password with a slash in it belongs into no address, and is no reason to show it.
-_STRAY = re.compile(r"(?P<scheme>[A-Za-z][\w+.-]*://)(?P<user>[^\s/?#@'\":]*:[^\s'\"]*)@")
+_STRAY = re.compile(_SCHEME + r"(?P<user>[^\s/?#@'\":]{0,200}:[^\s'\"]{0,1000})@")
 _PARAMETER = re.compile(
-    r"(?P<name>[?&;][\w.%-]*(?:pass|pwd|token|secret|key|auth|sig|cred)[\w.%-]*=)[^&;#\s'\"]+",
+    r"(?P<name>[?&;][\w.%-]{0,60}(?:pass|pwd|token|secret|key|auth|sig|cred)[\w.%-]{0,60}=)"
+    r"[^&;#\s'\"]+",
     re.IGNORECASE,
 )
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
@@ -39,7 +42,7 @@ def _hide_user(match: "re.Match[str]") -> str:
 
 def shown(text: str) -> str:
     """A masked text on one line of a bounded length."""
-    line = _UNPRINTABLE.sub("?", " ".join(masked(text).split()))
+    line = _UNPRINTABLE.sub("?", " ".join(masked(text[: 10 * LONGEST_SHOWN]).split()))
     return line if len(line) <= LONGEST_SHOWN else f"{line[:LONGEST_SHOWN]}..."
 
 

@@ -16,7 +16,7 @@ from rlhf_core.errors import ServiceError
 from tasks.addresses import masked
 from tasks.home import Home, private
 from tasks.tracking import page
-from tasks.tracking.store import prepare
+from tasks.tracking.store import prepare, tracker_of
 
 START_SECONDS = 120.0
 ANSWER_SECONDS = 5.0
@@ -37,13 +37,14 @@ def show_pages(home: Home, port: int, announce: Callable[[str, str], None]) -> N
     external = external_prefect()
     if external:
         check_prefect(external)
+    listening = None if tracker_of(home).remote else _listening(port)
     prefect = external or prefect_server.request(home)
     tracker = prepare(home)
     mlflow = tracker.uri
     process = None
     try:
-        if not tracker.remote:
-            with _listening(port) as listening:
+        if listening is not None:
+            with listening:
                 mlflow = f"http://127.0.0.1:{listening.getsockname()[1]}"
                 process = _start_mlflow(home, tracker.uri, listening)
         if not external:

@@ -81,7 +81,7 @@ def test_a_database_that_is_not_there_is_refused_without_its_password(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "mysql+nodriver://me:hunter2@127.0.0.1:9/db")
-    with pytest.raises(ServiceError, match=r"mysql\+nodriver://me:\*\*\*@127.0.0.1:9/db cannot"):
+    with pytest.raises(ServiceError, match=r"mysql\+nodriver://me:\*\*\*@127\.0\.0\.1:9/db cannot"):
         prepare(Home(tmp_path))
     assert "hunter2" not in repr(Tracker("mysql://me:hunter2@host/db"))
 
