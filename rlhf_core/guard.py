@@ -92,7 +92,9 @@ class Guard(Config):
         if not history:
             return FINE
         level = (1 - self.confidence) / (2 * rounds)
-        if self._contradicts(now, level) and not any(self._contradicts(m, level) for m in history):
+        # Nothing is said in the first round, so a contradiction there has not been told yet.
+        told = any(self._contradicts(earlier, level) for earlier in history[1:])
+        if self._contradicts(now, level) and not told:
             answers = now["reward/heldout_answers"]
             share = now["reward/heldout_agreeing"] / answers
             return Verdict(

@@ -129,6 +129,10 @@ def test_contradicting_labels_are_told_once() -> None:
     guard = Guard()
     assert guard.judge([high], low, ROUNDS) != FINE
     assert guard.judge([high, low], low, ROUNDS) == FINE
+    # In the first round nothing is said.
+    assert guard.judge([], low, ROUNDS) == FINE
+    assert guard.judge([low], low, ROUNDS) != FINE
+    assert guard.judge([low, low], low, ROUNDS) == FINE
 
 
 def test_only_the_last_round_must_have_gained() -> None:
