@@ -1,8 +1,9 @@
 """What a run may spend, and how many labels are due in each round."""
 
 from dataclasses import dataclass
-from fractions import Fraction
-from math import inf
+from functools import lru_cache
+from itertools import accumulate
+from math import inf, lcm
 from typing import Literal
 
 import numpy as np
@@ -48,7 +49,7 @@ class Budget(Config):
     money: NonNegativeFloat | None = None
     """What labels may cost at the most, over all rounds, in the annotator's unit; spread over the
     rounds as the labels are."""
-    rounds: PositiveInt = 10
+    rounds: PositiveInt = Field(10, le=10_000)
     """Rounds of ask, fit, optimise and evaluate."""
     label_schedule: Literal["constant", "hyperbolic"] = "hyperbolic"
     """How labels are spread: evenly, or round r (from 0) in proportion to 1 / (1 + r)."""
@@ -136,9 +137,16 @@ class LabelPlan:
         labels = self.budget.labels - self.reserve
         if self.budget.label_schedule == "constant":
             return labels * rounds // self.budget.rounds
-        weights = [Fraction(1, 1 + index) for index in range(self.budget.rounds)]
+        sums = _harmonic(self.budget.rounds)
         # Exact arithmetic: the parts must add up to the budget.
-        return int(labels * (sum(weights[:rounds]) / sum(weights)))
+        return labels * sums[rounds] // sums[-1]
+
+
+@lru_cache(maxsize=4)
+def _harmonic(rounds: int) -> tuple[int, ...]:
+    """1 + 1/2 + ... + 1/r for r = 0 to `rounds`, times a common denominator."""
+    denominator = lcm(*range(1, rounds + 1))
+    return (0, *accumulate(denominator // index for index in range(1, rounds + 1)))
 
 
 def share(total: int, index: int, parts: int) -> int:

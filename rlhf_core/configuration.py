@@ -1,7 +1,7 @@
 """Reading an experiment from YAML, and saying what is wrong with it."""
 
 import re
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,9 @@ from pydantic import BaseModel, ValidationError
 
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.experiment import NAME, Experiment
+from rlhf_core.files import read_regular
+from rlhf_core.texts import shortened, shown
+from rlhf_core.yaml_text import parse
 
 EXPECTED = {
     "missing": "expected a value, actual: none",
@@ -23,6 +26,10 @@ EXPECTED = {
     "string_pattern_mismatch": "expected {pattern}",
 }
 """What pydantic does not say as field, what was expected, what came."""
+LARGEST = 1_000_000
+"""Bytes of a file that describes an experiment; a preset has 2,000."""
+PROBLEMS = 10
+"""Problems of one experiment that a message tells."""
 PATTERNS = {
     NAME: "a letter or digit, then letters, digits, dots, dashes and underscores",
 }
@@ -41,11 +48,11 @@ def load(path: Path, overrides: Iterable[str] = (), source: str | None = None) -
         ConfigurationError: names the field, what was expected and what came.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_regular(path, LARGEST).decode()
+    except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path}: cannot be read: {error}") from error
     source = source or str(path)
-    data = _parse(text, source)
+    data = parse(text, source)
     if not isinstance(data, dict):
         raise ConfigurationError(
             f"{source}: expected a mapping with 'name', 'environment', ..., "
@@ -56,10 +63,12 @@ def load(path: Path, overrides: Iterable[str] = (), source: str | None = None) -
     for text in overrides:
         field, equals, value = text.partition("=")
         if not equals or not field:
-            raise ConfigurationError(f"--set: expected field.field=value, actual: '{text}'")
+            raise ConfigurationError(
+                f"--set: expected field.field=value, actual: '{shortened(text)}'"
+            )
         changed.append(deepcopy(changed[-1]))
-        names.append(f"--set {text}")
-        _set(changed[-1], field, _parse(value, names[-1]), names[-1])
+        names.append(f"--set {shortened(text)}")
+        _set(changed[-1], field, parse(value, names[-1]), names[-1])
     try:
         return from_mapping(changed[-1], source)
     except ConfigurationError:
@@ -140,41 +149,6 @@ def to_yaml(experiment: Experiment) -> str:
     return yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False)
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML without tags for Python objects, and without keys that silently win over others."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = set()
-        for key, _ in node.value:
-            name = key.value if isinstance(key, yaml.ScalarNode) else key
-            if name in keys:
-                problem = f"'{name}' stands twice in one mapping"
-                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
-            keys.add(name)
-        return super().construct_mapping(node, deep)
-
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        try:
-            return super().construct_object(node, deep)
-        except (ValueError, AttributeError):
-            # A date in month 13, a number of no digits.
-            kind = str(node.tag).rpartition(":")[2]
-            problem = f"'{str(node.value)[:40]}' looks like a value of type {kind}, and is none"
-            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from None
-
-
-def _parse(text: str, source: str) -> Any:
-    try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506, a safe loader
-    except RecursionError:
-        raise ConfigurationError(f"{source}: not valid YAML: nested too deeply") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise ConfigurationError(f"{source}: not valid YAML: {place}{problem}") from None
-
-
 def _set(data: dict[str, Any], field: str, value: Any, source: str) -> None:
     """Put a value at the path of a field, making the mappings on the way."""
     *parents, last = field.split(".")
@@ -185,7 +159,7 @@ def _set(data: dict[str, Any], field: str, value: Any, source: str) -> None:
             # The short forms: an environment is its id, a plug-in its kind.
             inner = place[name] = {"id" if name == "environment" else "kind": inner}
         if not isinstance(inner, dict):
-            raise ConfigurationError(f"{source}: '{name}' holds {inner!r}, not fields")
+            raise ConfigurationError(f"{source}: '{name}' holds {shown(inner)}, not fields")
         place = inner
     place[last] = value
 
@@ -208,19 +182,21 @@ def _explain(error: ValidationError, data: Mapping[str, Any]) -> str:
                 **{**context, "pattern": PATTERNS.get(context.get("pattern", ""), "")}
             )
         whole = problem["type"] in ("unknown_field", "unknown_kind", "value_error")
-        came = "" if whole or missing else f", actual: {problem['input']!r}"
+        came = "" if whole or missing else f", actual: {shown(problem['input'])}"
         # A model that speaks of one of its own fields names it first.
         own = re.match(r"[a-z_]+: ", text) is not None and problem["type"] == "value_error"
         colon = "." if own else ": "
         start = f"{field}{colon}" if field else ""
         problems.setdefault((start, came), []).append(text)
     # Of a value that may be this or that, all that it might have been.
-    return "; ".join(
+    several = [
         start
         + " or ".join([texts[0], *(text.removeprefix("expected ") for text in texts[1:])])
         + came
         for (start, came), texts in problems.items()
-    )
+    ]
+    more = f"; and {len(several) - PROBLEMS} more" if len(several) > PROBLEMS else ""
+    return "; ".join(several[:PROBLEMS]) + more
 
 
 def _path(location: tuple[int | str, ...], data: Any, missing: bool) -> list[str]:

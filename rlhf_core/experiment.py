@@ -12,6 +12,7 @@ from rlhf_core.errors import ConfigurationError
 from rlhf_core.feedback import AnyFeedbackStrategy
 from rlhf_core.feedback.preference import Preference
 from rlhf_core.guard import Guard
+from rlhf_core.memory import check_memory
 from rlhf_core.optimisers import AnyOptimiser
 from rlhf_core.optimisers.ppo import PPO
 from rlhf_core.plugin import Config
@@ -55,7 +56,7 @@ class Experiment(Config):
     """How the policy is measured."""
     seed: NonNegativeInt = 0
     """Root of all randomness."""
-    threads: PositiveInt = 1
+    threads: PositiveInt = Field(1, le=1024)
     """CPU threads of torch; for small networks one is the fastest."""
 
     @model_validator(mode="after")
@@ -80,6 +81,7 @@ class Experiment(Config):
             warnings.filterwarnings("ignore", module="gymnasium")
             horizon = self.environment.horizon()
             self.optimiser.check_spaces(self.environment.spaces())
+            check_memory(self)
             self._check_evaluation()
         self._check_truth()
         self._check_budget()
@@ -122,7 +124,8 @@ class Experiment(Config):
                 f"cost, actual: {money:g}"
             )
         rollout = self.optimiser.rollout_steps(self.environment)
-        fewest = min(self.steps_of(round) for round in range(self.budget.rounds))
+        # Shares differ by one rollout at the most, and the first is the smallest.
+        fewest = self.steps_of(0)
         if self.guard.reaction != "report" and fewest < 2 * rollout:
             raise ConfigurationError(
                 f"guard.reaction: '{self.guard.reaction}' expected at least 2 rollouts of "
@@ -151,7 +154,8 @@ class Experiment(Config):
     @property
     def total_steps(self) -> int:
         """Environment steps that the optimiser takes in all rounds."""
-        return sum(self.steps_of(round) for round in range(self.budget.rounds))
+        rollout = self.optimiser.rollout_steps(self.environment)
+        return (self.budget.env_steps - self.first_steps) // rollout * rollout
 
     @property
     def plan(self) -> LabelPlan:

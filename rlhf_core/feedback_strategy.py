@@ -117,6 +117,10 @@ class FeedbackStrategy(Plugin):
         """
         return self.initial() if earlier is None else earlier.taken_over()
 
+    def memory(self, spaces: Spaces) -> Mapping[str, int]:
+        """Return the bytes that a run needs at the least, by the field that decides."""
+        return {}
+
     @abstractmethod
     def check_fit(self, labels: Sequence[int], steps: Sequence[int], horizon: int) -> None:
         """Raise `ConfigurationError` where the strategy cannot work.

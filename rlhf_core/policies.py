@@ -114,6 +114,10 @@ class Optimiser(Plugin):
             ValueError: the optimiser's own fields do not fit such a rollout.
         """
 
+    def memory(self, environment: Environment) -> Mapping[str, int]:
+        """Return the bytes that a run needs at the least, by the field that decides."""
+        return {}
+
     @abstractmethod
     def initial(self, spaces: Spaces, seed: int) -> PolicyState:
         """Return an untrained policy."""

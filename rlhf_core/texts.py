@@ -9,3 +9,12 @@ def shortened(text: str, most: int = LONGEST) -> str:
     if len(text) <= most:
         return text
     return f"{text[:most]}... ({len(text):,} characters)"
+
+
+def shown(value: object) -> str:
+    """A value as Python writes it, shortened."""
+    try:
+        return shortened(repr(value))
+    except ValueError:
+        # Python writes no integers of more than some thousand digits.
+        return f"an object of type {type(value).__name__} that is too large to be shown"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.plugin import nearest
+from rlhf_core.texts import shortened
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -21,12 +22,18 @@ def find(file_or_preset: str) -> Path:
         ConfigurationError: neither a file nor a preset.
     """
     path = Path(file_or_preset)
-    if path.suffix in (".yaml", ".yml") or path.is_file():
+    try:
+        exists = path.exists()
+    except OSError:
+        exists = False  # A name that no file can have.
+    if path.suffix in (".yaml", ".yml") or (exists and path.is_file()):
         return path
     if file_or_preset in names():
         return FOLDER / f"{file_or_preset}.yaml"
+    if exists:
+        return path  # A folder or a pipe, as its reader will say.
     raise ConfigurationError(
-        f"unknown preset '{file_or_preset}'; {nearest(file_or_preset, names())} "
+        f"unknown preset '{shortened(file_or_preset)}'; {nearest(file_or_preset, names())} "
         "(or the path of a .yaml file)"
     )
 
@@ -40,7 +47,9 @@ def source(file_or_preset: str) -> str:
 def text(preset: str) -> str:
     """The file of a preset. Raises `ConfigurationError` where there is none of that name."""
     if preset not in names():
-        raise ConfigurationError(f"unknown preset '{preset}'; {nearest(preset, names())}")
+        raise ConfigurationError(
+            f"unknown preset '{shortened(preset)}'; {nearest(preset, names())}"
+        )
     return (FOLDER / f"{preset}.yaml").read_text(encoding="utf-8")
 
 

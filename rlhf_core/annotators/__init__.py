@@ -53,6 +53,15 @@ class Annotator(Plugin):
             rng: the source of randomness.
         """
 
+    def memory(self, environment: Environment, demonstrations: int) -> Mapping[str, int]:
+        """Return the bytes that a run needs at the least, by the field that decides.
+
+        Args:
+            environment: what is judged.
+            demonstrations: whole episodes that will be asked for, at the most.
+        """
+        return {}
+
     @abstractmethod
     def check_fit(self, environment: Environment, demonstrates: bool) -> None:
         """Raise `ConfigurationError` where the annotator cannot work.

@@ -1,5 +1,6 @@
 """A crowd of paid workers who err, tire and cheat, and a policy of whom to ask how often."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
 
@@ -23,6 +24,9 @@ from rlhf_core.errors import ConfigurationError
 from rlhf_core.policies import Optimiser
 from rlhf_core.questions import Request
 from rlhf_core.types import Truth
+
+WORKER = 80
+"""Bytes of the properties of one worker."""
 
 
 class Crowd(Annotator):
@@ -117,6 +121,10 @@ class Crowd(Annotator):
                 f"question twice, actual: {self.redundancy}"
             )
         return self
+
+    def memory(self, environment: Environment, demonstrations: int) -> Mapping[str, int]:
+        """Return the bytes of the workers' properties."""
+        return {"workers": self.workers * WORKER}
 
     def needs_true_reward(self) -> bool:
         """Every judgement is made by it."""

@@ -1,6 +1,6 @@
 """Someone who shows how it is done."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -12,15 +12,19 @@ from rlhf_core.answers import Answers, Rankings
 from rlhf_core.demonstrations import Demonstrations, demonstrations
 from rlhf_core.environments.factory import Environment
 from rlhf_core.errors import ConfigurationError, StoreError
+from rlhf_core.files import read_regular
 from rlhf_core.judgements import EMPTY, Judgements
 from rlhf_core.optimisers import AnyOptimiser
 from rlhf_core.policies import Optimiser
 from rlhf_core.questions import Request
 from rlhf_core.segments import sample_segments
+from rlhf_core.sizes import row_bytes
 from rlhf_core.types import Rollouts, Truth
 
 EPISODES = "demonstration"
 """The form of feedback that asks for whole episodes."""
+LARGEST_RECORDING = 4 * 2**30
+"""Bytes of a recording."""
 PREFERRED = "best_of"
 """The form in which every other query is answered: the expert's own clip is the best."""
 
@@ -72,6 +76,17 @@ class Expert(Annotator):
         return AnnotatorState(
             arrays=expert.to_arrays(expert.demonstrate(environment, act, episodes, rng))
         )
+
+    def memory(self, environment: Environment, demonstrations: int) -> Mapping[str, int]:
+        """Return the bytes of the expert's episodes, which are played side by side."""
+        if self.recording is not None:
+            return {}
+        episodes = max(self.episodes, demonstrations)
+        needed = {"episodes": episodes * environment.horizon() * row_bytes(environment.spaces())}
+        if self.optimiser is not None:
+            inner = self.optimiser.memory(environment)
+            needed |= {f"optimiser.{field}": bytes_ for field, bytes_ in inner.items()}
+        return needed
 
     def check_fit(self, environment: Environment, demonstrates: bool) -> None:
         """Check that the recording exists and fits, and that the optimiser fits."""
@@ -155,8 +170,8 @@ def _read(path: Path) -> Rollouts:
     from rlhf_core.packing import unpack
 
     try:
-        return unpack(path.read_bytes(), Rollouts)
-    except (OSError, StoreError) as error:
+        return unpack(read_regular(path, LARGEST_RECORDING), Rollouts)
+    except (ConfigurationError, StoreError) as error:
         raise ConfigurationError(
-            f"annotator.recording: expected a file that Agent.record wrote, actual: {path}: {error}"
+            f"annotator.recording: expected a file that Agent.record wrote, actual: {error}"
         ) from error

@@ -39,7 +39,7 @@ Clips = Literal["replay", "frames", "none"]
 class Environment(Config):
     """A Gymnasium environment by its id, and how many copies are stepped together."""
 
-    id: str
+    id: str = Field(max_length=300)
     """Gymnasium id, such as `Pendulum-v1`, or `module:EnvId` for one of your own."""
     count: PositiveInt = 32
     """Copies stepped together as one batch."""
@@ -65,7 +65,7 @@ class Environment(Config):
     the same numbers as one by one, or where one is registered as the environment's
     `vector_entry_point`, with its numbers; else one by one. single: one by one. envpool: in C++ by
     EnvPool (the extra `envpool`), with its numbers, for ids that Gymnasium has too."""
-    frames: PositiveInt | None = None
+    frames: PositiveInt | None = Field(None, le=4096)
     """Width in pixels of frames that are recorded with every observation, for environments that
     cannot be replayed from how an episode began, such as robots. Copies are then stepped one by one
     and drawn at each step. Frames of 160 x 120 pixels take 58 kB each, in memory and in the run's

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from gymnasium.vector import VectorEnv
 from jaxtyping import Float
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
 from rlhf_core.acting import Act
 from rlhf_core.demonstrations import Cloning
@@ -35,11 +35,15 @@ from rlhf_core.policies import (
     PolicyState,
 )
 from rlhf_core.rewards import ObservingReward, Reward
+from rlhf_core.sizes import COPY, features, parameters, value_bytes
 from rlhf_core.types import Metrics, RolloutRewards, Rollouts
 
 REPLAYED_STEPS = 16384
 """Steps of the last generation that are played again for questions, if its members were played in
 other processes, which return their fitness alone. At most so many, but at least one member."""
+
+PROCESS = 100 * 2**20
+"""Bytes of a process that has imported what playing an episode needs."""
 
 
 class EvolutionStrategy(Optimiser):
@@ -58,7 +62,7 @@ class EvolutionStrategy(Optimiser):
     """Widths of the hidden layers; none is a linear policy."""
     normalise_observations: bool = True
     """Bring observations to mean 0 and standard deviation 1 by the moments of all generations."""
-    processes: PositiveInt = 1
+    processes: PositiveInt = Field(1, le=1024)
     """Processes among which the members of a generation are divided; the numbers are the same with
     any. Used for environments whose copies are stepped one by one, with a reward that does not
     learn from rollouts."""
@@ -94,6 +98,22 @@ class EvolutionStrategy(Optimiser):
     def rollout_steps(self, environment: Environment) -> int:
         """Return the steps of one generation in which no episode ends early."""
         return self.population * self.episodes * environment.horizon()
+
+    def memory(self, environment: Environment) -> Mapping[str, int]:
+        """Return the bytes of the members' parameters and of their copies of the environment."""
+        observations = environment.spaces().observation
+        copy = COPY + 3 * value_bytes(observations)
+        return {
+            "hidden": 8 * self.size(environment),
+            "population": self.population * 8 * self.size(environment),
+            "episodes": self.population * self.episodes * copy,
+            "processes": (self.processes - 1) * PROCESS,
+        }
+
+    def size(self, environment: Environment) -> int:
+        """Return D, the number of parameters of a policy."""
+        spaces = environment.spaces()
+        return parameters([features(spaces.observation), *self.hidden, features(spaces.action)])
 
     def initial(self, spaces: Spaces, seed: int) -> PolicyState:
         """Return a network whose outputs are all 0."""

@@ -1,6 +1,6 @@
 """Learning from demonstrations."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
@@ -25,6 +25,7 @@ from rlhf_core.rewards import EnvironmentReward, Reward
 from rlhf_core.rewards.constant import ConstantReward
 from rlhf_core.rewards.model import Likelihoods
 from rlhf_core.segments import sample_segments
+from rlhf_core.sizes import TRAINED, input_features, parameters
 from rlhf_core.types import Metrics, Rollouts
 
 
@@ -84,6 +85,15 @@ class InverseRL(FeedbackStrategy):
         assert isinstance(state, InverseState)
         field = "feedback.method: 'exact_maximum_entropy'"
         return replace(state, transitions=read_table(environment, field))
+
+    def memory(self, spaces: Spaces) -> Mapping[str, int]:
+        """Return the bytes of the discriminator in training, and of one batch of it."""
+        model = self.discriminator
+        inputs = input_features(model.inputs, spaces)
+        return {
+            "discriminator.hidden": parameters([inputs, *model.hidden, 1]) * TRAINED,
+            "discriminator.batch_size": 2 * 4 * model.batch_size * inputs,
+        }
 
     def check_fit(self, labels: Sequence[int], steps: Sequence[int], horizon: int) -> None:
         """Refuse no demonstration in the first round."""

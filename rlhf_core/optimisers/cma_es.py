@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import Field, PositiveFloat, PositiveInt
 
+from rlhf_core.environments.factory import Environment
 from rlhf_core.environments.spaces import Spaces
 from rlhf_core.evolution.search import Population, SearchState
 from rlhf_core.evolution.strategy import EvolutionStrategy
@@ -44,6 +45,11 @@ class CMAES(EvolutionStrategy):
     """Widths of the hidden layers; none is a linear policy."""
     deviation: PositiveFloat = 0.5
     """sigma at the start."""
+
+    def memory(self, environment: Environment) -> Mapping[str, int]:
+        """Return what every strategy needs, and the covariance with its eigenvectors."""
+        size = self.size(environment)
+        return {**super().memory(environment), "hidden": 2 * 8 * size * size}
 
     def check_spaces(self, spaces: Spaces) -> None:
         """Accept all spaces."""

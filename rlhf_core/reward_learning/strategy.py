@@ -27,6 +27,7 @@ from rlhf_core.reward_learning.no_questions import reference_count
 from rlhf_core.rewards import Reward
 from rlhf_core.rewards.model import Likelihoods, RewardModel
 from rlhf_core.segments import sample_segments
+from rlhf_core.sizes import TRAINED, row_bytes
 from rlhf_core.types import Metrics, Rollouts
 
 if TYPE_CHECKING:
@@ -78,6 +79,18 @@ class RewardLearning(FeedbackStrategy):
     def smallest_question(self) -> int:
         """That of the form with the fewest labels a query."""
         return min(form.worth() for form in self.forms())
+
+    def memory(self, spaces: Spaces) -> Mapping[str, int]:
+        """Return the bytes of the ensemble in training, and of the clips of one question."""
+        model = self.reward_model
+        decays = model.weight_decay
+        copies = model.members * (len(decays) if isinstance(decays, tuple) else 1)
+        size = model.parameters(spaces)
+        field = "members" if copies > size else "hidden"
+        return {
+            f"reward_model.{field}": copies * size * TRAINED,
+            "segment_steps": 2 * self.segment_steps * row_bytes(spaces),
+        }
 
     def check_fit(self, labels: Sequence[int], steps: Sequence[int], horizon: int) -> None:
         """Refuse no labels, more queries than clips, and clips longer than any episode."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Annotated, Literal
 
 import numpy as np
@@ -15,7 +16,9 @@ from pydantic import (
     model_validator,
 )
 
+from rlhf_core.environments.spaces import Spaces, is_image
 from rlhf_core.plugin import Config
+from rlhf_core.sizes import input_features, parameters
 from rlhf_core.types import Value
 
 Input = Literal["observation", "action", "next_observation", "terminated"]
@@ -65,6 +68,14 @@ class RewardModel(Config):
     """How sure a member must be of a pair before it is a pseudo-label."""
     robust: bool = False
     """Estimate which share of the answers is wrong, and let likely-wrong ones pull less."""
+
+    def parameters(self, spaces: Spaces) -> int:
+        """Parameters of one member, at the least: those that depend on an image's size left out."""
+        inputs, convolved = self.inputs, 0
+        if self.channels and is_image(spaces.observation):
+            inputs = tuple(name for name in inputs if "observation" not in name)
+            convolved = sum(9 * fan_in * out for fan_in, out in pairwise((1, *self.channels)))
+        return convolved + parameters([input_features(inputs, spaces), *self.hidden, 1])
 
 
 class Likelihoods(Config):

@@ -1,6 +1,7 @@
 """The base of Stable-Baselines3's off-policy algorithms: a replay buffer that is relabelled."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -19,6 +20,7 @@ from rlhf_core.policies import (
     PolicyState,
 )
 from rlhf_core.rewards import Reward
+from rlhf_core.sizes import TRAINED, features, parameters, row_bytes
 
 if TYPE_CHECKING:
     from rlhf_core.stable_baselines.off_policy_state import Algorithm
@@ -71,6 +73,18 @@ class OffPolicy(Optimiser):
                 f"of {environment.count} copies = {rollout}), actual: {self.buffer_size}"
             )
         return rollout
+
+    def memory(self, environment: Environment) -> Mapping[str, int]:
+        """Return the bytes of a network in training, of the buffer, a batch and a rollout."""
+        spaces = environment.spaces()
+        row, inputs = row_bytes(spaces), features(spaces.observation)
+        widths = [inputs, *self.hidden, features(spaces.action)]
+        return {
+            "hidden": parameters(widths) * (TRAINED + 4),
+            "buffer_size": self.buffer_size * row,
+            "batch_size": self.batch_size * 8 * inputs,
+            "train_every": self.train_every * environment.count * row,
+        }
 
     def initial(self, spaces: Spaces, seed: int) -> PolicyState:
         """Return weights as Stable-Baselines3 draws them, and an empty buffer."""

@@ -1,6 +1,7 @@
 """The base of Stable-Baselines3's on-policy algorithms: each rollout is used for one update."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -18,11 +19,15 @@ from rlhf_core.policies import (
     PolicyState,
 )
 from rlhf_core.rewards import Reward
+from rlhf_core.sizes import TRAINED, features, parameters, row_bytes
 
 if TYPE_CHECKING:
     from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
     from rlhf_core.stable_baselines.on_policy import Network
+
+ROW = 20
+"""Bytes of a step in Stable-Baselines3's buffer, besides its observation and action."""
 
 
 class ActorCritic(Optimiser):
@@ -62,6 +67,21 @@ class ActorCritic(Optimiser):
     """Standard deviation of continuous actions in the untrained policy. Actions that are clipped to
     [-1, 1] are explored evenly, and not at their bounds alone, with less than 1. Discrete actions
     have none."""
+
+    def memory(self, environment: Environment) -> Mapping[str, int]:
+        """Return the bytes of actor and critic in training, and of one rollout and its buffer."""
+        spaces = environment.spaces()
+        inputs, outputs = features(spaces.observation), features(spaces.action)
+        lstm = self._lstm_size() or 0
+        needed = {"lstm_size": 2 * 4 * lstm * (inputs + lstm) * TRAINED} if lstm else {}
+        first = lstm or inputs
+        actor, critic = (parameters([first, *self.hidden, last]) for last in (outputs, 1))
+        row = row_bytes(spaces) + 4 * inputs + ROW
+        return {
+            **needed,
+            "hidden": (actor + critic) * TRAINED,
+            "steps": self.steps * environment.count * row,
+        }
 
     @abstractmethod
     def _algorithm(self) -> "tuple[type[OnPolicyAlgorithm], dict[str, Any]]":
