@@ -1,6 +1,7 @@
 """The MLflow and Prefect pages of a home, on loopback."""
 
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -93,13 +94,15 @@ def free_port() -> int:
 def _start_mlflow(home: Home, port: int) -> "subprocess.Popen[bytes]":
     store = tracker_of(home).uri
     arguments = ["--backend-store-uri", store, "--host", "127.0.0.1", "--port", str(port)]
-    artifacts = (home.folder("mlflow") / "artifacts").as_uri()
-    with (home.folder("mlflow") / "server.log").open("ab") as log:
+    folder = home.folder("mlflow")
+    artifacts = (folder / "artifacts").as_uri()
+    # Uvicorn would put the working folder first on the import path.
+    uvicorn = shlex.join(["--app-dir", str(folder)])
+    with (folder / "server.log").open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "mlflow", "server", *arguments, "--workers", "1",
-             "--default-artifact-root", artifacts],
+             "--default-artifact-root", artifacts, "--uvicorn-opts", uvicorn],
             # Background jobs and four workers would take 3 GiB; one reader needs neither.
-            # An `mlflow` in the working folder is none.
             env={
                 **os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONSAFEPATH": "1",
             },
