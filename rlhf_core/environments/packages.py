@@ -30,6 +30,10 @@ def import_module(id: str) -> None:
     name, colon, _ = id.rpartition(":")
     if not colon:
         return
+    if not name:
+        raise ConfigurationError(
+            f"environment.id: expected module:EnvId, or EnvId alone, actual: '{id}'"
+        )
     try:
         importlib.import_module(name)
     except ModuleNotFoundError as error:

@@ -1,6 +1,7 @@
 """Learning from several kinds of judgement at once."""
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Literal
 
 import numpy as np
@@ -42,6 +43,8 @@ class Mixed(RewardLearning):
                     raise ValueError(f"{field}: unknown form '{name}'; {nearest(name, known)}")
         if not sum(self.shares.values()) > 0:
             raise ValueError("shares: expected at least one above 0, actual: all 0")
+        if not isfinite(sum(self.shares.values())):
+            raise ValueError(f"shares: expected a finite sum, actual: {self.shares}")
         if "ranking" in self.shares and "best_of" in self.shares:
             raise ValueError("shares: expected ranking or best_of, actual: both")
         return self

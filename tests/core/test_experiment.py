@@ -184,7 +184,7 @@ def test_a_file_that_is_no_experiment_is_explained(tmp_path: Path, text: str, me
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"missing.yaml: cannot be read: .*No such file"):
         load(tmp_path / "missing.yaml")
-    with pytest.raises(ConfigurationError, match=r"cannot be read: .*Is a directory"):
+    with pytest.raises(ConfigurationError, match="expected a regular file, actual: a folder"):
         load(tmp_path)
     (tmp_path / "latin.yaml").write_bytes(b"name: caf\xe9")
     with pytest.raises(ConfigurationError, match="cannot be read: 'utf-8' codec"):

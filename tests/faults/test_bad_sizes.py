@@ -218,6 +218,15 @@ TEXTS = {
         "name: a\nenvironment: Pendulum-v1\nannotator: {kind: expert, recording: /dev/zero}",
         "expected a regular file, actual: a device",
     ),
+    "an id of an empty module": (
+        "name: a\nenvironment: {id: ':C-v0'}",
+        "environment.id: expected module:EnvId, or EnvId alone, actual: ':C-v0'",
+    ),
+    "shares without a sum": (
+        "name: a\nenvironment: Pendulum-v1\n"
+        "feedback: {kind: mixed, shares: {comparison: 1.0e+308, rating: 1.0e+308}}",
+        "shares: expected a finite sum",
+    ),
     "an option for the film": (
         "name: a\nenvironment: {id: Pendulum-v1, options: {render_mode: human}}",
         "expected none named render_mode",

@@ -1,6 +1,7 @@
 """Code of users that breaks, exits, talks, or has the names of our own modules."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -125,6 +126,15 @@ def test_list_reads_nothing_of_the_working_folder(rlhf: Command, folder: Path) -
     done = told(rlhf, "list", "--json")
     assert done.returncode == 0, done.stderr
     assert "plugins" in json.loads(done.stdout)
+
+
+def test_the_pages_import_nothing_of_the_working_folder(rlhf: Command, folder: Path) -> None:
+    process = rlhf.script("-P", "-m", "flows.command", "ui")
+    assert process.stdout is not None
+    lines = iter(process.stdout.readline, "")
+    assert any(line.startswith("MLflow") for line in lines), process.communicate()
+    process.send_signal(signal.SIGINT)
+    process.communicate()
 
 
 @pytest.mark.parametrize("name", ["tasks", "yaml", "flows"])
