@@ -103,12 +103,15 @@ def wait(home: Home, url: str) -> None:
 
     folder = home.folder("prefect")
     deadline = time.monotonic() + START_SECONDS
-    lost = time.monotonic()
-    while time.monotonic() < deadline and time.monotonic() - lost < REVIVAL_SECONDS:
+    lost: float | None = None
+    while (now := time.monotonic()) < deadline:
         if not _is_served(folder):
+            lost = lost or now
+            if now - lost > REVIVAL_SECONDS:
+                break
             time.sleep(0.1)
             continue
-        lost = time.monotonic()
+        lost = None
         try:
             if httpx.get(f"{url}/health", timeout=5).status_code == 200:
                 return

@@ -157,7 +157,8 @@ def test_a_prefect_server_that_is_killed_while_it_starts_is_started_again(rlhf: 
         "url = prefect_server.request(home)\n"
         "prefect_server._started[0].kill()\n"
         "prefect_server.wait(home, url)\n"
-        "print(len(prefect_server._started), url == prefect_server.address(home.folder('prefect')))\n"
+        "again = prefect_server.address(home.folder('prefect'))\n"
+        "print(len(prefect_server._started), url == again)\n"
         "prefect_server.leave()\n"
     )
     done = rlhf.python("-c", script, str(rlhf.folder / "home"))
