@@ -25,6 +25,10 @@ for preset in cartpole-preference cartpole-evolving acrobot-preference halfcheet
     compare "$preset"
 done
 
+for preset in pendulum-evolution cartpole-imitation; do
+    compare "$preset" --strategies true_reward
+done
+
 # Are chosen questions worth their choice?
 for labels in 200 100 50; do
     compare pendulum-preference --name "pendulum-uniform-$labels" --strategies preference \

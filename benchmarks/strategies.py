@@ -40,13 +40,22 @@ STRATEGIES: dict[str, tuple[str, ...]] = {
     "sign_flipped": ("feedback.kind=sign_flipped",),
 }
 """What is compared, and the lines of the preset that make it."""
+LEGENDS = {
+    "rankings": "form: ranking",
+    "clicks": "form: click",
+    "clicks_believed": "form: click, believed",
+    "corrections": "form: correction",
+    "ratings": "direct_reward",
+    "demonstrations": "inverse_rl",
+}
+"""What a picture calls it: the words of the experiment, where they are others."""
 
 
 def play(job: tuple[str, str, int, tuple[str, ...]]) -> dict[str, Any]:
     """One run; process time counts the work of one core."""
     import warnings
 
-    from flows.command import presets
+    from flows.experiments import presets
     from rlhf_core.configuration import load
     from rlhf_core.errors import UnusedFieldWarning
     from rlhf_core.in_process import run
@@ -131,7 +140,7 @@ def picture(rows: list[dict[str, Any]], preset: str, path: Path) -> None:
         bounds = [bootstrap_interval(column, np.random.default_rng(0)) for column in returns]
         low, high = np.array(bounds).T
         middle = [interquartile_mean(column) for column in returns]
-        axes.plot(steps, middle, color=f"C{index}", label=strategy.replace("_", " "))
+        axes.plot(steps, middle, color=f"C{index}", label=LEGENDS.get(strategy, strategy))
         axes.fill_between(steps, low, high, color=f"C{index}", alpha=0.2, linewidth=0)
     axes.set(xlabel="environment steps", ylabel="true return", title=preset)
     axes.legend(frameon=False, ncols=2)

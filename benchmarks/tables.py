@@ -34,6 +34,7 @@ ARMS = {
     "rankings": "`preference`, `form: ranking`",
     "ratings": "`direct_reward`",
     "mixed": "`mixed`",
+    "demonstrations": "`inverse_rl`",
     "shuffled_labels": "`shuffled_labels`",
     "random_network": "`random_network`",
     "constant": "`constant`",

@@ -1,20 +1,24 @@
 """The main flow: learn a policy from feedback, in rounds."""
 
 import time
+from dataclasses import asdict
 from typing import Any
 
 from prefect import Flow, flow, runtime
 from prefect.client.schemas.objects import FlowRun, State
 
+from flows.experiments import references
+from flows.experiments.references import Reference
 from rlhf_core.errors import AnswersPendingError
 from rlhf_core.experiment import Experiment
 from rlhf_core.loop import Progress, play
 from rlhf_core.store import Ref
+from tasks import progress
 from tasks.driver import TaskDriver
 from tasks.failures import recorded
 from tasks.home import Home
-from tasks.reporting import publish, track
-from tasks.runs import lifecycle
+from tasks.reporting import Published, publish, track
+from tasks.runs import lifecycle, outcome
 from tasks.runs.run import Run
 from tasks.runs.states import Event
 
@@ -77,15 +81,21 @@ def _play(run: Run, submit: bool, began: float) -> dict[str, Any]:
         lifecycle.move(run.tracker, run.run_id, Event.WAIT, str(pending))
         return {"run_id": run.run_id, "waiting": str(pending)}
     assert last is not None, "an experiment has at least one round"
-    published = publish(run, last, driver.opened_ms)
+    reference = references.of(run.experiment)
+    published = publish(run, last, driver.opened_ms, reference.iqm if reference else None)
     seconds = time.perf_counter() - began
     work = driver.work_seconds + published.work_seconds
+    summary = _summary(run, last, published, reference, seconds)
+    # Stored before the run is finished: whoever resumes a run that is finished finds it.
+    outcome.store(run, summary, finished=False)
     lifecycle.finish(run, {"time/orchestration": seconds - work}, int(last.metrics["policy/steps"]))
-    return _summary(run, last, published.asking_ended, seconds)
+    outcome.store(run, summary, finished=True)
+    progress.send(progress.Finished(run.run_id, summary))
+    return summary
 
 
 def _summary(
-    run: Run, last: Progress[Ref], asking_ended: str | None, seconds: float
+    run: Run, last: Progress[Ref], published: Published, reference: Reference | None, seconds: float
 ) -> dict[str, Any]:
     experiment, final = run.experiment, last.metrics
     return {
@@ -94,11 +104,15 @@ def _summary(
         "strategy": experiment.feedback.kind,
         "optimiser": experiment.optimiser.kind,
         "labels": int(final["feedback/labels_total"]),
-        "asking_ended": asking_ended,
+        "asking_ended": published.asking_ended,
         "cost": float(f"{final['feedback/cost_total']:.9g}"),
         "alarms": list(last.alarms),
         "env_steps": int(final["policy/steps"]),
         "true_return_mean": final.get("eval/true_return_mean"),
         "true_return_iqm": final.get("eval/true_return_iqm"),
+        "first_return_iqm": last.opening.get("eval/first_return_iqm"),
+        "true_reward_reference": None if reference is None else asdict(reference),
+        "heldout_accuracy": final.get("reward/heldout_accuracy"),
+        "notes": list(published.notes),
         "seconds": float(f"{seconds:.1f}"),
     }

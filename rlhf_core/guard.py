@@ -67,9 +67,10 @@ class Guard(Config):
     end the run with the policy before the last round."""
     confidence: float = Field(0.95, gt=0.5, lt=1)
     """Probability that a run in which nothing is wrong ends without an alarm."""
-    least_accuracy: float = Field(0.75, ge=0.5, lt=1)
-    """Share of held-out answers that the reward should order as they do. Below it the answers
-    contradict each other, or the reward model cannot express them; 0.5 allows for any answers."""
+    least_accuracy: float = Field(0.8, ge=0.5, lt=1)
+    """Share of held-out comparisons, rankings and choices that the reward should order as they do.
+    Below it the answers contradict each other, or the reward model cannot express them; 0.5 allows
+    for any answers. Ratings and clicks are not tested."""
     reserve: float = Field(0.2, ge=0, lt=1)
     """Share of the labels that ask_more keeps back for an alarm; unused ones are asked in the last
     round."""
@@ -91,8 +92,11 @@ class Guard(Config):
         if not history:
             return FINE
         level = (1 - self.confidence) / (2 * rounds)
-        if self._contradicts(now, level) and not any(self._contradicts(m, level) for m in history):
-            share, answers = now["reward/heldout_accuracy"], now["reward/heldout_answers"]
+        # Nothing is said in the first round, so a contradiction there has not been told yet.
+        told = any(self._contradicts(earlier, level) for earlier in history[1:])
+        if self._contradicts(now, level) and not told:
+            answers = now["reward/heldout_answers"]
+            share = now["reward/heldout_agreeing"] / answers
             return Verdict(
                 Reaction(self.reaction),
                 f"the reward orders {share:.0%} of {answers:.0f} held-out answers as they do "
@@ -115,7 +119,8 @@ class Guard(Config):
         answers = metrics.get("reward/heldout_answers", 0.0)
         if answers < LEAST_ANSWERS:
             return False
-        return _below(metrics["reward/heldout_accuracy"], answers, self.least_accuracy, level)
+        share = metrics["reward/heldout_agreeing"] / answers
+        return _below(share, answers, self.least_accuracy, level)
 
 
 def _below(share: float, trials: float, expected: float, level: float) -> bool:

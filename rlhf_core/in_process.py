@@ -53,7 +53,7 @@ class InProcess:
     def collect(self, policy: Any) -> Collected[Any]:
         """Play the first policy."""
         with self._exclusive():
-            return Collected(*stages.collect(self._experiment, policy), {})
+            return Collected(*stages.collect(self._experiment, policy))
 
     def ask(self, round: int, feedback: Any, rollouts: Any, alarmed: bool) -> Asked[Any]:
         """Choose what to ask."""

@@ -28,6 +28,15 @@ from rlhf_core.types import Metrics
 
 
 @dataclass(frozen=True)
+class Batch(Generic[H]):
+    """What was asked at once, and the answers."""
+
+    round: int
+    request: H
+    answers: H
+
+
+@dataclass(frozen=True)
 class Progress(Generic[H]):
     """Where a run stands after `round` rounds; a run goes on from here."""
 
@@ -45,8 +54,8 @@ class Progress(Generic[H]):
     """Rollouts and true rewards of the first policy."""
     opening: Metrics
     """Metrics of the stages before the first round."""
-    answers: tuple[tuple[int, H], ...] = ()
-    """Round and answers of each batch of questions."""
+    batches: tuple[Batch[H], ...] = ()
+    """Each batch of questions with its answers."""
     history: tuple[Metrics, ...] = ()
     """Metrics of each round, running totals included."""
     evaluation: H | None = None
@@ -138,7 +147,7 @@ def advance(experiment: Experiment, stages: Stages[H], progress: Progress[H]) ->
         rewards=improved.rewards,
         first=progress.first,
         opening=progress.opening,
-        answers=(*progress.answers, *learned.answers),
+        batches=(*progress.batches, *learned.batches),
         history=(*progress.history, with_totals(metrics, progress.history)),
         evaluation=evaluated.evaluation,
         alarms=(*progress.alarms, *alarm),
@@ -152,7 +161,7 @@ class _Learned(Generic[H]):
 
     annotator: H
     feedback: H
-    answers: tuple[tuple[int, H], ...] = ()
+    batches: tuple[Batch[H], ...] = ()
     metrics: Metrics = field(default_factory=dict)
 
 
@@ -170,6 +179,6 @@ def _learn(
     return _Learned(
         answered.annotator,
         fitted.feedback,
-        (*before.answers, (round, answered.answers)),
+        (*before.batches, Batch(round, asked.request, answered.answers)),
         metrics,
     )

@@ -71,11 +71,12 @@ def initial_feedback(experiment: Experiment, earlier: FeedbackState | None = Non
 
 def collect(
     experiment: Experiment, policy: PolicyState
-) -> tuple[PolicyState, Rollouts, RolloutRewards]:
+) -> tuple[PolicyState, Rollouts, RolloutRewards, Metrics]:
     """What the first policy does; later rounds ask about the optimiser's own rollouts.
 
     Returns:
-        The policy with these environment steps counted, the rollouts, their true rewards.
+        The policy with these environment steps counted, the rollouts, their true rewards, and the
+        policy's true return, which later ones are compared with.
     """
     rng = seeding.generator(experiment.seed, 0, "collect")
     spaces = experiment.environment.spaces()
@@ -87,7 +88,10 @@ def collect(
         rollouts, rewards = play(environment, act, experiment.first_steps // count, seeds)
     finally:
         environment.close()
-    return replace(policy, steps=rollouts.steps), rollouts, rewards
+    _, measured = evaluate(experiment, 0, policy)
+    name = "eval/true_return_iqm"
+    metrics = {"eval/first_return_iqm": measured[name]} if name in measured else {}
+    return replace(policy, steps=rollouts.steps), rollouts, rewards, metrics
 
 
 def ask(

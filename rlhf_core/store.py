@@ -1,35 +1,28 @@
 """Content-addressed artifacts: what goes in is immutable and named by its own digest.
 
-A value (any dataclass derived from `rlhf_core.types.Value`) becomes one safetensors file: the
-arrays as tensors, the rest as JSON in its header. Nothing is pickled, so loading a file from a
-stranger runs no code. Beside the objects stand the memos: which references a finished stage
-gave, and the checkpoints of unfinished ones; both carry a digest of their key and content. A file
-is written under a temporary name and moved, so that a process killed at any moment leaves either
-the whole file or none. Everything that is read is verified: a flipped bit never makes a result.
+A value (any dataclass derived from `rlhf_core.types.Value`) becomes one file (`rlhf_core.packing`),
+and loading one from a stranger runs no code. Beside the objects stand the memos: which references a
+finished stage gave, and the checkpoints of unfinished ones; both carry a digest of their key and
+content. A file is written under a temporary name and moved, so that a process killed at any moment
+leaves either the whole file or none. Everything that is read is verified: a flipped bit never makes
+a result.
 """
 
 import hashlib
 import json
 import os
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 import fsspec
-import numpy as np
 
-from rlhf_core.errors import DamagedError, ShapeError, StoreError
+from rlhf_core.errors import DamagedError, StoreError
+from rlhf_core.packing import SCHEMA, ValueType, pack, unpack
 from rlhf_core.types import Value
 
 Ref = str
 """Digest of a stored value: 64 hexadecimal digits of SHA-256."""
-
-ValueType = TypeVar("ValueType", bound=Value)
-
-
-SCHEMA = 1
-"""Version of the format, in the header of a store and of each file."""
 
 
 class Store:
@@ -154,12 +147,43 @@ class Store:
 
     def delete_checkpoint(self, key: str) -> None:
         """Delete the checkpoint of something that is finished."""
-        path = self._checkpoint_path(key)
+        self._delete(self._checkpoint_path(key))
+
+    def _delete(self, path: str) -> None:
         if self._exists(path):
             try:
                 self._files.rm_file(path)
             except OSError as error:
                 raise StoreError(f"store {self.root} cannot be written: {error}") from error
+
+    def memos(self) -> list[str]:
+        """Keys of all memos."""
+        return sorted(self._sizes("memo"))
+
+    def checkpoints(self) -> list[str]:
+        """Keys of all checkpoints."""
+        return sorted(self._sizes("unfinished"))
+
+    def objects(self) -> dict[Ref, int]:
+        """Size in bytes of every object."""
+        return {path.rpartition("/")[2]: size for path, size in self._sizes("objects").items()}
+
+    def forget(self, key: str) -> None:
+        """Delete the memo under the key."""
+        self._delete(self._memo_path(key))
+
+    def discard(self, ref: Ref) -> None:
+        """Delete an object."""
+        self._delete(self._object_path(ref))
+
+    def _sizes(self, place: str) -> dict[str, int]:
+        """Size of every file of a place, by its name without the ending."""
+        folder = f"{self._base}/{place}"
+        if not self._exists(folder):
+            return {}
+        found = self._files.find(folder, detail=True)
+        names = {path: path[len(folder) + 1 :].rpartition(".")[0] for path in found}
+        return {name: int(found[path]["size"]) for path, name in names.items() if name}
 
     def _memo_path(self, key: str) -> str:
         return f"{self._base}/memo/{key}.json"
@@ -214,69 +238,3 @@ def _unsealed(key: str, sealed: bytes, path: str) -> bytes:
     if sealed != _sealed(key, content):
         raise DamagedError(f"{path} is damaged")
     return content
-
-
-def pack(value: Value) -> bytes:
-    """A value as one safetensors file; equal values give equal bytes."""
-    from safetensors.numpy import save
-
-    arrays: dict[str, np.ndarray] = {}
-    # One entry alone: safetensors writes several in any order.
-    header = json.dumps({"schema": SCHEMA, **_encode(value, arrays)}, sort_keys=True)
-    return save(arrays, metadata={"value": header})
-
-
-def unpack(content: bytes, expected: type[ValueType]) -> ValueType:
-    """The value that `pack` made a file of. Runs no code from the file."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    try:
-        length = int.from_bytes(content[:8], "little")
-        header = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["value"])
-        schema = header.pop("schema", 0)
-        if schema != SCHEMA:
-            raise StoreError(
-                f"expected a stored {expected.__name__} of schema {SCHEMA}, actual: schema "
-                f"{schema}, of another version of rlhf-flows"
-            )
-        value = _decode(header, load(content))
-    except (
-        SafetensorError, ShapeError, AttributeError, KeyError, TypeError, ValueError
-    ) as error:  # fmt: skip
-        raise StoreError(f"expected a stored {expected.__name__}, actual: {error}") from error
-    if not isinstance(value, expected):
-        raise StoreError(f"expected a {expected.__name__}, actual: {type(value).__name__}")
-    return value
-
-
-def _encode(item: Any, arrays: dict[str, np.ndarray]) -> Any:
-    if isinstance(item, Value):
-        content = {f.name: _encode(getattr(item, f.name), arrays) for f in fields(item)}  # type: ignore[arg-type]
-        return {"type": type(item).__name__, "fields": content}
-    if isinstance(item, np.ndarray):
-        if item.dtype.kind not in "biuf":
-            raise TypeError(f"an array of {item.dtype} cannot be stored")
-        name = f"a{len(arrays)}"
-        arrays[name] = np.ascontiguousarray(item).reshape(item.shape)
-        return {"array": name}
-    if isinstance(item, Mapping):
-        return {"map": {key: _encode(item[key], arrays) for key in sorted(item)}}
-    if isinstance(item, Sequence) and not isinstance(item, (str, bytes)):
-        return [_encode(entry, arrays) for entry in item]
-    if item is None or isinstance(item, (str, bool, int, float)):
-        return item
-    raise TypeError(f"a {type(item).__name__} cannot be stored")
-
-
-def _decode(item: Any, arrays: Mapping[str, np.ndarray]) -> Any:
-    if isinstance(item, list):
-        return tuple(_decode(entry, arrays) for entry in item)
-    if not isinstance(item, dict):
-        return item
-    if "array" in item:
-        return arrays[item["array"]]
-    if "map" in item:
-        return {key: _decode(entry, arrays) for key, entry in item["map"].items()}
-    content = {name: _decode(entry, arrays) for name, entry in item["fields"].items()}
-    return Value.registry[item["type"]](**content)

@@ -20,6 +20,18 @@ def try_lock(handle: IO[str]) -> bool:
     return True
 
 
+def private(path: Path, mode: str) -> IO[str]:
+    """Open a text file that only its owner may read and write, made so if need be."""
+    handle = open(path, mode, opener=_owner_only)  # noqa: SIM115 - the caller closes it
+    if path.stat().st_mode & 0o077:
+        os.fchmod(handle.fileno(), 0o600)  # Of an earlier version.
+    return handle
+
+
+def _owner_only(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
 class Home:
     """The folder of the embedded defaults; `RLHF_HOME`, else `.rlhf` in the working folder."""
 
@@ -27,10 +39,20 @@ class Home:
         self.path = Path(path or os.environ.get("RLHF_HOME") or ".rlhf").absolute()
 
     def folder(self, name: str) -> Path:
-        """A folder of the home, made if need be. Raises `StoreError` where it cannot be."""
+        """A folder of the home, made if need be, which only its owner may enter.
+
+        A folder that was there before and holds the home keeps its mode: it may hold other things.
+
+        Raises:
+            StoreError: it cannot be made, or not be written to.
+        """
         place = self.path / name
         try:
-            place.mkdir(parents=True, exist_ok=True)
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            place.mkdir(mode=0o700, exist_ok=True)
+            status = place.stat()
+            if status.st_mode & 0o077 and status.st_uid == os.getuid():
+                place.chmod(0o700)  # Of an earlier version.
             if not os.access(place, os.W_OK):
                 raise PermissionError(f"no permission to write to {place}")
         except OSError as error:

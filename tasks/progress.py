@@ -1,9 +1,10 @@
 """What a run reports to whoever watches it in this process."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,16 @@ class Damaged:
     what: str
 
 
-Event = Opened | Stage | Steps | RoundDone | Damaged
+@dataclass(frozen=True)
+class Finished:
+    """The run is recorded as finished; what is left to do concerns Prefect alone."""
+
+    run_id: str
+    summary: Mapping[str, Any]
+    """What `rlhf train --json` prints."""
+
+
+Event = Opened | Stage | Steps | RoundDone | Damaged | Finished
 Listener = Callable[[Event], None]
 
 _listeners: ContextVar[tuple[Listener, ...]] = ContextVar("listeners", default=())

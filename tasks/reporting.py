@@ -1,27 +1,31 @@
 """Logging a round, and at the end the whole run."""
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+import httpx
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from rlhf_core import seeding, stages
 from rlhf_core.answers import Answers
-from rlhf_core.evaluation import plots, video
 from rlhf_core.experiment import Experiment
 from rlhf_core.feedback_strategy import FeedbackState
 from rlhf_core.loop import Progress
+from rlhf_core.packing import pack
 from rlhf_core.policies import PolicyState
 from rlhf_core.round_metrics import ROUND_COUNTS
-from rlhf_core.store import Ref, pack
+from rlhf_core.store import Ref
 from rlhf_core.threads import limited
-from rlhf_core.types import Metrics, RolloutRewards, Rollouts
+from rlhf_core.types import Metrics, Rollouts
+from tasks import pictures, tables
 from tasks import progress as events
-from tasks import tables
+from tasks.addresses import masked
 from tasks.runs.run import Run
 from tasks.stage import StageContext
 from tasks.tracking import registry
@@ -37,6 +41,8 @@ class Published(NamedTuple):
 
     asking_ended: str | None
     """Why fewer labels were asked for than the budget allows; None where they were not."""
+    notes: Sequence[str]
+    """What could not be published, and why."""
     work_seconds: float
     """Seconds inside the core."""
 
@@ -67,13 +73,16 @@ def track(run: Run, round: int, metrics: Metrics, alarm: str | None, at_ms: int)
 
 
 @task(name="publish", cache_policy=NO_CACHE)
-def publish(run: Run, last: Progress[Ref], opened_ms: int) -> Published:
+def publish(
+    run: Run, last: Progress[Ref], opened_ms: int, reference: float | None = None
+) -> Published:
     """Log plots, film, labels, reward and policy of a finished run. Repeating it adds nothing.
 
     Args:
         run: the run.
         last: where it stands after its last round.
         opened_ms: when its first stage was done.
+        reference: true return after training on the true reward, to compare with.
     """
     history = last.history
     context = StageContext(run, len(history), f"{run.run_id}/publish")
@@ -81,7 +90,7 @@ def publish(run: Run, last: Progress[Ref], opened_ms: int) -> Published:
     feedback = context.load(last.feedback, FeedbackState)
     policy = context.load(last.policy, PolicyState)
     with limited(run.experiment.threads):
-        files = context.time(_pictures, context, last, feedback, policy)
+        files, notes = context.time(pictures.draw, context, last, feedback, policy, reference)
     if feedback.evidence is not None:
         nothing: dict[str, Any] = dict.fromkeys(feedback.LEARNED)
         unfitted = replace(feedback, **nothing)
@@ -89,7 +98,7 @@ def publish(run: Run, last: Progress[Ref], opened_ms: int) -> Published:
         log_labels(run.tracker, run.run_id, digest, tables.profile(feedback))
         files["labels/evidence.safetensors"] = pack(unfitted)
         files |= tables.labels(feedback)
-        batches = [(round, context.load(ref, Answers)) for round, ref in last.answers]
+        batches = [(batch.round, context.load(batch.answers, Answers)) for batch in last.batches]
         files["labels/judgements.csv"] = tables.judgements(batches, feedback.evidence)
     if feedback.demonstrations is not None:
         # As `Agent.record` writes them, so that another run can learn from the same.
@@ -102,13 +111,26 @@ def publish(run: Run, last: Progress[Ref], opened_ms: int) -> Published:
     seconds = {"time/report": context.seconds, **spent}
     step = int(history[-1]["policy/steps"])
     log_metrics(run.tracker, run.run_id, seconds, step, opened_ms)
-    create_markdown_artifact(
-        _summary(run, history), key="summary", description="Outcome of the run"
-    )
+    first = {name: value for name, value in last.opening.items() if name.startswith("eval/")}
+    log_metrics(run.tracker, run.run_id, first, 0, opened_ms)
+    _show_summary(run, history)
     ended = run.experiment.plan.ended(feedback, len(history))
     if ended is not None:
         set_tags(run.tracker, run.run_id, {ENDED_TAG: ended})
-    return Published(ended, context.seconds)
+    return Published(ended, notes, context.seconds)
+
+
+def _show_summary(run: Run, history: Sequence[Metrics]) -> None:
+    """Put the outcome on Prefect's page. A run whose Prefect server is lost is published too."""
+    try:
+        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 1}):
+            create_markdown_artifact(
+                _summary(run, history), key="summary", description="Outcome of the run"
+            )
+    except (httpx.TransportError, PrefectHTTPStatusError) as error:
+        logging.getLogger(__name__).warning(
+            "Prefect's page lacks the summary of run %s: %s", run.run_id, masked(str(error))
+        )
 
 
 def _summary(run: Run, history: Sequence[Metrics]) -> str:
@@ -124,47 +146,6 @@ def _summary(run: Run, history: Sequence[Metrics]) -> str:
 def _true_return(metrics: Metrics) -> str:
     iqm = metrics.get("eval/true_return_iqm")
     return "unknown" if iqm is None else f"{iqm:.1f}"
-
-
-def _pictures(
-    context: StageContext, last: Progress[Ref], feedback: FeedbackState, policy: PolicyState
-) -> dict[str, bytes]:
-    experiment, history, files = context.run.experiment, last.history, dict[str, bytes]()
-    steps = [int(m["policy/steps"]) for m in history]
-    if "eval/true_return_iqm" in last.metrics:
-        returns = [m["eval/true_return_iqm"] for m in history]
-        labels = [int(m["feedback/labels_total"]) for m in history]
-        curve = plots.learning_curve(steps, returns, labels, experiment.name)
-        files["plots/learning_curve.png"] = curve
-        files["plots/proxy_and_true.png"] = plots.proxy_and_true(
-            steps,
-            [m.get("proxy/gain", 0.0) for m in history],
-            returns,
-            [m["guard/alarm"] > 0 for m in history],
-        )
-    if experiment.environment.true_reward:
-        comparison, _ = stages.compare_rewards(
-            experiment,
-            len(history) - 1,
-            feedback,
-            context.load(last.rollouts, Rollouts),
-            context.load(last.rewards, RolloutRewards),
-            (context.load(last.first[0], Rollouts), context.load(last.first[1], RolloutRewards)),
-        )
-        if comparison is not None:
-            files["plots/reward_diagnostic.png"] = plots.reward_against_truth(
-                comparison.learned, comparison.true, "reward on the newest rollouts"
-            )
-    if any("reward/heldout_accuracy" in m for m in history):
-        files["plots/reward_quality.png"] = plots.reward_quality(history)
-    rng = seeding.generator(experiment.seed, 0, "film")
-    spaces, deterministic = experiment.environment.spaces(), experiment.evaluation.deterministic
-    episode, actions = seeding.integer(rng), seeding.integer(rng)
-    act = experiment.optimiser.act(policy, spaces, deterministic, actions)
-    film = video.film(experiment.environment, act, episode)
-    if film is not None:
-        files["video/policy.gif"] = film
-    return files
 
 
 def _reward_files(experiment: Experiment, feedback: FeedbackState) -> dict[str, bytes]:

@@ -26,6 +26,7 @@ def prepare(
 def collect(context: StageContext, policy: Ref) -> tuple[dict[str, Ref], Metrics]:
     """Play the first policy."""
     before = context.load(policy, PolicyState)
-    after, rollouts, rewards = context.time(stages.collect, context.run.experiment, before)
-    metrics = {"policy/steps": float(after.steps)}
+    experiment = context.run.experiment
+    after, rollouts, rewards, measured = context.time(stages.collect, experiment, before)
+    metrics = {**measured, "policy/steps": float(after.steps)}
     return context.save(metrics, policy=after, rollouts=rollouts, rewards=rewards)

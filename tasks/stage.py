@@ -12,7 +12,8 @@ from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 
 from rlhf_core.errors import AnswersPendingError, ConfigurationError, DamagedError
-from rlhf_core.store import Ref, Store, ValueType
+from rlhf_core.packing import ValueType
+from rlhf_core.store import Ref, Store
 from rlhf_core.threads import limited
 from rlhf_core.types import Metrics, Value
 from tasks import progress

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from measure import EPISODES, EVALUATION_SEED, report, warm_torch
 
-from flows.command import presets
+from flows.experiments import presets
 from rlhf_core.configuration import load
 from rlhf_core.evaluation.returns import evaluate
 from rlhf_core.in_process import run
-from rlhf_core.store import pack
+from rlhf_core.packing import pack
 from rlhf_core.types import Rollouts, Trajectory
 
 ROLLOUT = 2048

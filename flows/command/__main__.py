@@ -1,5 +1,5 @@
 """`python -m flows.command` is the `rlhf` command."""
 
-from flows.command.app import app
+from flows.command.app import main
 
-app()
+main()

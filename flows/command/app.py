@@ -2,8 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -65,33 +64,6 @@ def _begin(
     find_modules_here()
 
 
-@contextmanager
-def _way_back(home: Path | None) -> Iterator[None]:
-    """Where a run is interrupted or breaks, say how it can go on."""
-    from tasks import progress
-
-    opened: list[str] = []
-
-    def remember(event: progress.Event) -> None:
-        if isinstance(event, progress.Opened):
-            opened.append(event.run_id)
-            typer.echo(f"{'resumed' if event.resumed else 'started'} run {event.run_id}", err=True)
-        elif isinstance(event, progress.Damaged):
-            typer.echo(f"{event.what}; it is made again", err=True)
-
-    try:
-        with progress.listening(remember):
-            yield
-    except BaseException as error:
-        if opened:
-            folder = f" --home {home}" if home else ""
-            what = "interrupted" if isinstance(error, KeyboardInterrupt) else "stopped"
-            typer.echo(f"{what}; to go on: rlhf resume {opened[0]}{folder}", err=True)
-        if isinstance(error, KeyboardInterrupt):
-            raise typer.Exit(130) from None
-        raise
-
-
 def _load(
     file_or_preset: str,
     overrides: list[str] | None,
@@ -99,7 +71,7 @@ def _load(
     home: Path | None = None,
 ) -> "Experiment":
     with plain_errors(home), prints_on_stderr():
-        from flows.command import presets
+        from flows.experiments import presets
         from rlhf_core.configuration import load
 
         changes = [*(overrides or ()), *([] if seed is None else [f"seed={seed}"])]
@@ -127,45 +99,85 @@ def resume(
     home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Go on with an interrupted run; finished stages are not repeated."""
+    """Go on with an interrupted run; finished stages are not repeated.
+
+    A run that is finished prints its summary again.
+    """
     with plain_errors(home), prints_on_stderr():
         from tasks.home import Home
-        from tasks.runs.lifecycle import resumable
-        from tasks.tracking.store import prepare
+        from tasks.runs import outcome
 
         place = Home(home)
-        prepare(place)
-        experiment = resumable(place, run_id)
-    _play(experiment, home, run_id, as_json)
+        ended = outcome.recall(place, run_id)
+        if ended is None:
+            from tasks.runs.lifecycle import resumable
+            from tasks.tracking.store import prepare
+
+            ended = outcome.look_up(place, prepare(place), run_id)
+        if ended is None:
+            experiment = resumable(place, run_id)
+    if ended is not None:
+        _show(dict(ended.summary), ended.experiment, home, as_json)
+    else:
+        _play(experiment, home, run_id, as_json)
 
 
 def _play(experiment: "Experiment", home: Path | None, run_id: str | None, as_json: bool) -> None:
     from rich.console import Console
 
     from flows.command import display
-    from flows.services.connect import connect
+    from flows.command.way_back import WayBack
+    from flows.services.connect import connect, lost_prefect
     from tasks.home import Home
+
+    def show(result: dict[str, Any]) -> None:
+        _show({**result, "startup_seconds": startup}, experiment.name, home, as_json)
+
+    startup: float | None = None
 
     place = Home(home)
     screen = Console(stderr=True)
-    with plain_errors(home), prints_on_stderr():
+    with plain_errors(home), prints_on_stderr(), WayBack(place, _option(home), show) as way:
         with screen.status("starting the tracking store and the Prefect server"):
             connect(place)
         from flows.train import train as flow
 
-        with _way_back(home), display.watching(experiment, screen):
-            result: dict[str, Any] = flow(experiment, run_id)
+        startup = round(seconds_since_start(), 1)
+        with display.watching(experiment, screen), lost_prefect():
+            way.result = flow(experiment, run_id)
+    show(way.result)
+
+
+def seconds_since_start() -> float:
+    """Seconds since this process began."""
+    import psutil
+
+    return time.time() - psutil.Process().create_time()
+
+
+def _option(home: Path | None) -> str:
+    return f" --home {home}" if home else ""
+
+
+def _show(result: dict[str, Any], name: str, home: Path | None, as_json: bool) -> None:
+    """Print how a run ended, or what it waits for."""
     if as_json:
         typer.echo(json.dumps(result, allow_nan=False))
         return
-    folder = f" --home {home}" if home else ""
+    from rich.console import Console
+
+    from flows.command import display
+    from tasks.home import Home
+
     if "waiting" in result:
         typer.echo(f"waiting: {result['waiting']}")
-        typer.echo(f"to go on: rlhf resume {result['run_id']}{folder}")
+        typer.echo(f"to go on: {display.program()} resume {result['run_id']}{_option(home)}")
         return
-    Console().print(display.summary(result, experiment.name))
-    typer.echo(f"run {result['run_id']}, kept in {place.path}")
-    typer.echo(f"look at it: rlhf ui{folder}")
+    Console().print(display.summary(result, name))
+    for line in display.remarks(result):
+        typer.echo(line)
+    typer.echo(f"run {result['run_id']}, kept in {Home(home).path}")
+    typer.echo(f"look at it: {display.program()} ui{_option(home)}")
 
 
 @app.command()
@@ -225,9 +237,37 @@ def show(preset: Annotated[str, typer.Argument(help="A preset (see `rlhf list`).
     rlhf show pendulum-preference > mine.yaml
     """
     with plain_errors():
-        from flows.command import presets
+        from flows.experiments import presets
 
         typer.echo(presets.text(preset), nl=False)
+
+
+@app.command()
+def clean(
+    home: HomeFolder = None,
+    really: Annotated[bool, typer.Option("--yes", help="Remove it; else only say what.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what no run needs any more, and remove it with --yes.
+
+    rlhf clean --yes
+    """
+    with plain_errors(home):
+        from flows.command import display
+        from tasks.home import Home
+        from tasks.runs import cleaning
+        from tasks.tracking.store import prepare
+
+        place = Home(home)
+        tracker = prepare(place)
+        waste = cleaning.remove(place, tracker) if really else cleaning.find(place, tracker)
+    if as_json:
+        typer.echo(json.dumps(display.cleaned(waste, really)))
+        return
+    for name, value in display.cleaned(waste, really).items():
+        typer.echo(f"{name.replace('_', ' ')}: {value}")
+    if not really and waste.freed:
+        typer.echo(f"remove it: {display.program()} clean --yes{_option(home)}")
 
 
 @app.command()
@@ -250,5 +290,19 @@ def ui(
         pages.show_pages(Home(home), port, announce)
 
 
+def main() -> None:
+    """Run the command as a process of its own, which ends soon after its work has ended."""
+    from flows.command.ending import leave_soon
+
+    try:
+        app()
+    except SystemExit as leaving:
+        leave_soon(leaving.code)
+        raise
+    except BaseException:
+        leave_soon(1)
+        raise
+
+
 if __name__ == "__main__":
-    app()
+    main()

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from flows.command import presets
+from flows.experiments import presets
 from rlhf_core.aggregation import AGGREGATION
 from rlhf_core.annotators import ANNOTATORS
 from rlhf_core.errors import ConfigurationError

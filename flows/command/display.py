@@ -1,8 +1,12 @@
 """What a person sees of a run in the terminal."""
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from os.path import relpath
+from pathlib import Path
+from shutil import which
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
@@ -12,21 +16,8 @@ from rich.text import Text
 from rlhf_core.experiment import Experiment
 from tasks import progress
 
-SUMMARY = {
-    "environment": "environment",
-    "strategy": "feedback strategy",
-    "optimiser": "optimiser",
-    "labels": "labels",
-    "asking_ended": "no more, because",
-    "cost": "cost of the labels",
-    "alarms": "alarms of the guard",
-    "env_steps": "environment steps",
-    "true_return_mean": "true return, mean",
-    "true_return_iqm": "true return, IQM",
-    "seconds": "seconds",
-}
-IF_ANY = ("asking_ended", "cost", "alarms")
-"""Shown where there is something to tell."""
+if TYPE_CHECKING:
+    from tasks.runs.cleaning import Waste
 
 
 class _Rate(ProgressColumn):
@@ -73,20 +64,61 @@ def watching(experiment: Experiment, console: Console) -> Iterator[None]:
 
 
 def summary(result: Mapping[str, Any], title: str) -> Table:
-    """The outcome of a run as a table."""
+    """The outcome of a run as a table, beside what it can be compared with."""
     table = Table(title=title, show_header=False, title_justify="left")
-    for name, meaning in SUMMARY.items():
-        value = result[name]
-        if value is None or (name in IF_ANY and not value):
-            continue
-        whole = isinstance(value, int)
-        digits = 2 if name == "cost" else 1
-        text = (
-            f"{value:,}"
-            if whole
-            else f"{value:.{digits}f}"
-            if isinstance(value, float)
-            else str(value)
-        )
-        table.add_row(meaning, text)
+    for meaning, text in _rows(result):
+        if text is not None:
+            table.add_row(meaning, text)
     return table
+
+
+def remarks(result: Mapping[str, Any]) -> list[str]:
+    """What stands under the table: alarms of the guard with their reason, and notes."""
+    alarms = [f"alarm of the guard, {alarm}" for alarm in result["alarms"]]
+    return [*alarms, *(f"note: {note}" for note in result["notes"])]
+
+
+def _rows(result: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
+    yield "environment", result["environment"]
+    yield "feedback strategy", result["strategy"]
+    yield "optimiser", result["optimiser"]
+    yield "labels", f"{result['labels']:,}"
+    yield "no more, because", result["asking_ended"]
+    yield "cost of the labels", f"{result['cost']:.2f}" if result["cost"] else None
+    accuracy = result["heldout_accuracy"]
+    yield "held-out labels predicted", None if accuracy is None else f"{accuracy:.0%}"
+    yield "environment steps", f"{result['env_steps']:,}"
+    mean, iqm = result["true_return_mean"], result["true_return_iqm"]
+    yield "true return", None if iqm is None else f"{iqm:.1f} (IQM; mean {mean:.1f})"
+    first = result["first_return_iqm"]
+    yield "  before training", None if first is None else f"{first:.1f}"
+    reference = result["true_reward_reference"]
+    if reference is not None:
+        yield (
+            "  trained on the true reward",
+            f"{reference['iqm']:.1f} ({reference['low']:.1f} to {reference['high']:.1f}; "
+            f"{reference['seeds']} seeds, {reference['measured']})",
+        )
+    startup = result.get("startup_seconds")
+    after = "" if startup is None else f", after {startup:.1f} of start-up"
+    yield "seconds", f"{result['seconds']:.1f}{after}"
+
+
+def program() -> str:
+    """How the command can be called from here: `rlhf` if that finds it, else its path."""
+    called = Path(sys.argv[0])
+    found = which("rlhf")
+    if called.name != "rlhf" or (found is not None and Path(found).samefile(called)):
+        return "rlhf"
+    return relpath(called)
+
+
+def cleaned(waste: "Waste", removed: bool) -> dict[str, Any]:
+    """What a cleaning removed, or would remove."""
+    return {
+        "megabytes_freed" if removed else "megabytes_to_free": round(waste.freed / 1e6, 1),
+        "megabytes_left": round(waste.left / 1e6, 1),
+        "finished_runs": waste.finished,
+        "deleted_runs": waste.deleted,
+        "runs_that_can_go_on_and_keep_everything": waste.resumable,
+    }

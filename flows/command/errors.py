@@ -61,8 +61,10 @@ def plain_errors(home: Path | None = None) -> Iterator[None]:
 
 
 def line(text: str) -> str:
-    """One line without control characters, in which no word repeats a whole file."""
-    words = (shortened(word) for word in re.sub(r"[\x00-\x1f\x7f]", " ", text).split())
+    """One line without control characters and secrets, in which no word repeats a whole file."""
+    from tasks.addresses import masked
+
+    words = (shortened(word) for word in re.sub(r"[\x00-\x1f\x7f]", " ", masked(text)).split())
     return shortened(" ".join(words), LONGEST)
 
 
@@ -86,12 +88,13 @@ def _unexpected(error: BaseException) -> str:
 
 def _logged(error: BaseException, home: Path | None) -> str:
     """Write the whole traceback into a log of the home, and say where."""
+    from tasks.addresses import masked
     from tasks.home import Home
 
     try:
         folder = Home(home).folder("logs")
         path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
-        path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        path.write_text(masked("".join(traceback.format_exception(error))), encoding="utf-8")
     except (OSError, RlhfError) as unwritten:
         return f"; the traceback could not be written: {line(str(unwritten))}"
     return f"; the whole traceback: {path}"

@@ -1,13 +1,26 @@
 """The services behind a run: Prefect's server and the tracking store, embedded or external."""
 
+import logging
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from flows.services import prefect_server
 from rlhf_core.errors import ServiceError
+from tasks.addresses import check_url, shown
+from tasks.deadline import within
 from tasks.home import Home
-from tasks.tracking.store import prepare
+from tasks.tracking.store import prepare, tracker_of
 
-ANSWER_SECONDS = 5.0
+if TYPE_CHECKING:
+    import httpx
+
+VARIABLE = "PREFECT_API_URL"
+EXAMPLE = "http://127.0.0.1:4200/api"
+ANSWER_SECONDS = 6.0
+"""Longest wait for a server's whole answer."""
+HINT = f"or unset {VARIABLE} to use the embedded one"
 
 
 def connect(home: Home) -> None:
@@ -18,19 +31,25 @@ def connect(home: Home) -> None:
     """
     os.environ["RLHF_HOME"] = str(home.path)
     home.store.remember("written", {})  # An unwritable or foreign store is refused at once.
-    external = os.environ.get("PREFECT_API_URL")
-    if external == os.environ.get("RLHF_EMBEDDED_PREFECT"):
-        external = None  # Set by an earlier call in this process, not by the user.
+    # Exceptions reach the user once, from the command; Prefect keeps its logs for its page, and of
+    # a server that is lost the command says so in one sentence.
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    os.environ.setdefault("PREFECT_LOGGING_INTERNAL_LEVEL", "CRITICAL")
+    logging.raiseExceptions = False
+    # After 2, 4 and 8 seconds; Prefect's own five retries would take a minute for each request.
+    os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "3")
+    external = external_prefect()
     if external:
         check_prefect(external)
-    url = external or prefect_server.request(home)
-    os.environ["PREFECT_API_URL"] = url
+    if tracker_of(home).remote:
+        prepare(home)  # Before a server of ours is started for nothing.
     if not external:
+        url = prefect_server.request(home)
+        os.environ[VARIABLE] = url
         os.environ.update(prefect_server.environment(home))
         os.environ["RLHF_EMBEDDED_PREFECT"] = url
-    # Exceptions reach the user once, from the command; Prefect keeps its logs for its page.
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    prepare(home)
+    if not tracker_of(home).remote:
+        prepare(home)
     # The slow imports happen while the server starts.
     import torch  # noqa: F401
 
@@ -40,14 +59,86 @@ def connect(home: Home) -> None:
         prefect_server.wait(home, url)
 
 
+def external_prefect() -> str | None:
+    """The address of a Prefect server of the user's own; None where the embedded one is used.
+
+    Raises:
+        ConfigurationError: `PREFECT_API_URL` holds no address.
+    """
+    external = os.environ.get(VARIABLE)
+    # It may have been set by an earlier call in this process, not by the user.
+    if not external or external == os.environ.get("RLHF_EMBEDDED_PREFECT"):
+        return None
+    return check_url(VARIABLE, external, EXAMPLE)
+
+
 def check_prefect(url: str) -> None:
-    """Raise `ServiceError` unless a server answers at this address."""
+    """Send a Prefect server one real request, with one limit on the whole of it.
+
+    Raises:
+        ServiceError: no Prefect server answers at this address, or it answers with an error.
+    """
     import httpx
 
     try:
-        httpx.get(f"{url.rstrip('/')}/health", timeout=ANSWER_SECONDS).raise_for_status()
-    except httpx.HTTPError as error:
+        within(ANSWER_SECONDS, lambda: httpx.get(f"{url}/health", timeout=ANSWER_SECONDS))
+    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
         raise ServiceError(
-            f"Prefect server {url} does not answer ({error}); start it, or unset "
-            "PREFECT_API_URL to use the embedded one"
+            f"Prefect server {shown(url)} does not answer ({shown(str(error))}); start it, {HINT}"
         ) from error
+    os.environ[VARIABLE] = url
+    # Only Prefect knows every place that a key for its server may stand in.
+    from prefect import get_client
+    from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+    def ask() -> str | None:
+        with temporary_settings({PREFECT_API_URL: url, PREFECT_CLIENT_MAX_RETRIES: 0}):
+            # Entered, the client would ask for versions first, and tell less when that fails.
+            client = get_client(sync_client=True)
+            # The second request reaches the database.
+            return _problem(lambda: client.request("GET", "/admin/version"), str) or _problem(
+                lambda: client.request("POST", "/flows/count", json={}), int
+            )
+
+    try:
+        problem = within(ANSWER_SECONDS, ask)
+    except (httpx.HTTPError, TimeoutError) as error:
+        problem = shown(str(error)) or type(error).__name__
+    if problem is not None:
+        raise ServiceError(
+            f"{VARIABLE}: expected a Prefect API such as {EXAMPLE}, actual: at {shown(url)} "
+            f"{problem}; mend it, {HINT}"
+        )
+
+
+def _problem(request: "Callable[[], httpx.Response]", expected: type) -> str | None:
+    """What came in place of an answer of the expected type; None where that came."""
+    import httpx
+
+    try:
+        answer = request()
+    except httpx.HTTPStatusError as error:
+        answer = error.response
+    try:
+        right = answer.status_code == 200 and isinstance(answer.json(), expected)
+    except ValueError:
+        right = False
+    return None if right else f"status {answer.status_code}: {shown(answer.text)}"
+
+
+@contextmanager
+def lost_prefect() -> Iterator[None]:
+    """Turn the end of a Prefect server during a run into one sentence.
+
+    Raises:
+        ServiceError: the server did not answer a request of the run.
+    """
+    import httpx
+    from prefect.exceptions import PrefectHTTPStatusError
+
+    try:
+        yield
+    except (httpx.TransportError, PrefectHTTPStatusError) as error:
+        what = shown(str(error)) or type(error).__name__
+        url = shown(os.environ[VARIABLE])
+        raise ServiceError(f"Prefect server {url} was lost during the run ({what})") from error

@@ -1,7 +1,6 @@
 """The MLflow and Prefect pages of a home, on loopback."""
 
 import os
-import shlex
 import signal
 import socket
 import subprocess
@@ -10,12 +9,17 @@ import time
 from collections.abc import Callable
 
 from flows.services import prefect_server
-from flows.services.connect import ANSWER_SECONDS, check_prefect
+from flows.services.connect import check_prefect, external_prefect
+from flows.services.credentials import issue_ticket
+from flows.services.gateway import ENTER
 from rlhf_core.errors import ServiceError
-from tasks.home import Home
+from tasks.addresses import masked
+from tasks.home import Home, private
+from tasks.tracking import page
 from tasks.tracking.store import prepare, tracker_of
 
 START_SECONDS = 120.0
+ANSWER_SECONDS = 5.0
 
 
 def show_pages(home: Home, port: int, announce: Callable[[str, str], None]) -> None:
@@ -30,31 +34,33 @@ def show_pages(home: Home, port: int, announce: Callable[[str, str], None]) -> N
     # A process started in the background of a script ignores Ctrl-C unless told otherwise.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
-    external = os.environ.get("PREFECT_API_URL")
+    external = external_prefect()
     if external:
         check_prefect(external)
+    listening = None if tracker_of(home).remote else _listening(port)
     prefect = external or prefect_server.request(home)
-    prepare(home)
-    mlflow = os.environ.get("MLFLOW_TRACKING_URI", "")
+    tracker = prepare(home)
+    mlflow = tracker.uri
     process = None
     try:
-        if not mlflow.startswith("http"):
-            port = _usable(port) if port else free_port()
-            mlflow = f"http://127.0.0.1:{port}"
-            process = _start_mlflow(home, port)
+        if listening is not None:
+            with listening:
+                mlflow = f"http://127.0.0.1:{listening.getsockname()[1]}"
+                process = _start_mlflow(home, tracker.uri, listening)
         if not external:
             prefect_server.wait(home, prefect)
-        announce("Prefect", prefect.removesuffix("/api"))
+        start = prefect.removesuffix("/api")
+        announce("Prefect", masked(start) if external else f"{start}{ENTER}{issue_ticket(home)}")
         if process is not None:
             _wait_for_mlflow(home, process, mlflow)
-        announce("MLflow", f"{mlflow}/#/experiments?workflowType=machine_learning")
+        announce("MLflow", f"{masked(mlflow)}/#/experiments?workflowType=machine_learning")
         while process is None or process.poll() is None:
             time.sleep(0.5)
     except KeyboardInterrupt:
         pass
     finally:
         if process is not None and process.poll() is None:
-            os.killpg(process.pid, signal.SIGTERM)
+            process.terminate()
             process.wait()
 
 
@@ -73,38 +79,28 @@ def _wait_for_mlflow(home: Home, process: "subprocess.Popen[bytes]", url: str) -
     )
 
 
-def _usable(port: int) -> int:
+def _listening(port: int) -> socket.socket:
     try:
-        with socket.create_server(("127.0.0.1", port)):
-            return port
+        return socket.create_server(("127.0.0.1", port))
     except OSError as error:
         raise ServiceError(
             f"--port {port} cannot be used ({error}); choose another, or 0 for a free one"
         ) from error
 
 
-def free_port() -> int:
-    """A loopback port that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
-def _start_mlflow(home: Home, port: int) -> "subprocess.Popen[bytes]":
-    store = tracker_of(home).uri
-    arguments = ["--backend-store-uri", store, "--host", "127.0.0.1", "--port", str(port)]
+def _start_mlflow(home: Home, store: str, listening: socket.socket) -> "subprocess.Popen[bytes]":
     folder = home.folder("mlflow")
-    artifacts = (folder / "artifacts").as_uri()
-    # Uvicorn would put the working folder first on the import path.
-    uvicorn = shlex.join(["--app-dir", str(folder)])
-    with (folder / "server.log").open("ab") as log:
+    addresses = {
+        page.STORE: store,
+        page.ARTIFACTS: (folder / "artifacts").as_uri(),
+    }
+    with private(folder / "server.log", "a") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "mlflow", "server", *arguments, "--workers", "1",
-             "--default-artifact-root", artifacts, "--uvicorn-opts", uvicorn],
-            # Background jobs and four workers would take 3 GiB; one reader needs neither.
-            env={
-                **os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONSAFEPATH": "1",
-            },
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-        )  # fmt: skip
+            [sys.executable, "-P", "-m", page.__name__, str(listening.fileno())],
+            env={**os.environ, **addresses},
+            stdin=subprocess.PIPE,  # Its end tells the server that this process is gone.
+            stdout=log,
+            stderr=log,
+            pass_fds=[listening.fileno()],
+            start_new_session=True,
+        )

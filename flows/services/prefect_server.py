@@ -8,6 +8,8 @@ Two locks, each freed by the end of its owner, however it ends:
 
     users.lock      shared by every process that uses the server
     serving.lock    held by the server; beside it `server.json` says where the server listens
+
+A server that was killed is started again by its users, at the same address: requests wait for it.
 """
 
 import fcntl
@@ -16,20 +18,25 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO
+from urllib.parse import urlsplit
 
+from flows.services.credentials import api_secret
 from rlhf_core.errors import ServiceError
-from tasks.home import Home, try_lock
+from tasks.addresses import sqlite_url
+from tasks.home import Home, private
 
 START_SECONDS = 120.0
 """A first start migrates the database; on a busy machine that takes a while."""
-GRACE_SECONDS = 5.0
-"""How long the server waits for another user after the last one left."""
+
+LOOK_SECONDS = 1.0
+"""How often a user looks whether the server lives."""
+RESTARTS = 3
+"""How often one process starts a killed server again, before it takes it for broken."""
 
 _users: list[IO[str]] = []
 _started: list["subprocess.Popen[bytes]"] = []
@@ -37,12 +44,18 @@ _started: list["subprocess.Popen[bytes]"] = []
 
 def environment(home: Home) -> dict[str, str]:
     """Settings of Prefect's server and clients in this home."""
-    return {
-        "PREFECT_HOME": str(home.folder("prefect")),
+    folder = home.folder("prefect")
+    settings = {
+        "PREFECT_HOME": str(folder),
+        "PREFECT_API_AUTH_STRING": api_secret(home),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_UI_API_URL": "/api",
         "DO_NOT_TRACK": "true",
     }
+    if "?" in str(folder):  # Prefect itself would end the path there.
+        database = sqlite_url(folder / "prefect.db", "sqlite+aiosqlite")
+        settings["PREFECT_API_DATABASE_CONNECTION_URL"] = database
+    return settings
 
 
 def request(home: Home) -> str:
@@ -51,7 +64,7 @@ def request(home: Home) -> str:
     Returns its API address as soon as there is one; `wait` says when it answers.
     """
     folder = home.folder("prefect")
-    handle = (folder / "users.lock").open("a")
+    handle = private(folder / "users.lock", "a")
     fcntl.flock(handle, fcntl.LOCK_SH)
     _users.append(handle)
     deadline = time.monotonic() + START_SECONDS
@@ -59,8 +72,10 @@ def request(home: Home) -> str:
         with home.locked("prefect-server"):
             if not _is_served(folder):
                 _spawn(home, folder)
-            if (folder / "server.json").exists():
-                return str(json.loads((folder / "server.json").read_text())["url"])
+            url = address(folder)
+        if url is not None:
+            threading.Thread(target=_keep, args=(home, handle), daemon=True).start()
+            return url
         time.sleep(0.1)  # It was just leaving when we came; its successor is ours to start.
     raise ServiceError(f"the embedded Prefect server does not leave; see {folder / 'server.log'}")
 
@@ -95,29 +110,68 @@ def wait(home: Home, url: str) -> None:
     raise ServiceError(f"the embedded Prefect server did not start; see {folder / 'server.log'}")
 
 
+def address(folder: Path) -> str | None:
+    """Where the server of a home says that it listens; None where there is none."""
+    try:
+        return str(json.loads((folder / "server.json").read_text())["url"])
+    except FileNotFoundError:
+        return None
+
+
 def _is_served(folder: Path) -> bool:
     """Whether a server lives, starting up or ready."""
-    with (folder / "serving.lock").open("a") as handle:
-        return not try_lock(handle)
+    with private(folder / "serving.lock", "a") as handle:
+        try:
+            # Shared, so that two that look at once do not take each other for the server.
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
 
 
-def _spawn(home: Home, folder: Path) -> None:
+def _keep(home: Home, user: IO[str]) -> None:
+    """Start the server again where it was killed, for as long as this process is its user."""
+    folder = home.folder("prefect")
+    restarts = 0
+    while restarts < RESTARTS:
+        time.sleep(LOOK_SECONDS)
+        if user.closed:
+            return
+        if _is_served(folder):
+            continue
+        with home.locked("prefect-server"):
+            url = address(folder)
+            if url is None or user.closed or _is_served(folder):
+                continue
+            for process in _started:
+                process.poll()
+            restarts += 1
+            try:
+                _spawn(home, folder, urlsplit(url).port or 0)
+            except OSError as error:  # The port is taken: by a stranger, or for a moment.
+                with (folder / "server.log").open("a") as log:
+                    log.write(f"cannot start again at {url}: {error}\n")
+
+
+def _spawn(home: Home, folder: Path, port: int = 0) -> None:
     """Start a server that inherits our lock and our socket: it is there before it is running.
 
-    Killed at any moment, this leaves either no lock or a server that answers where it is said to.
+    Port 0 takes a free one. Killed at any moment, this leaves either no lock or a server that
+    answers where it is said to.
     """
     with (
-        (folder / "serving.lock").open("a") as serving,
-        (folder / "server.log").open("ab") as log,
-        socket.create_server(("127.0.0.1", 0)) as listening,
+        private(folder / "serving.lock", "a") as serving,
+        private(folder / "server.log", "a") as log,
+        socket.create_server(("127.0.0.1", port)) as listening,
     ):
         fcntl.flock(serving, fcntl.LOCK_EX)
         port = listening.getsockname()[1]
-        draft = folder / "server.json.new"
-        draft.write_text(json.dumps({"url": f"http://127.0.0.1:{port}/api"}))
-        draft.replace(folder / "server.json")
+        descriptor, draft = tempfile.mkstemp(dir=folder, prefix=".server-")
+        with os.fdopen(descriptor, "w") as file:
+            json.dump({"url": f"http://127.0.0.1:{port}/api"}, file)
+        Path(draft).replace(folder / "server.json")
         process = subprocess.Popen(
-            [sys.executable, "-m", "flows.services.prefect_server", str(home.path),
+            [sys.executable, "-P", "-m", "flows.services.prefect_process", str(home.path),
              str(listening.fileno())],
             # A `flows` in the working folder is not ours.
             env={**os.environ, **environment(home), "PYTHONSAFEPATH": "1"},
@@ -128,45 +182,3 @@ def _spawn(home: Home, folder: Path) -> None:
             start_new_session=True,
         )  # fmt: skip
     _started.append(process)  # It outlives us; Python would complain if it were dropped.
-
-
-class _Stoppable(Protocol):
-    should_exit: bool
-
-
-def serve(home: Home, listening: socket.socket) -> None:
-    """Run the server in this process until nobody uses it."""
-    import uvicorn
-    from prefect.server.api.server import create_app
-
-    # Uvicorn closes connections that are still open when it has to leave, and does not wait.
-    config = uvicorn.Config(create_app(), log_level="warning", timeout_graceful_shutdown=5)
-    server = uvicorn.Server(config)
-    threading.Thread(target=_leave_when_unused, args=(home, server), daemon=True).start()
-    server.run(sockets=[listening])
-
-
-@contextmanager
-def _unused(home: Home) -> Iterator[bool]:
-    """Whether nobody uses the server; inside the block nobody can begin to start another."""
-    with (
-        home.locked("prefect-server"),
-        (home.folder("prefect") / "users.lock").open("a") as handle,
-    ):
-        yield try_lock(handle)
-
-
-def _leave_when_unused(home: Home, server: _Stoppable) -> None:
-    since: float | None = None
-    while True:
-        time.sleep(0.5)
-        with _unused(home) as unused:
-            since = (since or time.monotonic()) if unused else None
-            if since is not None and time.monotonic() - since >= GRACE_SECONDS:
-                (home.folder("prefect") / "server.json").unlink(missing_ok=True)
-                server.should_exit = True
-                return
-
-
-if __name__ == "__main__":
-    serve(Home(sys.argv[1]), socket.socket(fileno=int(sys.argv[2])))

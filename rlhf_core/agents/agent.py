@@ -26,9 +26,9 @@ from rlhf_core.feedback.true_reward import TrueReward
 from rlhf_core.feedback_strategy import FeedbackStrategy
 from rlhf_core.in_process import run
 from rlhf_core.loop import Progress
+from rlhf_core.packing import pack
 from rlhf_core.policies import OptimisationContext, Optimiser, PolicyState, Report, ignore_steps
 from rlhf_core.rollouts import collect
-from rlhf_core.store import pack
 from rlhf_core.threads import limited
 from rlhf_core.types import Evaluation, Metrics
 
@@ -140,7 +140,7 @@ class Agent:
             policy=replace(last.policy, steps=count),
             trusted=replace(last.policy, steps=count),
             feedback=last.feedback.taken_over(),
-            answers=(),
+            batches=(),
             stopped=False,
         )
         return experiment.model_copy(update={"budget": first}), start

@@ -14,8 +14,8 @@ from rlhf_core.environments.spaces import Spaces, build, describe
 from rlhf_core.errors import RunError, ShapeError
 from rlhf_core.feedback import AnyFeedbackStrategy
 from rlhf_core.feedback_strategy import FeedbackState, FeedbackStrategy
+from rlhf_core.packing import pack, unpack
 from rlhf_core.rewards import EnvironmentReward
-from rlhf_core.store import pack, unpack
 from rlhf_core.types import Value
 
 

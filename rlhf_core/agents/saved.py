@@ -14,8 +14,8 @@ from rlhf_core.environments.spaces import describe
 from rlhf_core.errors import ConfigurationError, StoreError
 from rlhf_core.feedback_strategy import FeedbackState, FeedbackStrategy
 from rlhf_core.loop import Progress
+from rlhf_core.packing import unpack
 from rlhf_core.policies import Optimiser, PolicyState
-from rlhf_core.store import unpack
 from rlhf_core.types import Metrics, RolloutRewards, Rollouts, Value
 
 

@@ -167,7 +167,7 @@ class Expert(Annotator):
 
 def _read(path: Path) -> Rollouts:
     """A recording, or an error that says what is wrong with it."""
-    from rlhf_core.store import unpack
+    from rlhf_core.packing import unpack
 
     try:
         return unpack(read_regular(path, LARGEST_RECORDING), Rollouts)

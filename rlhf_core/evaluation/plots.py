@@ -1,7 +1,8 @@
 """Plots of a run, as PNG bytes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,15 +14,32 @@ if TYPE_CHECKING:
 
 
 def learning_curve(
-    steps: Sequence[int], returns: Sequence[float], labels: Sequence[int], title: str
+    steps: Sequence[int],
+    returns: Sequence[float],
+    labels: Sequence[int],
+    title: str,
+    references: Mapping[str, float | None] | None = None,
 ) -> bytes:
-    """Plot true return against environment steps, with the labels so far under it."""
+    """Plot true return against environment steps, with the labels so far under it.
+
+    Args:
+        steps: of each round.
+        returns: of each round.
+        labels: so far, of each round.
+        title: of the plot.
+        references: true returns to compare with, by their meaning; a line is drawn for each.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 4.4), dpi=110, layout="constrained")
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     top.plot(steps, returns, marker="o", color="tab:blue")
     top.set(ylabel="true return (IQM)", title=title)
+    known = {name: value for name, value in (references or {}).items() if value is not None}
+    for style, (name, value) in zip(("--", ":", "-."), known.items(), strict=False):
+        top.axhline(value, color="tab:gray", linestyle=style, label=f"{name} ({value:.0f})")
+    if known:
+        top.legend(frameon=False, fontsize="small")
     bottom.step(steps, labels, where="post", color="tab:orange")
     bottom.set(ylabel="labels", xlabel="environment steps", ylim=(0, None))
     for axes in (top, bottom):
@@ -42,16 +60,29 @@ def reward_against_truth(learned: np.ndarray, true: np.ndarray, title: str) -> b
 
 
 def proxy_and_true(
-    steps: Sequence[int], gains: Sequence[float], returns: Sequence[float], alarms: Sequence[bool]
+    steps: Sequence[int],
+    gains: Sequence[float],
+    returns: Sequence[float],
+    alarmed: Sequence[bool],
+    reasons: Sequence[str] = (),
 ) -> bytes:
     """Plot the gain in learned reward and the true return on one axis from 0 to 1.
 
     The proxy is the sum of each round's gain in the reward that was optimised in it, because every
     fit shifts the reward. Lines that diverge show reward hacking.
+
+    Args:
+        steps: of each round.
+        gains: in learned reward, of each round.
+        returns: of each round.
+        alarmed: whether the guard was alarmed in each round.
+        reasons: why; they stand under the plot.
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.4, 3.6), dpi=110, layout="constrained")
+    text = "\n".join(line for reason in reasons for line in wrap(reason, 100))
+    height = 3.6 + 0.16 * len(text.splitlines())
+    figure = Figure(figsize=(6.4, height), dpi=110, layout="constrained")
     axes = figure.subplots()
     for values, label, colour in (
         (np.cumsum(gains), "proxy return (sum of gains)", "tab:orange"),
@@ -59,9 +90,12 @@ def proxy_and_true(
     ):
         span = np.ptp(values)
         axes.plot(steps, (values - values.min()) / (span or 1.0), "o-", color=colour, label=label)
-    alarmed = [step for step, alarm in zip(steps, alarms, strict=True) if alarm]
-    for index, step in enumerate(alarmed):
-        axes.axvline(step, color="tab:red", linestyle=":", label=None if index else "alarm")
+    alarms = [step for step, alarm in zip(steps, alarmed, strict=True) if alarm]
+    for index, step in enumerate(alarms):
+        name = None if index else "alarm of the guard"
+        axes.axvline(step, color="tab:red", linestyle=":", label=name)
+    if text:
+        figure.supxlabel(text, fontsize=7, color="tab:red", x=0.02, ha="left")
     axes.set(xlabel="environment steps", ylabel="share of the run's range")
     axes.legend(frameon=False)
     axes.grid(alpha=0.3)

@@ -51,12 +51,16 @@ def heldout_orders(
 ) -> Metrics:
     """Accuracy and calibration on labels that a member was not trained on; empty without any.
 
+    Ratings and clicks order few of their pairs surely, so the number of held-out answers, and of
+    those that agree with the reward, is that of the other forms.
+
     Args:
         terms: the labels.
         scores: (M, N, K) of each term.
         heldout: weights (M, N) of each term, 0 where a member was trained on the label.
     """
-    correct, confidence, weights, answers = [], [], [], 0.0
+    correct, confidence, weights = [], [], []
+    answers, agreeing = 0.0, 0.0
     for term, score, unseen_weight in zip(terms, scores, heldout, strict=True):
         margins, stated = term.margins(score)
         # Two ratings make a held-out order only where both were held out.
@@ -66,13 +70,17 @@ def heldout_orders(
         correct.append((margins > 0).float().ravel())
         confidence.append(torch.sigmoid(margins.abs()).ravel())
         weights.append((weight * share).ravel())
-        answers += term.trials * float((unseen_weight.sum(dim=0) > 0).sum())
+        if term.calibrated and float(weight.sum()) > 0:
+            count = term.trials * float((unseen_weight.sum(dim=0) > 0).sum())
+            answers += count
+            agreeing += count * float((weight * (margins > 0)).sum() / weight.sum())
     right, weight = torch.cat(correct), torch.cat(weights)
     if not float(weight.sum()) > 0:
         return {}
     metrics = {
         "reward/heldout_accuracy": float((right * weight).sum() / weight.sum()),
         "reward/heldout_answers": answers,
+        "reward/heldout_agreeing": agreeing,
     }
     sure = [index for index, term in enumerate(terms) if term.calibrated]
     counted = sum(float(weights[index].sum()) for index in sure)

@@ -7,13 +7,15 @@ leaves a trace of whatever it had begun.
 import fcntl
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from rlhf_core.errors import RunError
-from tasks.home import Home, try_lock
+from tasks.addresses import masked
+from tasks.home import Home, private, try_lock
 
 _held: dict[str, IO[str]] = {}
 
@@ -41,7 +43,7 @@ def take(home: Home, flow_run_id: str, run_id: str | None) -> None:
             if run_id is not None and owner.get("run_id") == run_id and not _is_free(path):
                 raise RunError(f"run {run_id} is still going on in process {owner.get('pid')}")
         if flow_run_id not in _held:
-            handle = _held[flow_run_id] = _path(home, flow_run_id).open("a+")
+            handle = _held[flow_run_id] = private(_path(home, flow_run_id), "a+")
             fcntl.flock(handle, fcntl.LOCK_EX)
         assign(flow_run_id, run_id)
 
@@ -82,13 +84,30 @@ def close_abandoned(home: Home, close: Callable[[Abandoned], None]) -> None:
             path.unlink()
 
 
+@dataclass(frozen=True)
+class Working:
+    """A process that works on a run."""
+
+    run_id: str | None
+    pid: int
+
+
+@contextmanager
+def nobody_works(home: Home) -> Iterator[list[Working]]:
+    """Whoever works on runs of this home now; inside the block nobody can begin to."""
+    with home.locked("leases"):
+        owners = [_read(path) for path in _paths(home) if not _is_free(path)]
+        yield [Working(owner.get("run_id"), int(owner.get("pid", 0))) for owner in owners]
+
+
 def _servers() -> dict[str, str | None]:
-    """The servers that this process speaks with; embedded ones belong to the home."""
+    """The servers that this process speaks with, masked; embedded ones belong to the home."""
     embedded = os.environ.get("PREFECT_API_URL") == os.environ.get("RLHF_EMBEDDED_PREFECT")
-    return {
+    own = {
         "tracking": os.environ.get("MLFLOW_TRACKING_URI"),
         "prefect": None if embedded else os.environ.get("PREFECT_API_URL"),
     }
+    return {name: address and masked(address) for name, address in own.items()}
 
 
 def _is_free(path: Path) -> bool:

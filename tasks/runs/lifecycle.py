@@ -13,18 +13,18 @@ from rlhf_core.experiment import Experiment
 from rlhf_core.store import Store
 from rlhf_core.types import Metrics, Value
 from tasks import progress
+from tasks.addresses import shown
 from tasks.home import Home
 from tasks.runs import lease
 from tasks.runs.run import Run
 from tasks.runs.states import Event, State, after
 from tasks.tracking import records
 from tasks.tracking.logging import log_metrics, log_parameters
+from tasks.tracking.records import CONFIGURATION_TAG
 from tasks.tracking.store import Tracker, tracker_of
 
 PROJECT_TAG = "rlhf.project"
 FLOW_TAG = "rlhf.flow_run_id"
-CONFIGURATION_TAG = "rlhf.configuration"
-"""Digest of the experiment in the store: what a resume reads."""
 REASON_TAG = "rlhf.reason"
 GROUP_TAG = "rlhf.group"
 PARENT_TAG = "mlflow.parentRunId"
@@ -110,8 +110,9 @@ def resumable(home: Home, run_id: str) -> Experiment:
     tracker = tracker_of(home)
     record = records.read(tracker, run_id)
     if record is None:
-        known = os.environ.get("MLFLOW_TRACKING_URI") or f"the home {home.path}; try --home"
-        raise RunError(f"run '{run_id}' is not known to {known}")
+        own = os.environ.get("MLFLOW_TRACKING_URI")
+        known = shown(own) if own else f"the home {home.path}; try --home"
+        raise RunError(f"run '{shown(run_id)}' is not known to {known}")
     if record.deleted:
         raise RunError(f"run {run_id} is deleted; restore it in MLflow first")
     if record.tags.get(PROJECT_TAG) != "rlhf-flows":
@@ -146,7 +147,7 @@ def move(tracker: Tracker, run_id: str, event: Event, reason: str | None = None)
     """
     record = records.read(tracker, run_id)
     if record is None:
-        raise RunError(f"run '{run_id}' is not known to {tracker.uri}")
+        raise RunError(f"run '{run_id}' is not known to {shown(tracker.uri)}")
     state = after(run_id, State.of(record.status), event)
     if reason:
         records.set_tags(tracker, run_id, {REASON_TAG: reason[:5000]})
@@ -178,6 +179,14 @@ def close_flow_run(home: Home, flow_run_id: str, event: Event | None, reason: st
     lease.release(home, flow_run_id)
 
 
+def close_interrupted(home: Home, run_id: str, reason: str) -> None:
+    """Close a run of this process as cancelled, unless it has been closed, or has ended."""
+    tracker = tracker_of(home)
+    record = records.read(tracker, run_id)
+    if record is not None and State.of(record.status) is State.RUNNING:
+        move(tracker, run_id, Event.CANCEL, reason)
+
+
 def close_abandoned(home: Home) -> None:
     """Close runs and flow runs of this home whose process ended before it could."""
     lease.close_abandoned(home, lambda left: _close_abandoned(home, left))
@@ -185,6 +194,7 @@ def close_abandoned(home: Home) -> None:
 
 def _close_abandoned(home: Home, left: lease.Abandoned) -> None:
     tracker = tracker_of(home)
+    finished = False
     if not left.taken_up:
         # Without an id it ended before it wrote down which run it was, or before there was one.
         run_id = left.run_id or find(tracker, left.flow_run_id)
@@ -192,16 +202,17 @@ def _close_abandoned(home: Home, left: lease.Abandoned) -> None:
         if record is not None and State.of(record.status) is State.RUNNING:
             reason = f"the process ended without closing the run; go on: rlhf resume {run_id}"
             move(tracker, record.run_id, Event.ABANDON, reason)
-    _close_flow_run(UUID(left.flow_run_id))
+        finished = record is not None and State.of(record.status) is State.FINISHED
+    _close_flow_run(UUID(left.flow_run_id), finished)
 
 
-def _close_flow_run(flow_run_id: UUID) -> None:
-    """Mark a flow run as crashed, unless it has ended."""
+def _close_flow_run(flow_run_id: UUID, finished: bool) -> None:
+    """Mark a flow run as completed or crashed, unless it has ended."""
     # Prefect reads the address of its server when it is imported, and a command that resumes a run
     # looks at this module before it knows the address.
     from prefect import get_client
     from prefect.exceptions import ObjectNotFound
-    from prefect.states import Crashed
+    from prefect.states import Completed, Crashed
 
     with get_client(sync_client=True) as client:
         try:
@@ -210,4 +221,5 @@ def _close_flow_run(flow_run_id: UUID) -> None:
             return  # The user deleted it.
         if state is None or not state.is_final():
             message = "the process ended without closing the flow run"
-            client.set_flow_run_state(flow_run_id, Crashed(message=message), force=True)
+            ended = Completed if finished else Crashed
+            client.set_flow_run_state(flow_run_id, ended(message=message), force=True)

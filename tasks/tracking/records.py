@@ -1,5 +1,6 @@
 """Runs as records of MLflow: created, found, read, with their status and tags."""
 
+import json
 import os
 import tempfile
 import time
@@ -9,10 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlhf_core.errors import RunError, ServiceError
+from tasks.addresses import masked, shown
 from tasks.tracking.store import Tracker
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+CONFIGURATION_TAG = "rlhf.configuration"
+"""Digest of a run's experiment in the store: what a resume reads."""
+STORE_URI = "rlhf-store:"
+"""Begins the address of a data set that lies in the store."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +32,8 @@ class Record:
     """MLflow's word for the state."""
     tags: Mapping[str, str]
     deleted: bool
+    data_sets: tuple[str, ...] = ()
+    """Digests of the run's labels in the store."""
 
 
 def create(
@@ -85,9 +95,35 @@ def read(tracker: Tracker, run_id: str) -> Record | None:
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
-        raise ServiceError(f"tracking store {tracker.uri}: {error}") from error
+        raise ServiceError(f"tracking store {shown(tracker.uri)}: {shown(str(error))}") from error
+    return _record(run)
+
+
+def all_runs(tracker: Tracker) -> list[Record]:
+    """Every run that the tracking store knows, deleted ones included."""
+    from mlflow.entities import ViewType
+
+    client = tracker.client()
+    experiments = [e.experiment_id for e in client.search_experiments(view_type=ViewType.ALL)]
+    found: list[Record] = []
+    token: str | None = None
+    while experiments:
+        page = client.search_runs(
+            experiments, run_view_type=ViewType.ALL, max_results=1000, page_token=token
+        )
+        found.extend(map(_record, page))
+        token = page.token
+        if not token:
+            break
+    return found
+
+
+def _record(run: "Run") -> Record:
+    sets = run.inputs.dataset_inputs if run.inputs else []
+    uris = [json.loads(entry.dataset.source).get("uri", "") for entry in sets]
+    digests = tuple(u.removeprefix(STORE_URI) for u in uris if u.startswith(STORE_URI))
     deleted = run.info.lifecycle_stage == "deleted"
-    return Record(run_id, run.info.status, run.data.tags, deleted)
+    return Record(run.info.run_id, run.info.status, run.data.tags, deleted, digests)
 
 
 def find(tracker: Tracker, tag: str, value: str) -> str | None:
@@ -108,11 +144,11 @@ def set_status(tracker: Tracker, run_id: str, status: str, ended: bool) -> None:
 
 
 def set_tags(tracker: Tracker, run_id: str, tags: Mapping[str, str | None]) -> None:
-    """Set tags; None deletes one."""
+    """Set tags; None deletes one. Secrets of addresses are masked."""
     client = tracker.client()
     for name, value in tags.items():
         if value is not None:
-            client.set_tag(run_id, name, value)
+            client.set_tag(run_id, name, masked(value))
         elif name in client.get_run(run_id).data.tags:
             client.delete_tag(run_id, name)
 

@@ -11,8 +11,8 @@ import rlhf_core
 from rlhf_core.environments.spaces import Spaces, describe
 from rlhf_core.experiment import Experiment
 from rlhf_core.finite import check_arrays
+from rlhf_core.packing import pack
 from rlhf_core.policies import PolicyState
-from rlhf_core.store import pack
 from rlhf_core.types import Metrics
 from tasks.tracking.store import Tracker
 

@@ -14,8 +14,8 @@ from pydantic import TypeAdapter
 from rlhf_core.acting import reset
 from rlhf_core.environments.spaces import Spaces, build
 from rlhf_core.optimisers import AnyOptimiser
+from rlhf_core.packing import unpack
 from rlhf_core.policies import Optimiser, PolicyState
-from rlhf_core.store import unpack
 
 
 class PolicyModel(PythonModel):

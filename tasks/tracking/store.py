@@ -7,23 +7,35 @@ thread, and `mlflow.start_run` marks whatever it opened as finished when it leav
 import logging
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlhf_core.errors import ServiceError
+from tasks import addresses, deadline
 from tasks.home import Home
+from tasks.tracking import relocation
 
-# Migrations are not what a person who starts a run wants to read about. MLflow looks at this when
-# it is imported, which happens inside the functions below.
+# Migrations are not what a person who starts a run wants to read about, and standard output belongs
+# to the command's own result. MLflow looks at this when it is imported, which happens inside the
+# functions below.
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
 logging.getLogger("alembic").setLevel(logging.WARNING)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-ANSWER_SECONDS = 5.0
-SQLITE = "sqlite:///"
+VARIABLE = "MLFLOW_TRACKING_URI"
+ANSWER_SECONDS = 6.0
+"""Longest wait for a server's whole answer, and for a database's."""
+SQLITE_PATIENCE = 60
+"""Longest wait for another process's lock on the embedded database (seconds)."""
+SCHEMES = (
+    "", "file", "http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks",
+    "databricks-uc", "uc",
+)  # fmt: skip
+"""Of MLflow. The empty one is a path."""
+EXAMPLE = "http://127.0.0.1:5000 or postgresql://user:password@host/database"
 
 
 @dataclass(frozen=True)
@@ -35,6 +47,14 @@ class Tracker:
     artifacts: str | None = None
     """Where new experiments store their files; None leaves it to the server."""
 
+    def __repr__(self) -> str:
+        return f"Tracker({addresses.masked(self.uri)!r})"
+
+    @property
+    def remote(self) -> bool:
+        """Whether it is a server."""
+        return addresses.scheme_of(self.uri) in ("http", "https")
+
     def client(self) -> "MlflowClient":
         """A client of the tracking store.
 
@@ -44,7 +64,7 @@ class Tracker:
         """
         from mlflow import MlflowClient
 
-        path = self._file
+        path = addresses.sqlite_file(self.uri)
         if path is not None and not path.exists():
             raise ServiceError(
                 f"tracking store {path} is not on this machine; set MLFLOW_TRACKING_URI to a "
@@ -52,22 +72,21 @@ class Tracker:
             )
         return MlflowClient(self.uri)
 
-    @property
-    def _file(self) -> Path | None:
-        """The file of an SQLite database."""
-        if not self.uri.startswith(SQLITE):
-            return None
-        return Path(self.uri.removeprefix(SQLITE).partition("?")[0])
-
 
 def tracker_of(home: Home) -> Tracker:
-    """Where the runs of a home are tracked: `MLFLOW_TRACKING_URI`, else the embedded store."""
-    own = os.environ.get("MLFLOW_TRACKING_URI")
+    """Where the runs of a home are tracked: `MLFLOW_TRACKING_URI`, else the embedded store.
+
+    Raises:
+        ConfigurationError: the variable holds no address that MLflow has a store for.
+    """
+    own = os.environ.get(VARIABLE)
     if own:
+        if addresses.scheme_of(own) in ("http", "https"):
+            return Tracker(addresses.check_url(VARIABLE, own, EXAMPLE))
+        addresses.check_scheme(VARIABLE, own, SCHEMES, EXAMPLE)
         return Tracker(own)
     folder = home.folder("mlflow")
-    # The timeout is SQLite's patience with another process's lock, in seconds.
-    uri = f"{SQLITE}{folder / 'mlflow.db'}?timeout=60"
+    uri = addresses.sqlite_url(folder / "mlflow.db", timeout=SQLITE_PATIENCE)
     return Tracker(uri, (folder / "artifacts").as_uri())
 
 
@@ -75,43 +94,85 @@ def prepare(home: Home) -> Tracker:
     """Make the tracking store ready: once, under a lock, before anything runs in parallel.
 
     Raises:
+        ConfigurationError: `MLFLOW_TRACKING_URI` holds no address that MLflow has a store for.
         ServiceError: the tracking server or database does not answer.
         StoreError: the home cannot be written.
     """
     tracker = tracker_of(home)
-    uri = tracker.uri
-    if uri.startswith(("http://", "https://")):
-        _check_server(uri)
+    if tracker.remote:
+        _check_server(tracker.uri)
         return tracker
     with home.locked("mlflow"):
-        from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
-        from mlflow.utils.uri import get_uri_scheme
-        from sqlalchemy import create_engine
         from sqlalchemy.exc import SQLAlchemyError
 
         try:
-            # MLflow itself would try for minutes to reach a database that is not there.
-            if "sql" in get_uri_scheme(uri):
-                with create_engine(uri).connect() as connection:
-                    if uri.startswith("sqlite"):
-                        # Readers and a writer do not wait for each other; stored in the file.
-                        connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-            MlflowClient(uri).search_experiments(max_results=1)
-        except (MlflowException, SQLAlchemyError, ImportError) as error:
-            raise ServiceError(f"tracking store {uri} cannot be used: {error}") from error
+            if tracker.artifacts is not None:
+                relocation.follow(home.folder("mlflow"))
+            _open(tracker.uri)
+        except (MlflowException, SQLAlchemyError, ImportError, OSError, ValueError) as error:
+            raise ServiceError(
+                f"tracking store {addresses.shown(tracker.uri)} cannot be used: "
+                f"{addresses.shown(str(error))}"
+            ) from error
     return tracker
 
 
+def _open(uri: str) -> None:
+    """Migrate the tables of a database and read from them."""
+    from mlflow import MlflowClient
+    from mlflow.utils.uri import get_uri_scheme
+    from sqlalchemy import create_engine
+
+    # MLflow itself would try for minutes to reach a database that is not there.
+    if "sql" in get_uri_scheme(uri):
+        embedded = addresses.sqlite_file(uri) is not None
+
+        def connect() -> None:
+            with create_engine(uri).connect() as connection:
+                if embedded:
+                    # Readers and a writer do not wait for each other; stored in the file.
+                    connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+
+        deadline.within(SQLITE_PATIENCE if embedded else ANSWER_SECONDS, connect)
+    MlflowClient(uri).search_experiments(max_results=1)
+
+
 def _check_server(uri: str) -> None:
-    """One short request: MLflow itself would try for minutes."""
-    import httpx
+    """One real request with one limit on the whole of it: MLflow itself would try for minutes."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.utils.credentials import get_default_host_creds
+    from mlflow.utils.rest_utils import http_request
+
+    def ask() -> str | None:
+        answer = http_request(
+            get_default_host_creds(uri),
+            "/api/2.0/mlflow/experiments/search",
+            "POST",
+            json={"max_results": 1},
+            max_retries=0,
+            timeout=ANSWER_SECONDS,
+            raise_on_status=False,
+        )
+        if answer.status_code != 200:
+            return f"status {answer.status_code}: {addresses.shown(answer.text)}"
+        try:
+            content = answer.json()
+        except ValueError:
+            content = None
+        return None if isinstance(content, dict) else addresses.shown(answer.text)
 
     try:
-        answer = httpx.get(f"{uri.rstrip('/')}/health", timeout=ANSWER_SECONDS)
-        answer.raise_for_status()
-    except httpx.HTTPError as error:
+        problem = deadline.within(ANSWER_SECONDS, ask)
+    except (MlflowException, OSError, ValueError) as error:
         raise ServiceError(
-            f"tracking server {uri} does not answer ({error}); start it, or unset "
-            "MLFLOW_TRACKING_URI to use the embedded store"
+            f"tracking server {addresses.shown(uri)} does not answer "
+            f"({addresses.shown(str(error))}); start it, or unset {VARIABLE} to use the embedded "
+            "store"
         ) from error
+    if problem is not None:
+        raise ServiceError(
+            f"{VARIABLE}: expected an MLflow server at {addresses.shown(uri)} that lists its "
+            f"experiments, actual: {problem}; mend it, or unset {VARIABLE} to use the embedded "
+            "store"
+        )

@@ -27,6 +27,7 @@ from rlhf_core.optimisers import OPTIMISERS
 from rlhf_core.optimisers.a2c import A2C
 from rlhf_core.optimisers.recurrent_ppo import RecurrentPPO
 from rlhf_core.optimisers.trpo import TRPO
+from rlhf_core.packing import pack, unpack
 from rlhf_core.policies import PolicyState
 from rlhf_core.rewards import EnvironmentReward
 from rlhf_core.rollouts import collect
@@ -34,7 +35,6 @@ from rlhf_core.seeding import isolated
 from rlhf_core.stable_baselines.on_policy import restore
 from rlhf_core.stable_baselines.on_policy_optimiser import ActorCritic
 from rlhf_core.stable_baselines.recurrent import PIECE, pieces
-from rlhf_core.store import pack, unpack
 from rlhf_core.types import Transitions
 from tests.core.examples import HERE
 

@@ -15,9 +15,9 @@ from rlhf_core.feedback.inverse_rl import InverseRL
 from rlhf_core.feedback.preference import Preference
 from rlhf_core.optimisers.ars import ARS
 from rlhf_core.optimisers.ppo import PPO
+from rlhf_core.packing import pack
 from rlhf_core.queries.uniform import Uniform
 from rlhf_core.rewards.model import RewardModel
-from rlhf_core.store import pack
 from rlhf_core.types import Evaluation, Metrics
 from tests.core.examples import HERE, segments
 

@@ -13,10 +13,10 @@ from rlhf_core.evaluation.clips import replay
 from rlhf_core.in_process import InProcess
 from rlhf_core.judgements import concatenate
 from rlhf_core.loop import advance, begin
+from rlhf_core.packing import pack, unpack
 from rlhf_core.recording import Recorder, join
 from rlhf_core.reservoir import trajectories
 from rlhf_core.segments import cut, sample_segments
-from rlhf_core.store import pack, unpack
 from rlhf_core.types import Replays, Rollouts, Segments
 from tests.core.environments import Drift
 from tests.core.examples import HERE, tiny

@@ -17,12 +17,12 @@ from rlhf_core.feedback_strategy import FeedbackState, FeedbackStrategy
 from rlhf_core.judgements import EMPTY, EXPERT, Choice
 from rlhf_core.optimisers import OPTIMISERS
 from rlhf_core.optimisers.ppo import PPO
+from rlhf_core.packing import pack, unpack
 from rlhf_core.plugin import Family, Plugin
 from rlhf_core.policies import Optimiser
 from rlhf_core.queries import QUERIES, QuerySelector
 from rlhf_core.questions import Queries, Request, no_questions
 from rlhf_core.rewards import EnvironmentReward
-from rlhf_core.store import pack, unpack
 from rlhf_core.types import Segments, Truth
 from tests.core.examples import (
     HERE,

@@ -16,13 +16,13 @@ from rlhf_core.errors import BrokenEnvironmentError, RunError
 from rlhf_core.evolution.distributed import divided
 from rlhf_core.evolution.strategy import REPLAYED_STEPS, EvolutionStrategy
 from rlhf_core.executor import Done, Executor, Job, in_turn, processes
+from rlhf_core.packing import pack
 from rlhf_core.policies import OptimisationContext, Optimised
 from rlhf_core.rewards import EnvironmentReward, Reward
 from rlhf_core.rewards.model import RewardModel
 from rlhf_core.rewards.network import initial
 from rlhf_core.rollouts import collect
 from rlhf_core.segments import sample_segments
-from rlhf_core.store import pack
 from tests.core.examples import HERE
 from tests.core.test_evolution import KINDS, Notebook, made
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import yaml
 
-from flows.command import presets
+from flows.experiments import presets
 from rlhf_core.aggregation import AGGREGATION
 from rlhf_core.annotators import ANNOTATORS
 from rlhf_core.configuration import from_mapping
@@ -17,9 +17,9 @@ from rlhf_core.feedback_forms import FORMS
 from rlhf_core.in_process import run
 from rlhf_core.loop import Progress
 from rlhf_core.optimisers import OPTIMISERS
+from rlhf_core.packing import pack, unpack
 from rlhf_core.queries import QUERIES
 from rlhf_core.reward_learning.no_questions import NoQuestions
-from rlhf_core.store import pack, unpack
 
 TINY: dict[str, Any] = {
     "environment": {"id": "Pendulum-v1", "count": 4, "time_limit": 20},

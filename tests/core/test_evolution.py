@@ -22,9 +22,9 @@ from rlhf_core.optimisers.ars import ARS
 from rlhf_core.optimisers.cma_es import CMAES
 from rlhf_core.optimisers.openai_es import OpenAIES
 from rlhf_core.optimisers.pgpe import PGPE
+from rlhf_core.packing import pack
 from rlhf_core.policies import OptimisationContext, PolicyState
 from rlhf_core.rewards import EnvironmentReward
-from rlhf_core.store import pack
 from rlhf_core.types import Value
 
 KINDS = [n for n, kind in OPTIMISERS.kinds().items() if issubclass(kind, EvolutionStrategy)]

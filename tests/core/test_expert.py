@@ -16,9 +16,9 @@ from rlhf_core.optimisers.ars import ARS
 from rlhf_core.optimisers.dqn import DQN
 from rlhf_core.optimisers.ppo import PPO
 from rlhf_core.optimisers.sac import SAC
+from rlhf_core.packing import pack
 from rlhf_core.policies import Optimiser
 from rlhf_core.questions import Request, no_queries, no_questions
-from rlhf_core.store import pack
 from rlhf_core.teachers.demonstrator import demonstrate, expert_optimiser
 from rlhf_core.types import Rollouts, Truth, Value
 from tests.core.examples import HERE, asking, played, segments, trajectory

@@ -15,10 +15,10 @@ from rlhf_core.feedback.preference import Preference
 from rlhf_core.feedback_forms import FORMS, FeedbackForm, form_of, parse
 from rlhf_core.labels import LabelSet
 from rlhf_core.optimisers.ppo import PPO
+from rlhf_core.packing import pack, unpack
 from rlhf_core.questions import Request
 from rlhf_core.reward_learning.evidence import gathered, labelled
 from rlhf_core.rewards.model import Likelihoods
-from rlhf_core.store import pack, unpack
 from rlhf_core.types import Truth
 from tests.core.examples import segments
 from tests.core.test_store import same

@@ -29,7 +29,7 @@ def fresh(accuracy: float, pairs: float, gain: float = 1.0) -> Metrics:
 
 
 def heldout(accuracy: float, answers: float) -> Metrics:
-    return {"reward/heldout_accuracy": accuracy, "reward/heldout_answers": answers}
+    return {"reward/heldout_agreeing": accuracy * answers, "reward/heldout_answers": answers}
 
 
 @pytest.mark.parametrize("right", range(21))
@@ -41,7 +41,7 @@ def test_fresh_pairs_are_tested_against_chance(right: int, confidence: float) ->
 
 
 @pytest.mark.parametrize("right", range(20, 81, 5))
-@pytest.mark.parametrize("least", [0.5, 0.75, 0.9])
+@pytest.mark.parametrize("least", [0.5, 0.8, 0.9])
 def test_heldout_answers_are_tested_against_the_least_accuracy(right: int, least: float) -> None:
     guard = Guard(least_accuracy=least)
     verdict = guard.judge([heldout(1.0, 80)], heldout(right / 80, 80), ROUNDS)
@@ -64,7 +64,7 @@ def test_an_honest_reward_is_seldom_suspected(seed: int) -> None:
     # one run in twenty may alarm, so more than 40 of 500 has probability 0.002.
     rng = np.random.default_rng(seed)
     right = rng.binomial(20, 0.5, (500, 10)) / 20
-    order = rng.binomial(100, 0.75, (500, 10)) / 100
+    order = rng.binomial(100, 0.8, (500, 10)) / 100
     guard, alarmed = Guard(), 0
     for share, heldout_share in zip(right, order, strict=True):
         rounds = [
@@ -119,7 +119,7 @@ def test_an_alarm_is_answered_as_was_asked_for_and_explains_itself(reaction: Any
     labels = Guard(reaction=reaction).judge(BEFORE, heldout(0.55, 80), ROUNDS)
     assert labels.reaction is Reaction(reaction)
     assert labels.reason == (
-        "the reward orders 55% of 80 held-out answers as they do (expected 75%): the answers "
+        "the reward orders 55% of 80 held-out answers as they do (expected 80%): the answers "
         "contradict each other, or the reward model cannot express them"
     )
 
@@ -129,6 +129,10 @@ def test_contradicting_labels_are_told_once() -> None:
     guard = Guard()
     assert guard.judge([high], low, ROUNDS) != FINE
     assert guard.judge([high, low], low, ROUNDS) == FINE
+    # In the first round nothing is said.
+    assert guard.judge([], low, ROUNDS) == FINE
+    assert guard.judge([low], low, ROUNDS) != FINE
+    assert guard.judge([low, low], low, ROUNDS) == FINE
 
 
 def test_only_the_last_round_must_have_gained() -> None:

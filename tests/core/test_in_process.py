@@ -21,9 +21,9 @@ from rlhf_core.errors import AnswersPendingError, ConfigurationError, RunError
 from rlhf_core.experiment import Experiment
 from rlhf_core.in_process import InProcess, run
 from rlhf_core.loop import Progress, play
+from rlhf_core.packing import pack
 from rlhf_core.policies import Optimiser
 from rlhf_core.questions import Request
-from rlhf_core.store import pack
 from rlhf_core.types import Metrics, Truth
 from tests.core.examples import HERE, tiny
 

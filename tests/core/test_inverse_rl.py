@@ -23,8 +23,8 @@ from rlhf_core.inverse_rl.adversarial import AdversarialReward, initial
 from rlhf_core.inverse_rl.model import Discriminator
 from rlhf_core.optimisers import OPTIMISERS
 from rlhf_core.optimisers.ppo import PPO
+from rlhf_core.packing import pack
 from rlhf_core.rewards.constant import ConstantReward
-from rlhf_core.store import pack
 from rlhf_core.types import Transitions
 from tests.core.examples import HERE, task_for, trajectory
 

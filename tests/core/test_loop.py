@@ -13,8 +13,8 @@ from rlhf_core.annotators import AnnotatorState
 from rlhf_core.feedback_strategy import FeedbackState
 from rlhf_core.in_process import InProcess, run
 from rlhf_core.loop import Progress, advance, begin
+from rlhf_core.packing import pack, unpack
 from rlhf_core.policies import PolicyState
-from rlhf_core.store import pack, unpack
 from rlhf_core.types import Metrics, RolloutRewards, Rollouts
 from tests.core.environments import STEPS
 from tests.core.examples import HERE, tiny

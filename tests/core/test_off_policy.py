@@ -26,6 +26,7 @@ from rlhf_core.optimisers import OPTIMISERS
 from rlhf_core.optimisers.dqn import DQN
 from rlhf_core.optimisers.sac import SAC
 from rlhf_core.optimisers.td3 import TD3
+from rlhf_core.packing import pack, unpack
 from rlhf_core.policies import Optimised, PolicyState
 from rlhf_core.recording import Record
 from rlhf_core.reservoir import Reservoir
@@ -36,7 +37,6 @@ from rlhf_core.stable_baselines.off_policy_state import optimizer_state, restore
 from rlhf_core.stable_baselines.replay_buffer import Replay
 from rlhf_core.stable_baselines.replay_relabelling import ReplayRelabelling, in_chunks
 from rlhf_core.stable_baselines.vec_env import RecordingVecEnv
-from rlhf_core.store import pack, unpack
 from rlhf_core.types import Metrics, Transitions, Value
 from tests.core.environments import OBSERVATIONS
 from tests.core.examples import HERE, task_for

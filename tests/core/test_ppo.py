@@ -18,13 +18,13 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 from rlhf_core.environments import Environment
 from rlhf_core.environments.factory import episode_seeds
 from rlhf_core.optimisers.ppo import PPO
+from rlhf_core.packing import pack, unpack
 from rlhf_core.policies import OptimisationContext, Optimised, PolicyState
 from rlhf_core.rewards import EnvironmentReward, Reward
 from rlhf_core.seeding import isolated
 from rlhf_core.stable_baselines.normalisation import Normalised
 from rlhf_core.stable_baselines.on_policy import Network, make_policy, restore, weights
 from rlhf_core.stable_baselines.relabelling import _clipped_log_prob, _discounted
-from rlhf_core.store import pack, unpack
 from tests.core.environments import OBSERVATIONS
 from tests.core.examples import HERE
 

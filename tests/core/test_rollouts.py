@@ -8,10 +8,10 @@ import pytest
 
 from rlhf_core.acting import Act
 from rlhf_core.environments import Environment
+from rlhf_core.packing import pack
 from rlhf_core.recording import Record, Recorder, join
 from rlhf_core.reservoir import Reservoir, trajectories
 from rlhf_core.rollouts import collect, finished_returns
-from rlhf_core.store import pack
 from tests.core.examples import HERE
 
 

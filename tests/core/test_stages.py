@@ -12,11 +12,11 @@ from rlhf_core.feedback_strategy import FeedbackState
 from rlhf_core.in_process import InProcess
 from rlhf_core.judgements import Choice
 from rlhf_core.loop import Progress, advance, begin
+from rlhf_core.packing import pack
 from rlhf_core.policies import PolicyState
 from rlhf_core.rewards.model import EnsembleState
 from rlhf_core.round_metrics import merge_metrics, with_totals
 from rlhf_core.seeding import generator
-from rlhf_core.store import pack
 from rlhf_core.types import Metrics, RolloutRewards, Rollouts
 from tests.core.examples import HERE, played, request, tiny
 

@@ -31,10 +31,11 @@ from rlhf_core.inverse_rl.tables import TransitionTable
 from rlhf_core.inverse_rl.tabular import RewardTable
 from rlhf_core.judgements import Choice
 from rlhf_core.labels import Evidence, Preferences, RankingLabels, RatingLabels, Workers
+from rlhf_core.packing import pack, unpack
 from rlhf_core.policies import PolicyState
 from rlhf_core.questions import Queries
 from rlhf_core.rewards.model import EnsembleState
-from rlhf_core.store import Store, pack, unpack
+from rlhf_core.store import Store
 from rlhf_core.types import Evaluation, Replays, Rollouts, Segments, TrueRewards, Truth, Value
 from tests.core.examples import (
     annotations,

@@ -18,7 +18,7 @@ from rlhf_core.inverse_rl.maximum_entropy import TabularMDP, expected_visits, so
 from rlhf_core.inverse_rl.tables import TransitionTable, read_table
 from rlhf_core.inverse_rl.tabular import RewardTable, TabularReward, fit_table
 from rlhf_core.optimisers.ppo import PPO
-from rlhf_core.store import pack
+from rlhf_core.packing import pack
 from rlhf_core.teachers.demonstrator import demonstrate
 from rlhf_core.types import Rollouts, Trajectory
 from tests.core.examples import HERE

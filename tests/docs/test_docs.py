@@ -1,6 +1,8 @@
 """The documents tell the truth: their code runs and their tables are complete."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +33,30 @@ def blocks(language: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("code", blocks("python"))
-def test_python_in_the_documents_runs(code: str) -> None:
+def test_python_in_the_documents_runs(
+    code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     exec(compile(code, "documentation", "exec"), {"__name__": "documentation"})
 
 
 @pytest.mark.parametrize("code", blocks("yaml"))
 def test_experiments_in_the_documents_are_valid(code: str) -> None:
     from_mapping(yaml.safe_load(code))
+
+
+def test_the_environment_of_the_documents_is_checked_as_they_say(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "own-environment.md").read_text()
+    for name, language in (("cart_env.py", "python"), ("cart.yaml", "text")):
+        code = re.search(rf"Save this as `{name}`:\n\n```{language}\n(.*?)```", page, re.S)
+        assert code is not None
+        (tmp_path / name).write_text(code.group(1))
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.command", "check", "cart.yaml"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout in page
 
 
 def test_every_kind_stands_in_the_documents() -> None:
@@ -107,4 +126,5 @@ def test_every_metric_that_a_round_gives_is_documented_and_the_other_way_round()
     # Tasks add times and steps, and leave out the counts that the totals are made of.
     times = {f"time/{name}" for name in (*STAGES, "report", "orchestration")}
     rounds = logged_by_stages() - set(ROUND_COUNTS)
-    assert documented_metrics() == rounds | {*TOTALS.values()} | times | {"policy/steps"}
+    once = {"policy/steps", "eval/first_return_iqm"}
+    assert documented_metrics() == rounds | {*TOTALS.values()} | times | once

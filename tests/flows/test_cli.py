@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from flows.command import catalogue, presets
+from flows.command import catalogue
 from flows.command.app import app
+from flows.experiments import presets
 from rlhf_core.configuration import from_mapping, load
 from tests.flows.conftest import tiny_file
 

@@ -128,12 +128,77 @@ def test_results_that_are_lost_between_a_kill_and_the_resume_are_made_again(
     assert "lost or damaged; it is made again" in done.stderr
 
 
-def test_a_finished_run_is_not_resumed(
+RESUME = """
+import sys
+from typer.testing import CliRunner
+from flows.command.app import app
+
+done = CliRunner().invoke(app, ["resume", sys.argv[1], *sys.argv[2:]])
+assert done.exit_code == 0, done.output
+assert not {"torch", "prefect", "mlflow"} & set(sys.modules)
+print(done.stdout, end="")
+"""
+
+
+def test_a_finished_run_prints_its_summary_again_and_loads_nothing_for_it(
     rlhf: Command, undisturbed: Callable[..., dict[str, Any]]
 ) -> None:
-    again = rlhf("resume", undisturbed()["run_id"])
-    assert again.returncode == 2
-    assert "is finished" in again.stderr
+    expected = undisturbed()
+    run_id = expected["run_id"]
+    again = rlhf("resume", run_id, "--json")
+    assert (again.returncode, json.loads(again.stdout)) == (0, expected)
+    assert rlhf.python("-c", RESUME, run_id, "--json").stdout == again.stdout
+    table = rlhf("resume", run_id)
+    assert table.returncode == 0
+    assert "feedback strategy │ preference" in table.stdout
+    assert f"run {run_id}, kept in {rlhf.home}" in table.stdout
+    client = client_of(rlhf.home)
+    (stored,) = [a.path for a in client.list_artifacts(run_id) if a.path == "summary.json"]
+    text = Path(client.download_artifacts(run_id, stored)).read_text()
+    assert json.loads(text)["summary"] == expected
+
+
+# 17 stages, the summary before the run is marked as finished, and the note that it was marked.
+@pytest.mark.parametrize(("memo", "status"), [(18, "RUNNING"), (19, "FINISHED")])
+def test_a_kill_between_the_end_of_a_run_and_its_printing_loses_nothing(
+    rlhf: Command, undisturbed: Callable[..., dict[str, Any]], memo: int, status: str
+) -> None:
+    expected = undisturbed()
+    before = set(run_ids(rlhf.home))
+    barrier = Barrier(rlhf)
+    process = barrier.start("train", str(tiny_file(rlhf.folder)), "--json", memo=memo)
+    barrier.wait(process)
+    (run_id,) = leases(rlhf.home) - before
+    process.kill()
+    out, _ = process.communicate()
+    assert out == ""
+    assert run_ids(rlhf.home)[run_id] == status
+
+    done = rlhf("resume", run_id, "--json")
+    assert done.returncode == 0, done.stderr
+    resumed = json.loads(done.stdout)
+    assert {k: resumed[k] for k in COMPARED} == {k: expected[k] for k in COMPARED}
+    assert run_ids(rlhf.home)[run_id] == "FINISHED"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_closes_the_run_and_says_how_to_go_on(
+    rlhf: Command, number: signal.Signals
+) -> None:
+    before = set(run_ids(rlhf.home))
+    barrier = Barrier(rlhf)
+    process = barrier.start("train", str(tiny_file(rlhf.folder)), "--json", memo=3)
+    barrier.wait(process)
+    (run_id,) = leases(rlhf.home) - before
+    process.send_signal(number)
+    out, err = process.communicate(timeout=LONGEST_SECONDS)
+    assert process.returncode == 128 + number
+    assert out == ""
+    assert err.splitlines()[-1] == f"interrupted; to go on: rlhf resume {run_id}"
+    assert "Traceback" not in err
+    run = client_of(rlhf.home).get_run(run_id)
+    assert run.info.status == "KILLED"
+    assert run.data.tags[REASON_TAG]
 
 
 def test_a_run_that_is_killed_inside_an_optimisation_goes_on_inside_it(rlhf: Command) -> None:

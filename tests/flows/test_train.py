@@ -184,8 +184,8 @@ def test_the_logged_policy_predicts_what_the_trained_policy_does(
 ) -> None:
     import mlflow
 
+    from rlhf_core.packing import unpack
     from rlhf_core.policies import PolicyState
-    from rlhf_core.store import unpack
 
     client = client_of(shared_home)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracker_of(Home(shared_home)).uri)

@@ -1,4 +1,4 @@
-"""Experiments by name: the YAML files that ship in `flows/experiments`."""
+"""Experiments by name: the YAML files that ship beside this one."""
 
 from itertools import takewhile
 from pathlib import Path
@@ -7,7 +7,7 @@ from rlhf_core.errors import ConfigurationError
 from rlhf_core.plugin import nearest
 from rlhf_core.texts import shortened
 
-FOLDER = Path(__file__).resolve().parents[1] / "experiments"
+FOLDER = Path(__file__).resolve().parent
 
 
 def names() -> list[str]:

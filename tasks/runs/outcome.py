@@ -1,0 +1,71 @@
+"""The summary of a run, stored before the run is marked as finished.
+
+So what the command prints is never lost: a run whose process was killed between its end and the
+printing prints it when it is resumed, without MLflow and Prefect.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from tasks.home import Home
+from tasks.runs.states import State
+from tasks.tracking import records
+from tasks.tracking.logging import log_files
+from tasks.tracking.store import Tracker
+
+if TYPE_CHECKING:  # A finished run is printed without what it takes to make one.
+    from tasks.runs.run import Run
+
+ARTIFACT = "summary.json"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    experiment: str
+    """Its name."""
+    summary: Mapping[str, Any]
+    """What `rlhf train --json` prints."""
+    finished: bool
+    """Whether the run is marked as finished in MLflow."""
+
+
+def store(run: "Run", summary: Mapping[str, Any], finished: bool) -> None:
+    """Write the summary down: in the store before and after the mark, in MLflow before it."""
+    outcome = asdict(Outcome(run.experiment.name, dict(summary), finished))
+    run.store.remember(_key(run.run_id), outcome)
+    if not finished:
+        log_files(run.tracker, run.run_id, {ARTIFACT: json.dumps(outcome, indent=2).encode()})
+
+
+def recall(home: Home, run_id: str) -> Outcome | None:
+    """The outcome of a run that is known to be finished, read from the store alone."""
+    if not run_id.isalnum():
+        return None  # It names a file.
+    outcome = _outcome(home.store.recall(_key(run_id)))
+    return outcome if outcome is not None and outcome.finished else None
+
+
+def look_up(home: Home, tracker: Tracker, run_id: str) -> Outcome | None:
+    """The outcome of a run that MLflow calls finished; None for other runs."""
+    record = records.read(tracker, run_id)
+    if record is None or record.deleted or State.of(record.status) is not State.FINISHED:
+        return None
+    known = _outcome(home.store.recall(_key(run_id)))
+    if known is None:
+        text = records.text(tracker, run_id, ARTIFACT)
+        known = _outcome(json.loads(text)) if text is not None else None
+    return known
+
+
+def _outcome(content: Mapping[str, Any] | None) -> Outcome | None:
+    if content is None or set(content) != set(Outcome.__dataclass_fields__):
+        return None
+    return Outcome(**content)
+
+
+def _key(run_id: str) -> str:
+    return f"summary/{run_id}"
