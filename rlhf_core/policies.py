@@ -95,6 +95,8 @@ class Optimiser(Plugin):
     family: ClassVar[str] = "rlhf_core.optimisers"
     stochastic: ClassVar[bool]
     """Whether its policies give actions a probability."""
+    packages: ClassVar[tuple[str, ...]] = ()
+    """Distributions that its policies need in order to act, beyond those of every policy."""
 
     @abstractmethod
     def check_spaces(self, spaces: Spaces) -> None:

@@ -18,6 +18,7 @@ from rlhf_core.environments.spaces import encode
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.evaluation.diagnostics import DIAGNOSTIC_STEPS, Comparison, sample_both_rewards
 from rlhf_core.evaluation.distance import starc_distance
+from rlhf_core.evaluation.outcome import Evaluation
 from rlhf_core.evaluation.returns import evaluate as evaluate_episodes
 from rlhf_core.evaluation.statistics import interquartile_mean, pearson, spearman
 from rlhf_core.experiment import Experiment
@@ -30,7 +31,7 @@ from rlhf_core.rollouts import collect as play
 from rlhf_core.rollouts import finished_returns
 from rlhf_core.round_metrics import agreement
 from rlhf_core.segments import sample_segments, transitions, true_rewards
-from rlhf_core.types import Evaluation, Metrics, RolloutRewards, Rollouts, Transitions, Truth
+from rlhf_core.types import Metrics, RolloutRewards, Rollouts, Transitions, Truth
 
 
 def initial_policy(experiment: Experiment, earlier: PolicyState | None = None) -> PolicyState:

@@ -2,14 +2,14 @@
 
 import json
 import sys
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.command.errors import plain_errors
 from flows.command.modules import find_modules_here
+from flows.command.playing import option, play, show
 from flows.command.streams import prints_on_stderr
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def train(
 
     rlhf train pendulum-preference --set feedback.kind=constant --seed 1
     """
-    _play(_load(experiment, overrides, seed, home), home, None, as_json)
+    play(_load(experiment, overrides, seed, home), home, None, as_json)
 
 
 @app.command()
@@ -117,67 +117,9 @@ def resume(
         if ended is None:
             experiment = resumable(place, run_id)
     if ended is not None:
-        _show(dict(ended.summary), ended.experiment, home, as_json)
+        show(dict(ended.summary), ended.experiment, home, as_json)
     else:
-        _play(experiment, home, run_id, as_json)
-
-
-def _play(experiment: "Experiment", home: Path | None, run_id: str | None, as_json: bool) -> None:
-    from rich.console import Console
-
-    from flows.command import display
-    from flows.command.way_back import WayBack
-    from flows.services.connect import connect, lost_prefect
-    from tasks.home import Home
-
-    def show(result: dict[str, Any]) -> None:
-        _show({**result, "startup_seconds": startup}, experiment.name, home, as_json)
-
-    startup: float | None = None
-
-    place = Home(home)
-    screen = Console(stderr=True)
-    with plain_errors(home), prints_on_stderr(), WayBack(place, _option(home), show) as way:
-        with screen.status("starting the tracking store and the Prefect server"):
-            connect(place)
-        from flows.train import train as flow
-
-        startup = round(seconds_since_start(), 1)
-        with display.watching(experiment, screen), lost_prefect():
-            way.result = flow(experiment, run_id)
-    show(way.result)
-
-
-def seconds_since_start() -> float:
-    """Seconds since this process began."""
-    import psutil
-
-    return time.time() - psutil.Process().create_time()
-
-
-def _option(home: Path | None) -> str:
-    return f" --home {home}" if home else ""
-
-
-def _show(result: dict[str, Any], name: str, home: Path | None, as_json: bool) -> None:
-    """Print how a run ended, or what it waits for."""
-    if as_json:
-        typer.echo(json.dumps(result, allow_nan=False))
-        return
-    from rich.console import Console
-
-    from flows.command import display
-    from tasks.home import Home
-
-    if "waiting" in result:
-        typer.echo(f"waiting: {result['waiting']}")
-        typer.echo(f"to go on: {display.program()} resume {result['run_id']}{_option(home)}")
-        return
-    Console().print(display.summary(result, name))
-    for line in display.remarks(result):
-        typer.echo(line)
-    typer.echo(f"run {result['run_id']}, kept in {Home(home).path}")
-    typer.echo(f"look at it: {display.program()} ui{_option(home)}")
+        play(experiment, home, run_id, as_json)
 
 
 @app.command()
@@ -230,8 +172,8 @@ def list_names(
         catalogue.show(content)
 
 
-@app.command()
-def show(preset: Annotated[str, typer.Argument(help="A preset (see `rlhf list`).")]) -> None:
+@app.command(name="show")
+def show_preset(preset: Annotated[str, typer.Argument(help="A preset (see `rlhf list`).")]) -> None:
     """Print the file of a preset, comments included: a start for one of your own.
 
     rlhf show pendulum-preference > mine.yaml
@@ -267,7 +209,7 @@ def clean(
     for name, value in display.cleaned(waste, really).items():
         typer.echo(f"{name.replace('_', ' ')}: {value}")
     if not really and waste.freed:
-        typer.echo(f"remove it: {display.program()} clean --yes{_option(home)}")
+        typer.echo(f"remove it: {display.program()} clean --yes{option(home)}")
 
 
 @app.command()

@@ -35,6 +35,8 @@ START_SECONDS = 120.0
 
 LOOK_SECONDS = 1.0
 """How often a user looks whether the server lives."""
+REVIVAL_SECONDS = 5.0
+"""How long nobody may serve before a server that is waited for counts as lost."""
 RESTARTS = 3
 """How often one process starts a killed server again, before it takes it for broken."""
 
@@ -92,7 +94,7 @@ def leave() -> None:
 
 
 def wait(home: Home, url: str) -> None:
-    """Return when the server answers.
+    """Return when the server answers. One that was killed meanwhile is started again.
 
     Raises:
         ServiceError: it did not start; the message names its log.
@@ -101,7 +103,15 @@ def wait(home: Home, url: str) -> None:
 
     folder = home.folder("prefect")
     deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and _is_served(folder):
+    lost: float | None = None
+    while (now := time.monotonic()) < deadline:
+        if not _is_served(folder):
+            lost = lost or now
+            if now - lost > REVIVAL_SECONDS:
+                break
+            time.sleep(0.1)
+            continue
+        lost = None
         try:
             if httpx.get(f"{url}/health", timeout=5).status_code == 200:
                 return

@@ -21,6 +21,7 @@ from rlhf_core.driver import Start
 from rlhf_core.environments import GymEnv
 from rlhf_core.environments.factory import Environment, episode_seeds
 from rlhf_core.errors import ConfigurationError, RunError
+from rlhf_core.evaluation.outcome import Evaluation
 from rlhf_core.experiment import EvaluationSettings, Experiment
 from rlhf_core.feedback.true_reward import TrueReward
 from rlhf_core.feedback_strategy import FeedbackStrategy
@@ -30,7 +31,7 @@ from rlhf_core.packing import pack
 from rlhf_core.policies import OptimisationContext, Optimiser, PolicyState, Report, ignore_steps
 from rlhf_core.rollouts import collect
 from rlhf_core.threads import limited
-from rlhf_core.types import Evaluation, Metrics
+from rlhf_core.types import Metrics
 
 Watch = Callable[[int, Metrics], None]
 """Receives the environment steps so far and the metrics of the round that just ended."""

@@ -6,7 +6,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 
 from rlhf_core.acting import Act, reset
-from rlhf_core.types import Evaluation
+from rlhf_core.evaluation.outcome import Evaluation
 
 
 def evaluate(environment: VectorEnv[Any, Any, Any], act: Act, seeds: list[int]) -> Evaluation:

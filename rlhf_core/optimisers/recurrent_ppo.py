@@ -22,6 +22,7 @@ class RecurrentPPO(ActorCritic):
 
     # An action's probability depends on the LSTM's state, which a transition does not contain.
     stochastic: ClassVar[bool] = False
+    packages: ClassVar[tuple[str, ...]] = ("sb3-contrib",)
     kind: Literal["recurrent_ppo"] = "recurrent_ppo"
     batch_size: int = Field(256, ge=2)
     """Transitions a gradient step."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from rlhf_core.errors import DamagedError
 from tasks.home import Home
 from tasks.runs.states import State
 from tasks.tracking import records
@@ -45,7 +46,7 @@ def recall(home: Home, run_id: str) -> Outcome | None:
     """The outcome of a run that is known to be finished, read from the store alone."""
     if not run_id.isalnum():
         return None  # It names a file.
-    outcome = _outcome(home.store.recall(_key(run_id)))
+    outcome = _stored(home, run_id)
     return outcome if outcome is not None and outcome.finished else None
 
 
@@ -54,11 +55,18 @@ def look_up(home: Home, tracker: Tracker, run_id: str) -> Outcome | None:
     record = records.read(tracker, run_id)
     if record is None or record.deleted or State.of(record.status) is not State.FINISHED:
         return None
-    known = _outcome(home.store.recall(_key(run_id)))
+    known = _stored(home, run_id)
     if known is None:
         text = records.text(tracker, run_id, ARTIFACT)
         known = _outcome(json.loads(text)) if text is not None else None
     return known
+
+
+def _stored(home: Home, run_id: str) -> Outcome | None:
+    try:
+        return _outcome(home.store.recall(_key(run_id)))
+    except DamagedError:
+        return None  # MLflow has it too.
 
 
 def _outcome(content: Mapping[str, Any] | None) -> Outcome | None:

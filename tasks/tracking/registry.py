@@ -23,7 +23,7 @@ REQUIREMENTS = (
     "mlflow", "torch", "stable-baselines3", "gymnasium", "numpy", "pydantic", "safetensors",
     "jaxtyping", "fsspec",
 )  # fmt: skip
-"""What the model needs where it is served, besides its own copy of `rlhf_core`."""
+"""What any model needs where it is served, besides its own copy of `rlhf_core`."""
 
 
 def register(
@@ -57,6 +57,7 @@ def register(
     ):
         client.delete_logged_model(leftover.model_id)
     spaces = experiment.environment.spaces()
+    needed = (*REQUIREMENTS, *experiment.optimiser.packages)
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "policy.safetensors"
         # Adam's moments are of no use to someone who serves the policy.
@@ -82,7 +83,7 @@ def register(
                 python_model=str(Path(__file__).with_name("served_policy.py")),
                 artifacts={"weights": str(weights), "config": str(config)},
                 code_paths=[str(Path(rlhf_core.__file__).parent)],
-                pip_requirements=[f"{name}=={_public_version(name)}" for name in REQUIREMENTS],
+                pip_requirements=[f"{name}=={_public_version(name)}" for name in needed],
                 signature=_signature(spaces),
             )
         client.log_model_artifacts(model.model_id, str(place))

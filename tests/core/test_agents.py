@@ -11,6 +11,7 @@ from rlhf_core.agents import Agent, ESAgent, InverseRLAgent, LearnedReward, PPOA
 from rlhf_core.annotators.expert import Expert
 from rlhf_core.environments import Environment, GymEnv
 from rlhf_core.errors import ConfigurationError, RunError, ShapeError, StoreError
+from rlhf_core.evaluation.outcome import Evaluation
 from rlhf_core.feedback.inverse_rl import InverseRL
 from rlhf_core.feedback.preference import Preference
 from rlhf_core.optimisers.ars import ARS
@@ -18,7 +19,7 @@ from rlhf_core.optimisers.ppo import PPO
 from rlhf_core.packing import pack
 from rlhf_core.queries.uniform import Uniform
 from rlhf_core.rewards.model import RewardModel
-from rlhf_core.types import Evaluation, Metrics
+from rlhf_core.types import Metrics
 from tests.core.examples import HERE, segments
 
 QUICK = PPO(steps=32, batch_size=64, epochs=10, hidden=(16,), learning_rate=1e-2, discount=0.5)

@@ -1,6 +1,7 @@
 """Films are GIFs of the right frames, plots are PNGs; what cannot be drawn is not."""
 
 import os
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -9,13 +10,17 @@ from PIL import Image, ImageSequence
 
 from rlhf_core.acting import Act
 from rlhf_core.environments import Environment
+from rlhf_core.environments.factory import episode_seeds
+from rlhf_core.errors import ConfigurationError
 from rlhf_core.evaluation.plots import (
     learning_curve,
     proxy_and_true,
     reward_against_truth,
     reward_quality,
 )
-from rlhf_core.evaluation.video import WIDTH, film
+from rlhf_core.evaluation.video import CAPTION, CLIP_WIDTH, MARGIN, WIDTH, film, film_questions
+from rlhf_core.rollouts import collect
+from rlhf_core.segments import sample_segments
 from tests.core.examples import HERE
 
 
@@ -98,6 +103,33 @@ def test_a_learning_curve_is_a_png_that_shows_its_data() -> None:
 
 def test_a_learning_curve_of_one_round_can_be_drawn() -> None:
     assert png(learning_curve([10], [1.0], [5], "one round")).std() > 0
+
+
+def test_a_learning_curve_is_drawn_beside_what_it_is_compared_with() -> None:
+    alone = png(learning_curve([0, 10], [0.0, 1.0], [0, 5], "title"))
+    nothing = png(learning_curve([0, 10], [0.0, 1.0], [0, 5], "title", {"before": None}))
+    beside = png(learning_curve([0, 10], [0.0, 1.0], [0, 5], "title", {"before": 0.5}))
+    np.testing.assert_array_equal(alone, nothing)
+    assert not np.array_equal(alone, beside)
+
+
+def test_questions_are_filmed_side_by_side_with_their_answers() -> None:
+    environment = Environment(id="Pendulum-v1", count=2)
+    rng = np.random.default_rng(0)
+    vector = environment.make_vector()
+    try:
+        rollouts, _ = collect(vector, still(environment), 60, episode_seeds(rng, 2))
+    finally:
+        vector.close()
+    clips = sample_segments(rollouts, 3, 8, rng, replayable=True)
+    pictures = frames(film_questions(environment, clips, [([0, 1], "left"), ([2], "0.5")]))
+    assert 1 < len(pictures) <= 9
+    # Two rows of square frames with a line of text under each, as wide as two clips.
+    assert pictures[0].size == (2 * (CLIP_WIDTH + MARGIN), 2 * (CLIP_WIDTH + CAPTION))
+    assert not np.array_equal(np.asarray(pictures[0]), np.asarray(pictures[-1]))
+    unknown = replace(clips, replays=None)
+    with pytest.raises(ConfigurationError, match="clips of 'Pendulum-v1' cannot be replayed"):
+        film_questions(environment, unknown, [([0, 1], "left")])
 
 
 def test_rewards_are_drawn_against_the_truth() -> None:

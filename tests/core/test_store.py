@@ -21,6 +21,7 @@ from safetensors.numpy import save
 from rlhf_core.annotators import AnnotatorState
 from rlhf_core.demonstrations import demonstrations
 from rlhf_core.errors import DamagedError, StoreError
+from rlhf_core.evaluation.outcome import Evaluation
 from rlhf_core.evolution.progress import EvolutionProgress
 from rlhf_core.feedback.inverse_rl import InverseState
 from rlhf_core.feedback_forms.click import ClickLabels, Clicks
@@ -36,7 +37,7 @@ from rlhf_core.policies import PolicyState
 from rlhf_core.questions import Queries
 from rlhf_core.rewards.model import EnsembleState
 from rlhf_core.store import Store
-from rlhf_core.types import Evaluation, Replays, Rollouts, Segments, TrueRewards, Truth, Value
+from rlhf_core.types import Replays, Rollouts, Segments, TrueRewards, Truth, Value
 from tests.core.examples import (
     annotations,
     answers,

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from rlhf_core.errors import ShapeError
+from rlhf_core.evaluation.outcome import Evaluation
 from rlhf_core.questions import Queries
 from rlhf_core.rewards.model import EnsembleState
-from rlhf_core.types import Evaluation, Rollouts, Segments, Trajectory, Value
+from rlhf_core.types import Rollouts, Segments, Trajectory, Value
 from tests.core.examples import played, segments, trajectory
 
 

@@ -148,6 +148,24 @@ def answering(url: str) -> Callable[[], bool]:
     return ask
 
 
+def test_a_prefect_server_that_is_killed_while_it_starts_is_started_again(rlhf: Command) -> None:
+    script = (
+        "import sys\n"
+        "from flows.services import prefect_server\n"
+        "from tasks.home import Home\n"
+        "home = Home(sys.argv[1])\n"
+        "url = prefect_server.request(home)\n"
+        "prefect_server._started[0].kill()\n"
+        "prefect_server.wait(home, url)\n"
+        "again = prefect_server.address(home.folder('prefect'))\n"
+        "print(len(prefect_server._started), url == again)\n"
+        "prefect_server.leave()\n"
+    )
+    done = rlhf.python("-c", script, str(rlhf.folder / "home"))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["2", "True"]
+
+
 def test_with_both_servers_remote_and_prefect_lost_for_good_nothing_is_lost_or_leaked(
     rlhf: Command, tmp_path: Path
 ) -> None:

@@ -9,10 +9,14 @@ from urllib.parse import urlparse
 
 import numpy as np
 import pytest
+import yaml
 from rich.console import Console
 
-from flows.command.display import summary
+from flows.command.display import remarks, summary
+from flows.experiments import presets, references
 from rlhf_core import in_process
+from rlhf_core.configuration import load, override
+from rlhf_core.experiment import Experiment
 from rlhf_core.types import Metrics
 from tasks.home import Home
 from tasks.reporting import GUARD_TAG
@@ -22,7 +26,8 @@ from tests.flows.conftest import Command, client_of, experiment_of
 
 SUMMARY = {
     "run_id", "environment", "strategy", "optimiser", "labels", "asking_ended", "cost", "alarms",
-    "env_steps", "true_return_mean", "true_return_iqm", "seconds",
+    "env_steps", "true_return_mean", "true_return_iqm", "first_return_iqm",
+    "true_reward_reference", "heldout_accuracy", "notes", "seconds", "startup_seconds",
 }  # fmt: skip
 
 
@@ -35,7 +40,10 @@ def test_the_summary_has_the_promised_fields_and_the_budget_is_kept(result: dict
     assert set(result) == SUMMARY
     assert result["labels"] == 9
     assert result["asking_ended"] is None
-    assert (result["cost"], result["alarms"]) == (0.0, 0)
+    assert (result["cost"], result["alarms"], result["notes"]) == (0.0, [], [])
+    assert result["true_reward_reference"] is None, "no preset trains like this"
+    assert 0 < result["heldout_accuracy"] <= 1
+    assert 0 < result["startup_seconds"] < 600
     # 160 first steps, then whole rollouts of 4 x 32 steps: 6 of them fit into 840.
     assert result["env_steps"] == 160 + 6 * 128
     assert result["strategy"] == "preference"
@@ -50,10 +58,29 @@ def test_what_labels_cost_and_why_no_more_were_asked_is_told_and_tagged(rlhf: Co
     assert run.data.tags["rlhf.asking_ended"] == said
     console = Console(width=120, file=io.StringIO())
     console.print(summary({**result, "cost": 0.04}, "title"))
-    shown = console.file.getvalue()  # type: ignore[attr-defined]
-    assert f"no more, because   │ {said}" in shown
+    shown = " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]
+    assert f"no more, because │ {said}" in shown
     assert "cost of the labels │ 0.04" in shown
-    assert "alarms" not in shown
+    assert remarks(result) == []
+    assert remarks({**result, "alarms": ["round 2: why"], "notes": ["no film: none"]}) == [
+        "alarm of the guard, round 2: why", "note: no film: none"
+    ]  # fmt: skip
+
+
+def test_a_preset_is_shown_beside_the_true_reward() -> None:
+    preset = load(presets.find("pendulum-preference"))
+    reference = references.of(preset)
+    assert reference is not None
+    assert -150 < reference.iqm < -120
+    assert references.of(override(preset, {"seed": 9, "name": "other"})) == reference
+    assert references.of(override(preset, {"optimiser.steps": 64})) is None
+    assert references.of(override(preset, {"environment.id": "MountainCarContinuous-v0"})) is None
+
+
+def test_every_preset_has_a_reference() -> None:
+    for name in presets.names():
+        data = yaml.safe_load(presets.text(name))
+        assert references.of(Experiment.model_validate(data)) is not None, name
 
 
 def test_a_policy_is_published_where_only_its_evaluation_lacks_a_true_reward(rlhf: Command) -> None:
@@ -141,10 +168,11 @@ def test_the_ledger_and_the_labels_are_those_of_the_run(
 
 
 GUARDED = (
-    "--set", "guard.confidence=0.51", "--set", "budget.labels=60", "--set", "budget.rounds=5",
+    "--set", "guard.confidence=0.51", "--set", "guard.least_accuracy=0.99",
+    "--set", "budget.labels=100", "--set", "budget.rounds=5",
     "--set", "budget.env_steps=1440",
 )  # fmt: skip
-"""A guard so timid that it is alarmed by chance, and two rollouts a round for it to see a gain."""
+"""A guard that expects more of a hurried fit than it can do, and two rollouts a round."""
 
 
 @pytest.mark.parametrize("reaction", ["ask_more", "roll_back", "stop"])
@@ -164,11 +192,15 @@ def test_an_alarmed_run_is_what_the_loop_makes_of_it(
         logged = client.get_metric_history(result["run_id"], name)
         assert [m.value for m in logged] == [m[name] for m in rounds if name in m], name
     assert result["env_steps"] == final.policy.steps
-    assert result["alarms"] == len(alarms)
+    assert result["alarms"] == list(final.alarms)
+    assert [text.partition(":")[0] for text in final.alarms] == [f"round {i + 1}" for i in alarms]
     assert result["labels"] == sum(m["feedback/labels"] for m in rounds)
     assert len(rounds) == (alarms[0] + 1 if reaction == "stop" else 5)
-    noted = {name for name in run.data.tags if name.startswith(f"{GUARD_TAG}.")}
-    assert noted == {f"{GUARD_TAG}.{index + 1:04d}" for index in alarms}
+    noted = {name: text for name, text in run.data.tags.items() if name.startswith(f"{GUARD_TAG}.")}
+    assert noted == {
+        f"{GUARD_TAG}.{index + 1:04d}": f"{reaction}: {text}"
+        for index, text in zip(alarms, final.alarms, strict=True)
+    }
     # A round that asked twice is one round of the ledger.
     ledger = table(shared_home, result, "labels/judgements.csv")
     counted = [
