@@ -121,30 +121,24 @@ class Agent:
 
     def _next(self, budget: Budget) -> tuple[Experiment, Start[Any] | Progress[Any] | None]:
         """The experiment of the next call of `learn`, and where it starts from."""
-        experiment = self._experiment(budget)
-        if self._calls:
-            rng = seeding.generator(self.seed, self._calls, "learn")
-            experiment = experiment.model_copy(update={"seed": seeding.integer(rng)})
         last = self._progress
-        if self.policy is None:
-            return experiment, None
-        if last is None or last.policy is not self.policy:
-            return experiment, Start(policy=self.policy)
+        if self.policy is None or last is None or last.policy is not self.policy:
+            start = None if self.policy is None else Start(policy=self.policy)
+            return self._experiment(budget), start
         # The newest rollouts are at hand, so none are collected, and all steps are learned from.
-        first = budget.model_copy(update={"initial_steps": last.rollouts.steps})
-        count = experiment.model_copy(update={"budget": first}).first_steps
-        first = first.model_copy(update={"env_steps": budget.env_steps + count})
-        self._experiment(first)
-        start = replace(
+        first = -(-last.rollouts.steps // self.env.count) * self.env.count
+        longer = {"initial_steps": first, "env_steps": budget.env_steps + first}
+        policy = replace(last.policy, steps=first)
+        return self._experiment(budget.model_copy(update=longer)), replace(
             last,
             round=0,
-            policy=replace(last.policy, steps=count),
-            trusted=replace(last.policy, steps=count),
+            policy=policy,
+            trusted=policy,
             feedback=last.feedback.taken_over(),
             batches=(),
+            alarms=(),
             stopped=False,
         )
-        return experiment.model_copy(update={"budget": first}), start
 
     @property
     def reward(self) -> LearnedReward:
@@ -232,6 +226,9 @@ class Agent:
         return self.policy
 
     def _experiment(self, budget: Budget | None = None) -> Experiment:
+        seed = self.seed
+        if budget is not None and self._calls:
+            seed = seeding.integer(seeding.generator(self.seed, self._calls, "learn"))
         try:
             return Experiment(
                 name="agent",
@@ -240,7 +237,7 @@ class Agent:
                 annotator=self.annotator,
                 optimiser=self.optimiser,
                 budget=budget or Budget(env_steps=10**9),
-                seed=self.seed,
+                seed=seed,
             )
         except ValidationError as error:
             problems = [p["msg"].removeprefix("Value error, ") for p in error.errors()]

@@ -207,11 +207,11 @@ def test_a_bound_is_above_0(bound: float) -> None:
     ("optimiser", "steps", "expected"),
     [
         # One to read the spaces of. Then two copies for the first rollouts and for each of three
-        # optimisations, and three copies for each of three evaluations.
-        ({"steps": 8, "batch_size": 8, "epochs": 1, "hidden": [8]}, 120, 1 + 2 + 3 * (2 + 3)),
+        # optimisations, and three copies for each of four evaluations, one of them at the start.
+        ({"steps": 8, "batch_size": 8, "epochs": 1, "hidden": [8]}, 120, 1 + 2 + 3 + 3 * (2 + 3)),
         # An optimisation makes four copies, one a member, for all its generations and for what is
         # played again for questions.
-        ({"kind": "openai_es", "population": 4}, 400, 1 + 2 + 3 * (4 + 3)),
+        ({"kind": "openai_es", "population": 4}, 400, 1 + 2 + 3 + 3 * (4 + 3)),
     ],
     ids=["ppo", "openai_es"],
 )

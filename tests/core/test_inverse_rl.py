@@ -251,7 +251,12 @@ def experiment(**changes: Any) -> Experiment:
 @pytest.mark.parametrize("method", ["gail", "airl", "maximum_entropy", "behaviour_cloning"])
 def test_every_method_runs_in_the_loop_and_again_to_the_same_bits(method: Any) -> None:
     tiny = experiment(
-        feedback=InverseRL(method=method, demonstrations=3, cloning_epochs=2),
+        feedback=InverseRL(
+            method=method,
+            demonstrations=3,
+            cloning_epochs=2,
+            discriminator=Discriminator(updates=8),
+        ),
         annotator=Synthetic(expert_steps=1600),
         budget=Budget(env_steps=4800, labels=4, rounds=2, initial_steps=1600),
     )

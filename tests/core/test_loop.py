@@ -82,7 +82,7 @@ def test_a_run_that_was_stored_between_rounds_goes_on_as_if_it_had_not_been() ->
         unpack(pack(half.rewards), RolloutRewards),
         (unpack(pack(rollouts), Rollouts), unpack(pack(rewards), RolloutRewards)),
         half.opening,
-        half.answers,
+        half.batches,
         half.history,
     )
     resumed = advance(experiment, InProcess(experiment), stored)

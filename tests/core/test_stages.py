@@ -153,7 +153,10 @@ def test_a_roll_back_keeps_what_was_spent() -> None:
 
 def test_the_first_rollouts_take_the_first_steps() -> None:
     experiment = tiny(budget={"env_steps": 80, "initial_steps": 15, "rounds": 2, "labels": 4})
-    policy, rollouts, rewards = stages.collect(experiment, stages.initial_policy(experiment))
+    policy, rollouts, rewards, measured = stages.collect(
+        experiment, stages.initial_policy(experiment)
+    )
+    assert set(measured) == {"eval/first_return_iqm"}
     assert policy.steps == rollouts.steps == experiment.first_steps == 16
     for found, paid in zip(rollouts.trajectories, rewards.rewards, strict=True):
         np.testing.assert_array_equal(paid.values, found.observations[1:, 0])
@@ -219,7 +222,7 @@ def test_the_true_reward_is_not_compared_with_itself() -> None:
 def test_off_policy_is_what_the_untrained_policy_did_the_same_in_every_round() -> None:
     experiment = tiny("Pendulum-v1", feedback=NEXT)
     start = begin(InProcess(experiment))
-    _, later, paid = stages.collect(experiment.model_copy(update={"seed": 9}), start.policy)
+    _, later, paid, _ = stages.collect(experiment.model_copy(update={"seed": 9}), start.policy)
     reward = drawn(experiment, start)
     first = stages.compare_rewards(
         experiment, 0, reward, start.rollouts, start.rewards, start.first

@@ -18,6 +18,8 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from safetensors import SafetensorError
 from safetensors.numpy import save
 
+from rlhf_core.agents.learned_reward import SavedReward
+from rlhf_core.agents.saved import SavedAgent
 from rlhf_core.annotators import AnnotatorState
 from rlhf_core.demonstrations import demonstrations
 from rlhf_core.errors import DamagedError, StoreError
@@ -139,6 +141,8 @@ VALUES: list[Value] = [
     TABLE,
     RewardTable(np.array([[1.0, -2.0]])),
     InverseState(transitions=TABLE, reward_table=RewardTable(np.zeros((1, 2)))),
+    SavedReward("{}", "[]", FeedbackState()),
+    SavedAgent("{}", 1, 2, 3, PolicyState({}, {}), None, None, (), (), ({"policy/steps": 3.0},)),
 ]
 
 
