@@ -15,7 +15,7 @@ from rlhf_core.types import Value
 
 ValueType = TypeVar("ValueType", bound=Value)
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the format, in the header of a store and of each file."""
 
 
