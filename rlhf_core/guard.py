@@ -59,10 +59,11 @@ class Guard(Config):
 
         P(X <= k) < (1 - confidence) / (2 r (r + 1)),    X ~ Binomial(n, least_accuracy)
 
-    which is reported once. The levels add up to 1 - confidence over any number of rounds. Of n fresh pairs the reward that the policy was optimised on orders k as the
-    annotators do. The policy exploits the reward where the proxy return rose in the last round and
-    the same holds with X ~ Binomial(n, 1/2): clips are chosen for being hard to tell apart, so
-    chance alone can be expected of an honest reward, and less than chance cannot.
+    which is reported once. The levels add up to 1 - confidence over any number of rounds. Of n
+    fresh pairs the reward that the policy was optimised on orders k as the annotators do. The
+    policy exploits the reward where the proxy return rose in the last round and the same holds with
+    X ~ Binomial(n, 1/2): clips are chosen for being hard to tell apart, so chance alone can be
+    expected of an honest reward, and less than chance cannot.
     """
 
     reaction: Reaction = Reaction.REPORT
