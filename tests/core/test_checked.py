@@ -6,6 +6,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.envs.classic_control import CartPoleEnv
 
 from rlhf_core.environments import Environment
 from rlhf_core.environments.checked import CheckedEnv, key_of
