@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import pytest
 import yaml
 
@@ -18,6 +19,7 @@ from tests.flows.conftest import TINY
 
 ROOT = Path(__file__).parents[2]
 STAGES = ("collect", "prepare", "ask", "answer", "fit", "optimise", "evaluate")
+OWN = ROOT / "docs" / "own-environment.md"
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 
 
@@ -32,11 +34,21 @@ def blocks(language: str) -> list[Any]:
     return found
 
 
+def saved_file(name: str, language: str) -> str:
+    """A file that the page about one's own environment has the reader save."""
+    code = re.search(rf"Save this as `{name}`:\n\n```{language}\n(.*?)```", OWN.read_text(), re.S)
+    assert code is not None
+    return code.group(1)
+
+
 @pytest.mark.parametrize("code", blocks("python"))
 def test_python_in_the_documents_runs(
     code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "cart_env.py").write_text(saved_file("cart_env.py", "python"))
+    monkeypatch.delitem(gymnasium.registry, "Cart-v0", raising=False)
     exec(compile(code, "documentation", "exec"), {"__name__": "documentation"})
 
 
@@ -46,17 +58,14 @@ def test_experiments_in_the_documents_are_valid(code: str) -> None:
 
 
 def test_the_environment_of_the_documents_is_checked_as_they_say(tmp_path: Path) -> None:
-    page = (ROOT / "docs" / "own-environment.md").read_text()
     for name, language in (("cart_env.py", "python"), ("cart.yaml", "text")):
-        code = re.search(rf"Save this as `{name}`:\n\n```{language}\n(.*?)```", page, re.S)
-        assert code is not None
-        (tmp_path / name).write_text(code.group(1))
+        (tmp_path / name).write_text(saved_file(name, language))
     done = subprocess.run(
         [sys.executable, "-m", "flows.command", "check", "cart.yaml"],
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stdout in page
+    assert done.stdout in OWN.read_text()
 
 
 def test_every_kind_stands_in_the_documents() -> None:
