@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlhf_core.errors import RunError, ServiceError
-from tasks.addresses import masked, shown
+from tasks.addresses import masked, printable
 from tasks.tracking.store import Tracker
 
 if TYPE_CHECKING:
@@ -95,7 +95,9 @@ def read(tracker: Tracker, run_id: str) -> Record | None:
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
-        raise ServiceError(f"tracking store {shown(tracker.uri)}: {shown(str(error))}") from error
+        raise ServiceError(
+            f"tracking store {printable(tracker.uri)}: {printable(str(error))}"
+        ) from error
     return _record(run)
 
 
