@@ -1,4 +1,4 @@
-"""Runs as records of MLflow: created, found, read, with their status and tags."""
+"""Runs as records of MLflow: created, looked up, read, with their status and tags."""
 
 import json
 import os
@@ -107,17 +107,17 @@ def all_runs(tracker: Tracker) -> list[Record]:
 
     client = tracker.client()
     experiments = [e.experiment_id for e in client.search_experiments(view_type=ViewType.ALL)]
-    found: list[Record] = []
+    records: list[Record] = []
     token: str | None = None
     while experiments:
         page = client.search_runs(
             experiments, run_view_type=ViewType.ALL, max_results=1000, page_token=token
         )
-        found.extend(map(_record, page))
+        records.extend(map(_record, page))
         token = page.token
         if not token:
             break
-    return found
+    return records
 
 
 def _record(run: "Run") -> Record:
