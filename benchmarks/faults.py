@@ -16,6 +16,7 @@ The random seed is printed; `--seed` draws the same faults again.
 """
 
 import argparse
+import json
 import random
 import signal
 import subprocess
@@ -52,13 +53,21 @@ def sets(overrides: tuple[str, ...]) -> list[str]:
     return [part for override in overrides for part in ("--set", override)]
 
 
-def damage(store: Path, how: str, rng: random.Random) -> str:
-    """Damage one file of the store; returns what was done."""
-    places = ("objects", "memo", "unfinished")
-    files = [p for place in places for p in sorted((store / place).rglob("*")) if p.is_file()]
-    if not files:
-        return "nothing to damage yet"
-    path = rng.choice(files)
+def damage(store: Path, run_id: str | None, how: str, rng: random.Random) -> str | None:
+    """Damage a file that the run would read again; returns what was done, None without any."""
+    notes = sorted((store / "memo" / str(run_id)).glob("*.json"))
+    checkpoints = sorted((store / "unfinished" / str(run_id)).glob("*.checkpoint"))
+    refs = {
+        ref
+        for note in notes
+        for ref in json.loads(note.read_bytes().partition(b"\n")[2]).get("refs", {}).values()
+    }
+    objects = [store / "objects" / ref[:2] / f"{ref}.safetensors" for ref in sorted(refs)]
+    # One kind of file is as likely as another, however many there are.
+    kinds = [files for files in (notes, checkpoints, objects) if files]
+    if not kinds:
+        return None
+    path = rng.choice(rng.choice(kinds))
     content = bytearray(path.read_bytes())
     if how == "lose":
         path.unlink()
@@ -71,8 +80,8 @@ def damage(store: Path, how: str, rng: random.Random) -> str:
     return f"{how} {path.parent.parent.name}/{path.name[:24]}"
 
 
-def kill_server(home: Path) -> str:
-    """Kill the home's Prefect server, if there is one."""
+def kill_server(home: Path) -> str | None:
+    """Kill the home's Prefect server; None where there is none yet."""
     for process in psutil.process_iter():
         try:
             line = process.cmdline()
@@ -81,13 +90,18 @@ def kill_server(home: Path) -> str:
         if str(home) in line and any("flows.services.prefect" in part for part in line):
             process.kill()
             return "killed the Prefect server"
-    return "no Prefect server yet"
+    return None
 
 
 def disturb(
-    process: "subprocess.Popen[str]", home: Path, kind: str, moment: float, rng: random.Random
+    process: "subprocess.Popen[str]",
+    home: Path,
+    known: set[str],
+    kind: str,
+    moment: float,
+    rng: random.Random,
 ) -> str | None:
-    """Let a fault happen; returns what happened, None where the command was faster."""
+    """Let a fault happen; returns what happened, None where nothing did."""
     try:
         process.wait(moment)
     except subprocess.TimeoutExpired:
@@ -104,7 +118,11 @@ def disturb(
         return f"{number.name}, ended after {time.monotonic() - began:.1f} s"
     process.kill()
     process.communicate()
-    return "killed" if kind == "kill" else f"killed; {damage(home / 'store', kind, rng)}"
+    if kind == "kill":
+        return "killed"
+    (run_id,) = set(runs(Home(home))) - known or {None}
+    what = damage(home / "store", run_id, kind, rng)
+    return what and f"killed; {what}"
 
 
 def play(
@@ -116,12 +134,12 @@ def play(
     for _ in range(min(left, rng.randint(1, 4))):
         kind = rng.choice(KINDS)
         process = rlhf(home, *(["resume", run_id] if run_id else train))
-        what = disturb(process, home, kind, rng.uniform(0.1, 1.0) * length, rng)
+        what = disturb(process, home, before, kind, rng.uniform(0.1, 1.0) * length, rng)
         if what is not None:
             count[kind] += 1
             print(f"  {what}", flush=True)
-        if what is None or kind == "server":
-            finish(process)
+        if process.returncode is None or process.returncode == 0:
+            finish(process)  # It was faster, or goes on.
         (run_id,) = set(runs(place)) - before or {None}
         if run_id is not None and runs(place)[run_id].info.status == "FINISHED":
             return run_id

@@ -10,7 +10,6 @@ and the reward puts most fresh clips in the wrong order, the policy has found it
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -37,31 +36,37 @@ class Verdict:
     reaction: Reaction | None = None
     """None: nothing is wrong."""
     reason: str = ""
+    contradiction: bool = False
+    """Whether it is the labels that are wrong."""
 
     @property
     def metrics(self) -> Metrics:
-        """Whether there was an alarm, for the record."""
-        return {"guard/alarm": float(self.reaction is not None)}
+        """Whether there was an alarm, and whether of the labels, for the record."""
+        return {
+            "guard/alarm": float(self.reaction is not None),
+            "guard/contradiction": float(self.contradiction),
+        }
 
 
 FINE = Verdict()
 
 
 class Guard(Config):
-    """Two one-sided binomial tests a round, at a level that covers all rounds of the run together.
+    """Two one-sided binomial tests a round, at levels that cover all rounds together.
 
-    Of n answers that the fit was not given, the reward orders k as they do. The labels contradict
-    each other where
+    Of n answers that the fit was not given, the reward orders k as they do. In round r, counted
+    from 0, the labels contradict each other where
 
-        P(X <= k) < (1 - confidence) / (2 rounds),    X ~ Binomial(n, least_accuracy)
+        P(X <= k) < (1 - confidence) / (2 r (r + 1)),    X ~ Binomial(n, least_accuracy)
 
-    which is told once. Of n fresh pairs the reward that the policy was optimised on orders k as the
-    annotators do. The policy exploits the reward where the proxy return rose in the last round and
-    the same holds with X ~ Binomial(n, 1/2): clips are chosen for being hard to tell apart, so
-    chance alone can be expected of an honest reward, and less than chance cannot.
+    which is reported once. The levels add up to 1 - confidence over any number of rounds. Of n
+    fresh pairs the reward that the policy was optimised on orders k as the annotators do. The
+    policy exploits the reward where the proxy return rose in the last round and the same holds with
+    X ~ Binomial(n, 1/2): clips are chosen for being hard to tell apart, so chance alone can be
+    expected of an honest reward, and less than chance cannot.
     """
 
-    reaction: Literal["report", "ask_more", "roll_back", "stop"] = "report"
+    reaction: Reaction = Reaction.REPORT
     """report: say so; ask_more: spend the reserve on the newest clips and fit again; roll_back: go
     on from the policy before the last round, with the reward refitted to the fresh labels; stop:
     end the run with the policy before the last round."""
@@ -77,31 +82,30 @@ class Guard(Config):
 
     @model_validator(mode="after")
     def _more_can_be_asked(self) -> "Guard":
-        if self.reaction == "ask_more" and self.reserve == 0:
+        if self.reaction is Reaction.ASK_MORE and self.reserve == 0:
             raise ValueError("reserve: expected more than 0 for reaction ask_more, actual: 0")
         return self
 
-    def judge(self, history: Sequence[Metrics], now: Metrics, rounds: int) -> Verdict:
+    def judge(self, history: Sequence[Metrics], now: Metrics) -> Verdict:
         """Return what to do.
 
         Args:
-            history: metrics of earlier rounds.
+            history: metrics of earlier rounds, verdicts included.
             now: metrics of this round's fit.
-            rounds: of the whole run.
         """
         if not history:
             return FINE
-        level = (1 - self.confidence) / (2 * rounds)
-        # Nothing is said in the first round, so a contradiction there has not been told yet.
-        told = any(self._contradicts(earlier, level) for earlier in history[1:])
-        if self._contradicts(now, level) and not told:
+        level = (1 - self.confidence) / (2 * len(history) * (len(history) + 1))
+        reported = any(earlier.get("guard/contradiction") for earlier in history)
+        if not reported and self._contradicts(now, level):
             answers = now["reward/heldout_answers"]
             share = now["reward/heldout_agreeing"] / answers
             return Verdict(
-                Reaction(self.reaction),
+                self.reaction,
                 f"the reward orders {share:.0%} of {answers:.0f} held-out answers as they do "
                 f"(expected {self.least_accuracy:.0%}): the answers contradict each other, or the "
                 "reward model cannot express them",
+                contradiction=True,
             )
         pairs = now.get("reward/fresh_pairs", 0.0)
         if history[-1].get("proxy/gain", 0.0) <= 0 or not pairs:
@@ -110,7 +114,7 @@ class Guard(Config):
         if not _below(share, pairs, 0.5, level):
             return FINE
         return Verdict(
-            Reaction(self.reaction),
+            self.reaction,
             f"the proxy return rose, and the reward orders {share:.0%} of {pairs:.0f} fresh pairs "
             "as the annotators do, less than chance: the policy exploits the reward",
         )

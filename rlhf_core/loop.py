@@ -113,7 +113,7 @@ def advance(experiment: Experiment, stages: Stages[H], progress: Progress[H]) ->
     """Play one round."""
     round, policy, trusted = progress.round, progress.policy, progress.trusted
     learned = _learn(stages, progress, _Learned(progress.annotator, progress.feedback), False)
-    verdict = experiment.guard.judge(progress.history, learned.metrics, experiment.budget.rounds)
+    verdict = experiment.guard.judge(progress.history, learned.metrics)
     if verdict.reaction is Reaction.ASK_MORE:
         learned = _learn(stages, progress, learned, True)
     metrics = learned.metrics

@@ -6,17 +6,21 @@ Nothing is pickled, so reading a file from a stranger runs no code.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from rlhf_core.errors import ShapeError, StoreError
+from rlhf_core.errors import ConfigurationError, ShapeError, StoreError
+from rlhf_core.files import read_regular
 from rlhf_core.types import Value
 
 ValueType = TypeVar("ValueType", bound=Value)
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the format, in the header of a store and of each file."""
+LARGEST = 8 * 2**30
+"""Bytes of a file that a user names."""
 
 
 def pack(value: Value) -> bytes:
@@ -51,6 +55,32 @@ def unpack(content: bytes, expected: type[ValueType]) -> ValueType:
     if not isinstance(value, expected):
         raise StoreError(f"expected a {expected.__name__}, actual: {type(value).__name__}")
     return value
+
+
+def read_value(path: str | Path, expected: type[ValueType], writer: str) -> ValueType:
+    """The value in a file of the user's.
+
+    Args:
+        path: of the file.
+        expected: its type.
+        writer: what writes such files, for the message.
+
+    Raises:
+        StoreError: there is no such file, or it holds something else.
+    """
+    try:
+        content = read_regular(Path(path), LARGEST)
+    except ConfigurationError as error:
+        raise StoreError(f"expected a file that {writer} wrote: {error}") from error
+    return unpack(content, expected)
+
+
+def write_value(path: str | Path, value: Value) -> None:
+    """Write a value to a file of the user's. Raises `StoreError` where that cannot be done."""
+    try:
+        Path(path).write_bytes(pack(value))
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written: {error}") from error
 
 
 def _encode(item: Any, arrays: dict[str, np.ndarray]) -> Any:

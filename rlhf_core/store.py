@@ -24,6 +24,9 @@ from rlhf_core.types import Value
 Ref = str
 """Digest of a stored value: 64 hexadecimal digits of SHA-256."""
 
+OBJECT, MEMO, CHECKPOINT, TEMPORARY = ".safetensors", ".json", ".checkpoint", ".tmp"
+"""Endings of the files of a store."""
+
 
 class Store:
     """Objects and memos under a root: a local folder, or any fsspec URL (`s3://...`)."""
@@ -158,15 +161,27 @@ class Store:
 
     def memos(self) -> list[str]:
         """Keys of all memos."""
-        return sorted(self._sizes("memo"))
+        return sorted(self._sizes("memo", MEMO))
 
     def checkpoints(self) -> list[str]:
         """Keys of all checkpoints."""
-        return sorted(self._sizes("unfinished"))
+        return sorted(self._sizes("unfinished", CHECKPOINT))
 
     def objects(self) -> dict[Ref, int]:
         """Size in bytes of every object."""
-        return {path.rpartition("/")[2]: size for path, size in self._sizes("objects").items()}
+        sizes = self._sizes("objects", OBJECT)
+        return {name.rpartition("/")[2]: size for name, size in sizes.items()}
+
+    def leftovers(self) -> dict[str, int]:
+        """Size in bytes of every file that a killed process had not moved into place, by path."""
+        if not self._exists(self._base):
+            return {}
+        files = self._files.find(self._base, detail=True)
+        return {path: int(files[path]["size"]) for path in files if path.endswith(TEMPORARY)}
+
+    def sweep(self, path: str) -> None:
+        """Delete a leftover."""
+        self._delete(path)
 
     def forget(self, key: str) -> None:
         """Delete the memo under the key."""
@@ -176,23 +191,26 @@ class Store:
         """Delete an object."""
         self._delete(self._object_path(ref))
 
-    def _sizes(self, place: str) -> dict[str, int]:
+    def _sizes(self, place: str, ending: str) -> dict[str, int]:
         """Size of every file of a place, by its name without the ending."""
         folder = f"{self._base}/{place}"
         if not self._exists(folder):
             return {}
-        found = self._files.find(folder, detail=True)
-        names = {path: path[len(folder) + 1 :].rpartition(".")[0] for path in found}
-        return {name: int(found[path]["size"]) for path, name in names.items() if name}
+        files = self._files.find(folder, detail=True)
+        return {
+            path[len(folder) + 1 :].removesuffix(ending): int(files[path]["size"])
+            for path in files
+            if path.endswith(ending)
+        }
 
     def _memo_path(self, key: str) -> str:
-        return f"{self._base}/memo/{key}.json"
+        return f"{self._base}/memo/{key}{MEMO}"
 
     def _checkpoint_path(self, key: str) -> str:
-        return f"{self._base}/unfinished/{key}.checkpoint"
+        return f"{self._base}/unfinished/{key}{CHECKPOINT}"
 
     def _object_path(self, ref: Ref) -> str:
-        return f"{self._base}/objects/{ref[:2]}/{ref}.safetensors"
+        return f"{self._base}/objects/{ref[:2]}/{ref}{OBJECT}"
 
     def _exists(self, path: str) -> bool:
         try:
@@ -210,7 +228,7 @@ class Store:
         return content
 
     def _write(self, path: str, content: bytes) -> None:
-        temporary = f"{path}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp"
+        temporary = f"{path}.{os.getpid()}-{uuid.uuid4().hex[:8]}{TEMPORARY}"
         try:
             self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
             try:

@@ -40,12 +40,10 @@ def draw(
     """
     experiment, notes = context.run.experiment, list[str]()
     files = _plots(context, last, feedback, reference)
-    film = _film(experiment, policy)
-    if film is None:
-        environment = experiment.environment.id
-        notes.append(f"no film: {environment} has no render mode rgb_array that works here")
-        return files, notes
-    files["video/policy.gif"] = film
+    try:
+        files["video/policy.gif"] = _film(experiment, policy)
+    except ConfigurationError as error:
+        return files, [f"no film: {error}"]
     for form, (segments, questions) in _newest_questions(context, last).items():
         try:
             shown = video.film_questions(experiment.environment, segments, questions)
@@ -61,12 +59,14 @@ def _newest_questions(
 ) -> dict[str, tuple[Segments, list[Question]]]:
     """The last questions of each form, and the clips that they are about."""
     newest: dict[str, tuple[Segments, list[Question]]] = {}
-    for batch in last.batches:
+    for batch in reversed(last.batches):
         request = context.load(batch.request, Request)
+        if newest.keys() >= request.queries.keys():
+            continue
         answers = context.load(batch.answers, Answers)
         for form, judgements in answers.judgements.items():
-            if not len(request.segments):
-                continue  # Whole episodes were shown, and no clips asked about.
+            if form in newest or not len(request.segments):
+                continue  # Without clips whole episodes were shown.
             entries = judgements.entries(request.queries.get(form))
             # Positions of clips, each with its moment behind an `@` if it is about one.
             asked: list[Question] = [
@@ -119,8 +119,8 @@ def _plots(
     return files
 
 
-def _film(experiment: Experiment, policy: PolicyState) -> bytes | None:
-    """An episode of the policy; None where the environment cannot draw itself."""
+def _film(experiment: Experiment, policy: PolicyState) -> bytes:
+    """An episode of the policy. Raises `ConfigurationError` where it cannot be drawn."""
     rng = seeding.generator(experiment.seed, 0, "film")
     spaces, deterministic = experiment.environment.spaces(), experiment.evaluation.deterministic
     episode, actions = seeding.integer(rng), seeding.integer(rng)

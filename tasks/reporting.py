@@ -26,6 +26,7 @@ from rlhf_core.types import Metrics, Rollouts
 from tasks import pictures, tables
 from tasks import progress as events
 from tasks.addresses import masked
+from tasks.runs.cleaning import LABELS
 from tasks.runs.run import Run
 from tasks.stage import StageContext
 from tasks.tracking import registry
@@ -95,6 +96,7 @@ def publish(
         nothing: dict[str, Any] = dict.fromkeys(feedback.LEARNED)
         unfitted = replace(feedback, **nothing)
         digest = context.store.put(unfitted)
+        context.store.remember(f"{run.run_id}/{LABELS}", {"refs": {"labels": digest}})
         log_labels(run.tracker, run.run_id, digest, tables.profile(feedback))
         files["labels/evidence.safetensors"] = pack(unfitted)
         files |= tables.labels(feedback)

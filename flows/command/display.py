@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from os.path import relpath
 from pathlib import Path
+from shlex import quote
 from shutil import which
 from typing import TYPE_CHECKING, Any
 
@@ -107,10 +108,10 @@ def _rows(result: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
 def program() -> str:
     """How the command can be called from here: `rlhf` if that finds it, else its path."""
     called = Path(sys.argv[0])
-    found = which("rlhf")
-    if called.name != "rlhf" or (found is not None and Path(found).samefile(called)):
+    on_path = which("rlhf")
+    if called.name != "rlhf" or (on_path is not None and Path(on_path).samefile(called)):
         return "rlhf"
-    return relpath(called)
+    return quote(relpath(called))
 
 
 def cleaned(waste: "Waste", removed: bool) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import json
 import time
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -57,7 +58,7 @@ def seconds_since_start() -> float:
 
 def option(home: Path | None) -> str:
     """The option that names the home again, for commands that are printed."""
-    return f" --home {home}" if home else ""
+    return f" --home {quote(str(home))}" if home else ""
 
 
 def show(result: dict[str, Any], name: str, home: Path | None, as_json: bool) -> None:

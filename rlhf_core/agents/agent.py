@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from rlhf_core import seeding, stages
 from rlhf_core.acting import Act, reset
 from rlhf_core.agents.learned_reward import LearnedReward
-from rlhf_core.agents.saved import SavedAgent, check_policy, described
+from rlhf_core.agents.saved import SavedAgent, check_policy, parts_of
 from rlhf_core.annotators import Annotator
 from rlhf_core.annotators.synthetic import Synthetic
 from rlhf_core.budget import Budget
@@ -27,7 +27,7 @@ from rlhf_core.feedback.true_reward import TrueReward
 from rlhf_core.feedback_strategy import FeedbackStrategy
 from rlhf_core.in_process import run
 from rlhf_core.loop import Progress
-from rlhf_core.packing import pack
+from rlhf_core.packing import write_value
 from rlhf_core.policies import OptimisationContext, Optimiser, PolicyState, Report, ignore_steps
 from rlhf_core.rollouts import collect
 from rlhf_core.threads import limited
@@ -101,13 +101,13 @@ class Agent:
         Raises:
             ConfigurationError: the agent's parts do not fit each other, or the steps are too few.
         """
-        if reset:
-            self.policy, self.steps, self._calls, self._progress = None, 0, 0, None
+        calls = 0 if reset else self._calls
         budget = Budget(env_steps=env_steps, labels=labels, rounds=rounds)
-        experiment, start = self._next(budget)
+        experiment, start = self._next(budget, calls, None if reset else self.policy)
         experiment.check()
         # The steps of former calls are not counted again.
-        before = self.steps - (start.policy.steps if isinstance(start, Progress) else 0)
+        before = 0 if reset else self.steps
+        before -= start.policy.steps if isinstance(start, Progress) else 0
 
         def tell(progress: Progress[Any]) -> None:
             watch(before + progress.policy.steps, progress.metrics)
@@ -116,24 +116,35 @@ class Agent:
             final = run(experiment, tell, start, OptimisationContext(report=report))
         self.policy, self._progress = final.policy, final
         self.steps = before + final.policy.steps
-        self._calls += 1
+        self._calls = calls + 1
         return self
 
-    def _next(self, budget: Budget) -> tuple[Experiment, Start[Any] | Progress[Any] | None]:
+    def _next(
+        self, budget: Budget, calls: int, policy: PolicyState | None
+    ) -> tuple[Experiment, Start[Any] | Progress[Any] | None]:
         """The experiment of the next call of `learn`, and where it starts from."""
         last = self._progress
-        if self.policy is None or last is None or last.policy is not self.policy:
-            start = None if self.policy is None else Start(policy=self.policy)
-            return self._experiment(budget), start
+        seed = self.seed
+        if calls:
+            seed = seeding.integer(seeding.generator(self.seed, calls, "learn"))
+        if policy is None or last is None or last.policy is not policy:
+            start = None if policy is None else Start(policy=policy)
+            return self._experiment(budget, seed), start
+        rollout = self.optimiser.rollout_steps(self.env)
+        if budget.env_steps < budget.rounds * rollout:
+            raise ConfigurationError(
+                f"env_steps: expected at least {budget.rounds * rollout} (one rollout of "
+                f"{rollout} in each of {budget.rounds} rounds), actual: {budget.env_steps}"
+            )
         # The newest rollouts are at hand, so none are collected, and all steps are learned from.
         first = -(-last.rollouts.steps // self.env.count) * self.env.count
         longer = {"initial_steps": first, "env_steps": budget.env_steps + first}
-        policy = replace(last.policy, steps=first)
-        return self._experiment(budget.model_copy(update=longer)), replace(
+        counted = replace(policy, steps=first)
+        return self._experiment(budget.model_copy(update=longer), seed), replace(
             last,
             round=0,
-            policy=policy,
-            trusted=policy,
+            policy=counted,
+            trusted=counted,
             feedback=last.feedback.taken_over(),
             batches=(),
             alarms=(),
@@ -177,16 +188,16 @@ class Agent:
         A loaded agent acts as this one does, and learns on as this one would.
         """
         policy, last = self._trained(), self._progress
-        kept = last if last is not None and last.policy is policy else None
+        whole = last if last is not None and last.policy is policy else None
         saved = SavedAgent(
-            described(self.env, self.feedback), self.seed, self._calls, self.steps, policy,
-            None if kept is None else kept.feedback,
-            None if kept is None else kept.annotator,
-            () if kept is None else (kept.rollouts, kept.first[0]),
-            () if kept is None else (kept.rewards, kept.first[1]),
-            () if kept is None else kept.history,
+            self._parts(), self.seed, self._calls, self.steps, policy,
+            None if whole is None else whole.feedback,
+            None if whole is None else whole.annotator,
+            () if whole is None else (whole.rollouts, whole.first[0]),
+            () if whole is None else (whole.rewards, whole.first[1]),
+            () if whole is None else whole.history,
         )  # fmt: skip
-        Path(path).write_bytes(pack(saved))
+        write_value(path, saved)
 
     def load(self, path: str | Path) -> "Agent":
         """Read what an agent of the same environment, optimiser and feedback saved.
@@ -196,7 +207,7 @@ class Agent:
             ConfigurationError: it was saved by an agent of other parts.
         """
         saved = SavedAgent.read(path)
-        saved.check_fit(self.env, self.feedback)
+        saved.check_fit(self._parts())
         check_policy(saved.policy, self.optimiser, self.env)
         self.policy, self.seed = saved.policy, saved.seed
         self.steps, self._calls = saved.steps, saved.calls
@@ -218,17 +229,17 @@ class Agent:
             rollouts, _ = collect(vector, act, self.env.horizon(), seeds)
         finally:
             vector.close()
-        Path(path).write_bytes(pack(rollouts))
+        write_value(path, rollouts)
 
     def _trained(self) -> PolicyState:
         if self.policy is None:
             raise RunError("the agent has no policy yet; call learn() or load() first")
         return self.policy
 
-    def _experiment(self, budget: Budget | None = None) -> Experiment:
-        seed = self.seed
-        if budget is not None and self._calls:
-            seed = seeding.integer(seeding.generator(self.seed, self._calls, "learn"))
+    def _parts(self) -> str:
+        return parts_of(self.env, self.optimiser, self.feedback, self.annotator)
+
+    def _experiment(self, budget: Budget | None = None, seed: int | None = None) -> Experiment:
         try:
             return Experiment(
                 name="agent",
@@ -237,7 +248,7 @@ class Agent:
                 annotator=self.annotator,
                 optimiser=self.optimiser,
                 budget=budget or Budget(env_steps=10**9),
-                seed=seed,
+                seed=self.seed if seed is None else seed,
             )
         except ValidationError as error:
             problems = [p["msg"].removeprefix("Value error, ") for p in error.errors()]

@@ -11,10 +11,10 @@ from jaxtyping import Bool, Float, Shaped
 from pydantic import TypeAdapter
 
 from rlhf_core.environments.spaces import Spaces, build, describe
-from rlhf_core.errors import RunError, ShapeError
+from rlhf_core.errors import RunError, ShapeError, StoreError
 from rlhf_core.feedback import AnyFeedbackStrategy
 from rlhf_core.feedback_strategy import FeedbackState, FeedbackStrategy
-from rlhf_core.packing import pack, unpack
+from rlhf_core.packing import read_value, write_value
 from rlhf_core.rewards import EnvironmentReward
 from rlhf_core.types import Value
 
@@ -82,14 +82,19 @@ class LearnedReward:
         """Write the reward, and the labels that it was learned from, to a safetensors file."""
         spaces = json.dumps([describe(space) for space in self._spaces])
         saved = SavedReward(self._feedback.model_dump_json(), spaces, self._state)
-        Path(path).write_bytes(pack(saved))
+        write_value(path, saved)
 
     @staticmethod
     def load(path: str | Path) -> "LearnedReward":
         """Read a reward that `save` wrote. Raises `StoreError` where the file is none."""
-        saved = unpack(Path(path).read_bytes(), SavedReward)
-        feedback = TypeAdapter(AnyFeedbackStrategy).validate_json(saved.strategy)
-        spaces = Spaces(*map(build, json.loads(saved.spaces)))
+        saved = read_value(path, SavedReward, "LearnedReward.save")
+        try:
+            feedback = TypeAdapter(AnyFeedbackStrategy).validate_json(saved.strategy)
+            spaces = Spaces(*map(build, json.loads(saved.spaces)))
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"{path}: expected a reward of a strategy and spaces that are known here: {error}"
+            ) from error
         return LearnedReward(feedback, saved.state, spaces)
 
 

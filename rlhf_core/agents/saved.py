@@ -8,26 +8,33 @@ from typing import Any
 
 import numpy as np
 
-from rlhf_core.annotators import AnnotatorState
+from rlhf_core.annotators import Annotator, AnnotatorState
 from rlhf_core.environments.factory import Environment
 from rlhf_core.environments.spaces import describe
-from rlhf_core.errors import ConfigurationError, StoreError
+from rlhf_core.errors import ConfigurationError
 from rlhf_core.feedback_strategy import FeedbackState, FeedbackStrategy
 from rlhf_core.loop import Progress
-from rlhf_core.packing import unpack
+from rlhf_core.packing import read_value
 from rlhf_core.policies import Optimiser, PolicyState
 from rlhf_core.types import Metrics, RolloutRewards, Rollouts, Value
 
 
-def described(environment: Environment, feedback: FeedbackStrategy) -> str:
-    """What a saved agent must fit, as JSON: spaces, and the strategy's kind."""
+def parts_of(
+    environment: Environment,
+    optimiser: Optimiser,
+    feedback: FeedbackStrategy,
+    annotator: Annotator,
+) -> str:
+    """What a saved agent is made of, as JSON: what the agent that loads it must have too."""
     spaces = environment.spaces()
     return json.dumps(
         {
             "environment": environment.id,
             "observation": describe(spaces.observation),
             "action": describe(spaces.action),
-            "feedback": feedback.kind,
+            "optimiser": optimiser.kind,
+            "feedback": feedback.model_dump(mode="json"),
+            "annotator": annotator.kind,
         }
     )
 
@@ -52,8 +59,8 @@ def check_policy(policy: PolicyState, optimiser: Optimiser, environment: Environ
 class SavedAgent(Value):
     """Everything that an agent needs to act and to learn on."""
 
-    described: str
-    """See `described`."""
+    parts: str
+    """See `parts_of`."""
     seed: int
     calls: int
     """Calls of `learn` so far: each draws its own random numbers."""
@@ -71,15 +78,11 @@ class SavedAgent(Value):
     @staticmethod
     def read(path: str | Path) -> "SavedAgent":
         """Read a file. Raises `StoreError` where it holds no agent."""
-        try:
-            content = Path(path).read_bytes()
-        except OSError as error:
-            raise StoreError(f"{path}: expected a file that Agent.save wrote: {error}") from error
-        return unpack(content, SavedAgent)
+        return read_value(path, SavedAgent, "Agent.save")
 
-    def check_fit(self, environment: Environment, feedback: FeedbackStrategy) -> None:
+    def check_fit(self, parts: str) -> None:
         """Raise `ConfigurationError` where an agent of these parts cannot take it over."""
-        own, other = json.loads(described(environment, feedback)), json.loads(self.described)
+        own, other = json.loads(parts), json.loads(self.parts)
         for name in ("observation", "action"):
             if own[name] != other[name]:
                 raise ConfigurationError(
@@ -87,10 +90,24 @@ class SavedAgent(Value):
                     f"agent was saved: {_short(other[name])}, actual: {_short(own[name])} of "
                     f"'{own['environment']}'"
                 )
-        if self.feedback is not None and own["feedback"] != other["feedback"]:
+        if own["optimiser"] != other["optimiser"]:
             raise ConfigurationError(
-                f"feedback: expected kind '{other['feedback']}', by which the saved agent learned "
-                f"its reward, actual: '{own['feedback']}'"
+                f"optimiser: expected kind '{other['optimiser']}', which the saved agent learned "
+                f"with, actual: '{own['optimiser']}'"
+            )
+        if self.feedback is None:
+            return
+        ours, theirs = own["feedback"], other["feedback"]
+        for name in sorted({*ours, *theirs}, key=lambda name: (name != "kind", name)):
+            if ours.get(name) != theirs.get(name):
+                raise ConfigurationError(
+                    f"feedback.{name}: expected {theirs.get(name)!r}, by which the saved agent "
+                    f"learned its reward, actual: {ours.get(name)!r}"
+                )
+        if own["annotator"] != other["annotator"]:
+            raise ConfigurationError(
+                f"annotator: expected kind '{other['annotator']}', who answered the saved agent, "
+                f"actual: '{own['annotator']}'"
             )
 
     def progress(self) -> Progress[Any] | None:

@@ -15,7 +15,7 @@ environments do."""
 
 
 def replay(
-    environment: Environment, segments: Segments, index: int
+    environment: Environment, segments: Segments, index: int, width: int | None = None
 ) -> tuple[Shaped[np.ndarray, "rows *obs"], UInt8[np.ndarray, "rows height width 3"] | None]:
     """Replay one clip.
 
@@ -27,6 +27,7 @@ def replay(
         environment: the one that the clip comes from.
         segments: cut with `replayable=True`.
         index: of the clip.
+        width: of the frames in pixels; None keeps the environment's own.
 
     Returns:
         The L + 1 observations and their frames; None for frames where the environment does not draw
@@ -57,7 +58,7 @@ def replay(
             if step >= first:
                 observations.append(np.asarray(observation))
                 if drawable:
-                    frames.append(drawn(env, None))
+                    frames.append(drawn(env, width))
     finally:
         env.close()
     rows = np.minimum(np.arange(segments.steps + 1), len(observations) - 1)

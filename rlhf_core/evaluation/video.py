@@ -1,9 +1,9 @@
 """Short films, as animated GIFs: of a policy, and of clips that were asked about."""
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from io import BytesIO
-from typing import Any
+from typing import Any, TypeVar
 
 import gymnasium
 import numpy as np
@@ -12,9 +12,13 @@ from PIL import Image, ImageDraw
 from rlhf_core.acting import Act, reset
 from rlhf_core.environments.factory import Environment
 from rlhf_core.environments.filming import without_a_screen
+from rlhf_core.environments.making import close
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.evaluation.clips import replay
+from rlhf_core.origin import described
 from rlhf_core.types import Segments
+
+Result = TypeVar("Result")
 
 WIDTH = 240
 """Pixels; GIFs of more are slow to write and to open."""
@@ -26,10 +30,8 @@ LEAST_WIDTH = 200
 CLIP_FRAMES_PER_SECOND = 10.0
 
 
-def film(
-    environment: Environment, act: Act, seed: int, steps: int = 200, every: int = 2
-) -> bytes | None:
-    """Play one episode as an animated GIF; None where the environment cannot draw itself.
+def film(environment: Environment, act: Act, seed: int, steps: int = 200, every: int = 2) -> bytes:
+    """Play one episode as an animated GIF.
 
     Args:
         environment: what to act in.
@@ -37,21 +39,17 @@ def film(
         seed: reset seed.
         steps: longest film, in environment steps.
         every: steps between two frames.
+
+    Raises:
+        ConfigurationError: the environment has no render mode rgb_array, or fails to draw itself.
     """
     if not environment.can_render():
-        return None
+        raise ConfigurationError(f"'{environment.id}' has no render mode rgb_array")
     env = environment.make(render_mode="rgb_array")
     try:
-        with without_a_screen():
-            frames = _play(env, act, seed, steps, every)
-    except (Exception, SystemExit):
-        # The exception for a missing drawing library depends on the environment.
-        logging.getLogger(__name__).warning(
-            "no film: %s cannot draw", environment.id, exc_info=True
-        )
-        return None
+        frames = _play(env, environment.id, act, seed, steps, every)
     finally:
-        env.close()
+        close(env, environment.id)
     return _gif(frames, float(env.metadata.get("render_fps") or 30) / every)
 
 
@@ -70,11 +68,11 @@ def film_questions(
     """
     rows: list[list[np.ndarray]] = []
     for clips, _ in questions:
-        row = [replay(environment, segments, clip)[1] for clip in clips]
-        drawn_rows = [frames for frames in row if frames is not None]
-        if len(drawn_rows) < len(row):
+        replays = [replay(environment, segments, clip, CLIP_WIDTH)[1] for clip in clips]
+        frames = [pictures for pictures in replays if pictures is not None]
+        if len(frames) < len(clips):
             raise ConfigurationError(f"'{environment.id}' has no render mode rgb_array")
-        rows.append(drawn_rows)
+        rows.append(frames)
     pictures = [_page(rows, questions, step) for step in range(segments.steps + 1)]
     return _gif(pictures, CLIP_FRAMES_PER_SECOND)
 
@@ -128,16 +126,28 @@ def _gif(frames: Sequence[Image.Image], frames_per_second: float) -> bytes:
 
 
 def _play(
-    env: gymnasium.Env[Any, Any], act: Act, seed: int, steps: int, every: int
+    env: gymnasium.Env[Any, Any], id: str, act: Act, seed: int, steps: int, every: int
 ) -> list[Image.Image]:
     """Play an episode and draw a frame in every `every` steps."""
     frames = []
-    observation, _ = env.reset(seed=seed)
+    observation, _ = _called(id, lambda: env.reset(seed=seed))
     reset(act, np.ones(1, dtype=bool))
     for step in range(steps):
         if step % every == 0:
-            frames.append(_scaled(Image.fromarray(np.asarray(env.render(), dtype=np.uint8)), WIDTH))
-        observation, _, terminated, truncated, _ = env.step(act(np.asarray(observation)[None])[0])
+            picture = _called(id, lambda: np.asarray(env.render(), dtype=np.uint8))
+            frames.append(_scaled(Image.fromarray(picture), WIDTH))
+        action = act(np.asarray(observation)[None])[0]
+        observation, _, terminated, truncated, _ = _called(id, partial(env.step, action))
         if terminated or truncated:
             break
     return frames
+
+
+def _called(id: str, function: Callable[[], Result]) -> Result:
+    """Call an environment, whose failure costs the film and not the run."""
+    try:
+        with without_a_screen():
+            return function()
+    except (Exception, SystemExit) as error:
+        # The exception for a missing drawing library depends on the environment.
+        raise ConfigurationError(f"'{id}' fails while it is filmed: {described(error)}") from error

@@ -1,10 +1,12 @@
 """What a home's store holds that no run needs any more, and its removal.
 
 A run that can still go on keeps everything. Of a finished run the experiment, the labels and the
-summary stay; the results of its stages are in MLflow (policy, reward, labels, plots) and go. Of a
-run that was deleted in MLflow nothing stays.
+summary stay, each named by a memo of the run; the results of its stages are in MLflow (policy,
+reward, labels, plots) and go. Of a run that was deleted in MLflow nothing stays. A run that the
+tracking store does not know keeps everything: another one may.
 """
 
+import os
 from dataclasses import dataclass
 
 from rlhf_core.errors import DamagedError, RunError
@@ -15,8 +17,10 @@ from tasks.runs.states import State
 from tasks.tracking import records
 from tasks.tracking.store import Tracker
 
-OTHER_MEMOS = ("summary", "written")
-"""Memos that belong to no run's stages."""
+CONFIGURATION, LABELS, SUMMARY = LASTING = "configuration", "labels", "summary"
+"""Memos of a run that name what stays of it when it is finished."""
+NO_RUN = "written"
+"""A memo that belongs to no run."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +30,14 @@ class Waste:
     memos: tuple[str, ...]
     checkpoints: tuple[str, ...]
     objects: tuple[Ref, ...]
+    leftovers: tuple[str, ...]
+    """Files that killed processes had not moved into place."""
     freed: int
-    """Bytes of the objects."""
+    """Bytes of the objects and leftovers."""
     left: int
     """Bytes of the objects that stay."""
     finished: int
-    """Finished runs whose stages' results go."""
+    """Finished runs of which the results of stages go."""
     deleted: int
     """Runs that are deleted in MLflow."""
     resumable: int
@@ -41,45 +47,45 @@ class Waste:
 def find(home: Home, tracker: Tracker) -> Waste:
     """Find what can be removed; nothing is touched.
 
-    Runs that this tracking store does not know keep everything: another one may.
+    Raises:
+        RunError: the store may be another home's too, or a note of a run that stays is damaged.
     """
+    if os.environ.get("RLHF_STORE"):
+        raise RunError(
+            "RLHF_STORE names a store that runs of other homes may use, and nobody here knows what "
+            "they need; unset it to clean the home's own store"
+        )
     store = home.store
-    known = {record.run_id: record for record in records.all_runs(tracker)}
+    states = {record.run_id: record for record in records.all_runs(tracker)}
     memos, checkpoints = _by_run(store.memos()), _by_run(store.checkpoints())
-    gone, finished, deleted = set[str](), 0, 0
-    for run_id in {*memos, *checkpoints} - set(OTHER_MEMOS):
-        record = known.get(run_id)
-        if record is None:
+    removed: list[str] = []
+    ended, deleted, finished = set[str](), 0, 0
+    for run_id in sorted({*memos, *checkpoints} & set(states)):
+        record = states[run_id]
+        gone = memos.get(run_id, [])
+        if not record.deleted and State.of(record.status) is not State.FINISHED:
             continue
-        if record.deleted:
-            deleted += 1
-        elif State.of(record.status) is State.FINISHED:
-            finished += 1
-        else:
-            continue
-        gone.add(run_id)
-    needed = {
-        digest
-        for record in known.values()
-        if not record.deleted
-        for digest in (record.tags.get(records.CONFIGURATION_TAG), *record.data_sets)
-        if digest is not None
-    }
-    for run_id, keys in memos.items():
-        if run_id not in gone:
-            needed |= {ref for key in keys for ref in _refs(store, key)}
-    sizes = store.objects()
+        if not record.deleted:
+            gone = [key for key in gone if key.partition("/")[2] not in LASTING]
+        ended.add(run_id)
+        deleted += record.deleted
+        finished += bool(gone) and not record.deleted
+        removed += gone
+    kept = {key for keys in memos.values() for key in keys} - set(removed)
+    needed = {ref for key in sorted(kept) for ref in _refs(store, key)}
+    sizes, leftovers = store.objects(), store.leftovers()
     unneeded = tuple(sorted(ref for ref in sizes if ref not in needed))
     freed = sum(sizes[ref] for ref in unneeded)
     return Waste(
-        tuple(key for run_id in sorted(gone) for key in memos.get(run_id, ())),
-        tuple(key for run_id in sorted(gone) for key in checkpoints.get(run_id, ())),
+        tuple(removed),
+        tuple(key for run_id in sorted(ended) for key in checkpoints.get(run_id, ())),
         unneeded,
-        freed,
+        tuple(sorted(leftovers)),
+        freed + sum(leftovers.values()),
         sum(sizes.values()) - freed,
         finished,
         deleted,
-        len({*memos, *checkpoints} - gone - set(OTHER_MEMOS)),
+        len({*memos, *checkpoints} - ended),
     )
 
 
@@ -87,7 +93,7 @@ def remove(home: Home, tracker: Tracker) -> Waste:
     """Remove it, and return what it was.
 
     Raises:
-        RunError: a run is going on, whose newest results no memo names yet.
+        RunError: a run is going on, whose newest results no memo names yet; or as for `find`.
     """
     with lease.nobody_works(home) as working:
         if working:
@@ -103,20 +109,27 @@ def remove(home: Home, tracker: Tracker) -> Waste:
             store.delete_checkpoint(key)
         for ref in waste.objects:
             store.discard(ref)
+        for path in waste.leftovers:
+            store.sweep(path)
     return waste
 
 
 def _by_run(keys: list[str]) -> dict[str, list[str]]:
     runs: dict[str, list[str]] = {}
     for key in keys:
-        runs.setdefault(key.partition("/")[0], []).append(key)
+        if key != NO_RUN:
+            runs.setdefault(key.partition("/")[0], []).append(key)
     return runs
 
 
 def _refs(store: Store, key: str) -> list[Ref]:
-    """The objects that a memo names; a damaged one names none, and its stage is done again."""
+    """The objects that a memo names."""
     try:
         outcome = store.recall(key) or {}
-    except DamagedError:
-        return []
+    except DamagedError as error:
+        run_id = key.partition("/")[0]
+        raise RunError(
+            f"{error}, so nobody knows what run {run_id} needs; resume the run, which makes the "
+            "note again, or delete the run in MLflow, and clean then"
+        ) from None
     return list(outcome.get("refs", {}).values())

@@ -15,17 +15,18 @@ from rlhf_core.types import Metrics, Value
 from tasks import progress
 from tasks.addresses import masked, printable
 from tasks.home import Home
-from tasks.runs import lease
+from tasks.runs import cleaning, lease
 from tasks.runs.run import Run
 from tasks.runs.states import Event, State, after
 from tasks.tracking import records
 from tasks.tracking.logging import log_metrics, log_parameters
-from tasks.tracking.records import CONFIGURATION_TAG
 from tasks.tracking.store import Tracker, tracker_of
 
 PROJECT_TAG = "rlhf.project"
 FLOW_TAG = "rlhf.flow_run_id"
 REASON_TAG = "rlhf.reason"
+CONFIGURATION_TAG = "rlhf.configuration"
+"""Digest of the experiment in the store: what a resume reads."""
 GROUP_TAG = "rlhf.group"
 PARENT_TAG = "mlflow.parentRunId"
 CONFIGURATION = "experiment.yaml"
@@ -77,10 +78,11 @@ def _create(
     parent: str | None,
 ) -> str:
     text = to_yaml(experiment)
+    digest = store.put(Configuration(text))
     tags = {
         PROJECT_TAG: "rlhf-flows",
         FLOW_TAG: flow_run_id,
-        CONFIGURATION_TAG: store.put(Configuration(text)),
+        CONFIGURATION_TAG: digest,
         "strategy": experiment.feedback.kind,
         "optimiser": experiment.optimiser.kind,
         "annotator": experiment.annotator.kind,
@@ -91,9 +93,11 @@ def _create(
     }
     optional = {GROUP_TAG: group, PARENT_TAG: parent}
     tags |= {name: value for name, value in optional.items() if value is not None}
-    return records.create(
+    run_id = records.create(
         tracker, experiment.environment.id, experiment.name, tags, {CONFIGURATION: text}
     )
+    store.remember(f"{run_id}/{cleaning.CONFIGURATION}", {"refs": {"experiment": digest}})
+    return run_id
 
 
 def find(tracker: Tracker, flow_run_id: str) -> str | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlhf_core.errors import DamagedError
 from tasks.home import Home
+from tasks.runs.cleaning import SUMMARY
 from tasks.runs.states import State
 from tasks.tracking import records
 from tasks.tracking.logging import log_files
@@ -76,4 +77,4 @@ def _outcome(content: Mapping[str, Any] | None) -> Outcome | None:
 
 
 def _key(run_id: str) -> str:
-    return f"summary/{run_id}"
+    return f"{run_id}/{SUMMARY}"

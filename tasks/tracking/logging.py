@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlhf_core.types import Metrics
-from tasks.tracking.records import STORE_URI
 from tasks.tracking.store import Tracker
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def log_labels(tracker: Tracker, run_id: str, digest: str, profile: Mapping[str,
     """The labels as a data set input of the run, known by the digest of their content."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    source = json.dumps({"uri": f"{STORE_URI}{digest}"})
+    source = json.dumps({"uri": f"rlhf-store:{digest}"})
     dataset = Dataset("labels", digest[:8], "rlhf-store", source, profile=json.dumps(profile))
     tags = [InputTag("mlflow.data.context", "reward fit"), InputTag("sha256", digest)]
     tracker.client().log_inputs(run_id, [DatasetInput(dataset, tags)])

@@ -1,6 +1,5 @@
 """Runs as records of MLflow: created, looked up, read, with their status and tags."""
 
-import json
 import os
 import tempfile
 import time
@@ -17,11 +16,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-CONFIGURATION_TAG = "rlhf.configuration"
-"""Digest of a run's experiment in the store: what a resume reads."""
-STORE_URI = "rlhf-store:"
-"""Begins the address of a data set that lies in the store."""
-
 
 @dataclass(frozen=True)
 class Record:
@@ -32,8 +26,6 @@ class Record:
     """MLflow's word for the state."""
     tags: Mapping[str, str]
     deleted: bool
-    data_sets: tuple[str, ...] = ()
-    """Digests of the run's labels in the store."""
 
 
 def create(
@@ -121,11 +113,8 @@ def all_runs(tracker: Tracker) -> list[Record]:
 
 
 def _record(run: "Run") -> Record:
-    sets = run.inputs.dataset_inputs if run.inputs else []
-    uris = [json.loads(entry.dataset.source).get("uri", "") for entry in sets]
-    digests = tuple(u.removeprefix(STORE_URI) for u in uris if u.startswith(STORE_URI))
     deleted = run.info.lifecycle_stage == "deleted"
-    return Record(run.info.run_id, run.info.status, run.data.tags, deleted, digests)
+    return Record(run.info.run_id, run.info.status, run.data.tags, deleted)
 
 
 def find(tracker: Tracker, tag: str, value: str) -> str | None:

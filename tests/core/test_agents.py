@@ -1,5 +1,6 @@
 """The five-line path: learn, evaluate, act, save and load, without a server."""
 
+import os
 from pathlib import Path
 
 import gymnasium
@@ -8,12 +9,14 @@ import pytest
 from gymnasium.envs.classic_control import CartPoleEnv
 
 from rlhf_core.agents import Agent, ESAgent, InverseRLAgent, LearnedReward, PPOAgent
+from rlhf_core.annotators.crowd import Crowd
 from rlhf_core.annotators.expert import Expert
 from rlhf_core.environments import Environment, GymEnv
 from rlhf_core.errors import ConfigurationError, RunError, ShapeError, StoreError
 from rlhf_core.evaluation.outcome import Evaluation
 from rlhf_core.feedback.inverse_rl import InverseRL
 from rlhf_core.feedback.preference import Preference
+from rlhf_core.optimisers.a2c import A2C
 from rlhf_core.optimisers.ars import ARS
 from rlhf_core.optimisers.ppo import PPO
 from rlhf_core.packing import pack
@@ -161,8 +164,21 @@ def test_an_agent_that_fits_something_else_is_refused(trained: Agent, tmp_path: 
         ConfigurationError, match="optimiser: expected one whose policy has the saved"
     ):
         PPOAgent(ENV, optimiser=PPO(hidden=(8,), steps=32, batch_size=64)).load(path)
-    with pytest.raises(ConfigurationError, match="feedback: expected kind 'true_reward'"):
+    with pytest.raises(
+        ConfigurationError, match=r"feedback.kind: expected 'true_reward', by which"
+    ):
         PPOAgent(ENV, Preference(), optimiser=QUICK).load(path)
+    with pytest.raises(ConfigurationError, match="optimiser: expected kind 'ppo', which the saved"):
+        Agent(ENV, A2C()).load(path)
+    with pytest.raises(ConfigurationError, match="annotator: expected kind 'synthetic', who"):
+        PPOAgent(ENV, annotator=Crowd(), optimiser=QUICK).load(path)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for read in (PPOAgent(ENV).load, LearnedReward.load):
+        with pytest.raises(StoreError, match="expected a regular file, actual: a pipe"):
+            read(pipe)
+    with pytest.raises(StoreError, match="cannot be written"):
+        trained.save(tmp_path / "no" / "folder")
     with pytest.raises(StoreError, match=r"expected a file that Agent\.save wrote"):
         PPOAgent(ENV).load(tmp_path / "nowhere")
 
@@ -209,6 +225,17 @@ def test_a_file_that_is_no_policy_is_refused(tmp_path: Path) -> None:
         PPOAgent(ENV).load(tmp_path / "junk")
     with pytest.raises(StoreError, match="expected a SavedAgent, actual: Segments"):
         PPOAgent(ENV).load(tmp_path / "segments")
+
+
+def test_what_is_refused_leaves_the_agent_as_it_was(trained: Agent) -> None:
+    before = parameters(trained)
+    with pytest.raises(ConfigurationError, match=r"budget\.env_steps: expected at least 6912"):
+        trained.learn(env_steps=100, rounds=2, reset=True)
+    with pytest.raises(
+        ConfigurationError, match=r"^env_steps: expected at least 512 .*actual: 100"
+    ):
+        trained.learn(env_steps=100, rounds=2)
+    np.testing.assert_array_equal(parameters(trained), before)
 
 
 def test_too_few_steps_are_refused_with_the_number_that_is_needed() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.envs.classic_control import CartPoleEnv
 
 from rlhf_core.environments import Environment
 from rlhf_core.environments.checked import CheckedEnv, key_of
@@ -207,12 +208,17 @@ def test_every_optimiser_refuses_a_broken_observation(optimiser: dict[str, Any])
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_an_environment_that_exits_while_it_is_filmed_gives_no_film() -> None:
-    class Exits:
-        def __call__(self, observations: np.ndarray) -> np.ndarray:
-            raise SystemExit(0)
+def test_an_environment_that_exits_while_it_is_filmed_costs_the_film(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def exits(self: CartPoleEnv, action: int) -> None:
+        raise SystemExit(0)
 
-    assert film(Environment(id="CartPole-v1"), Exits(), 0) is None
+    monkeypatch.setattr(CartPoleEnv, "step", exits)
+    with pytest.raises(
+        ConfigurationError, match="'CartPole-v1' fails while it is filmed: SystemExit"
+    ):
+        film(Environment(id="CartPole-v1"), lambda observations: np.zeros(1, dtype=np.int64), 0)
 
 
 @pytest.mark.parametrize(

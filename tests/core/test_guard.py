@@ -19,8 +19,6 @@ from rlhf_core.policies import PolicyState
 from rlhf_core.types import Metrics
 from tests.core.examples import tiny
 
-ROUNDS = 5
-
 
 def fresh(accuracy: float, pairs: float, gain: float = 1.0) -> Metrics:
     return {
@@ -35,8 +33,8 @@ def heldout(accuracy: float, answers: float) -> Metrics:
 @pytest.mark.parametrize("right", range(21))
 @pytest.mark.parametrize("confidence", [0.6, 0.9, 0.95, 0.99])
 def test_fresh_pairs_are_tested_against_chance(right: int, confidence: float) -> None:
-    verdict = Guard(confidence=confidence).judge([fresh(1, 9)], fresh(right / 20, 20), ROUNDS)
-    expected = binom.cdf(right, 20, 0.5) < (1 - confidence) / (2 * ROUNDS)
+    verdict = Guard(confidence=confidence).judge([fresh(1, 9)], fresh(right / 20, 20))
+    expected = binom.cdf(right, 20, 0.5) < (1 - confidence) / 4
     assert (verdict.reaction is Reaction.REPORT) == expected
 
 
@@ -44,33 +42,34 @@ def test_fresh_pairs_are_tested_against_chance(right: int, confidence: float) ->
 @pytest.mark.parametrize("least", [0.5, 0.8, 0.9])
 def test_heldout_answers_are_tested_against_the_least_accuracy(right: int, least: float) -> None:
     guard = Guard(least_accuracy=least)
-    verdict = guard.judge([heldout(1.0, 80)], heldout(right / 80, 80), ROUNDS)
-    expected = binom.cdf(right, 80, least) < 0.05 / (2 * ROUNDS)
+    verdict = guard.judge([heldout(1.0, 80)], heldout(right / 80, 80))
+    expected = binom.cdf(right, 80, least) < 0.05 / 4
     assert (verdict.reaction is Reaction.REPORT) == expected
 
 
 def test_the_level_by_hand() -> None:
-    # P(X <= 1) of ten throws is 11 / 1024 = 0.0107, and 0.1 / (2 * 4) = 0.0125.
+    # P(X <= 1) of ten throws is 11 / 1024 = 0.0107; 0.1 / (2 * 2 * 3) = 0.0083 in the third round,
+    # and 0.1 / (2 * 1 * 2) = 0.025 in the second.
     guard = Guard(confidence=0.9)
-    assert guard.judge([fresh(1, 9)], fresh(0.1, 10), 4).reaction is Reaction.REPORT
-    assert guard.judge([fresh(1, 9)], fresh(0.1, 10), 5) == FINE
-    assert guard.judge([fresh(1, 9)], fresh(0.2, 10), 4) == FINE
+    assert guard.judge([fresh(1, 9)], fresh(0.1, 10)).reaction is Reaction.REPORT
+    assert guard.judge([fresh(1, 9)] * 2, fresh(0.1, 10)) == FINE
+    assert guard.judge([fresh(1, 9)], fresh(0.2, 10)) == FINE
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_an_honest_reward_is_seldom_suspected(seed: int) -> None:
-    # 500 runs of ten rounds, pairs at chance and held-out answers at the least accuracy: at most
+    # 500 runs of thirty rounds, pairs at chance and held-out answers at the least accuracy: at most
     # one run in twenty may alarm, so more than 40 of 500 has probability 0.002.
     rng = np.random.default_rng(seed)
-    right = rng.binomial(20, 0.5, (500, 10)) / 20
-    order = rng.binomial(100, 0.8, (500, 10)) / 100
+    right = rng.binomial(20, 0.5, (500, 30)) / 20
+    order = rng.binomial(100, 0.8, (500, 30)) / 100
     guard, alarmed = Guard(), 0
     for share, heldout_share in zip(right, order, strict=True):
         rounds = [
             {**fresh(s, 20), **heldout(h, 100)} for s, h in zip(share, heldout_share, strict=True)
         ]
-        verdicts = [guard.judge(rounds[:i], now, 10) for i, now in enumerate(rounds)]
+        verdicts = [guard.judge(rounds[:i], now) for i, now in enumerate(rounds)]
         alarmed += any(verdict != FINE for verdict in verdicts)
     assert alarmed <= 40
 
@@ -92,7 +91,7 @@ BEFORE = [fresh(1.0, 50)]
         (BEFORE, fresh(1.0, 50)),
         (BEFORE, fresh(0.5, 50)),
         (BEFORE, heldout(0.0, LEAST_ANSWERS - 1)),
-        ([*BEFORE, heldout(0.2, 50)], heldout(0.1, 80)),
+        ([*BEFORE, {"guard/contradiction": 1.0}], heldout(0.1, 80)),
     ],
     ids=[
         "no history", "no history of labels", "no gain", "a loss", "no gain known", "nothing fresh",
@@ -103,20 +102,20 @@ BEFORE = [fresh(1.0, 50)]
 def test_it_is_fine_where_nothing_can_be_said(
     history: list[Metrics], now: Metrics, reaction: Any
 ) -> None:
-    assert Guard(reaction=reaction).judge(history, now, ROUNDS) == FINE
+    assert Guard(reaction=reaction).judge(history, now) == FINE
 
 
 @pytest.mark.parametrize("reaction", ["report", "ask_more", "roll_back", "stop"])
 def test_an_alarm_is_answered_as_was_asked_for_and_explains_itself(reaction: Any) -> None:
-    verdict = Guard(reaction=reaction).judge(BEFORE, WRONG, ROUNDS)
+    verdict = Guard(reaction=reaction).judge(BEFORE, WRONG)
     assert verdict.reaction is Reaction(reaction)
-    assert verdict.metrics == {"guard/alarm": 1}
+    assert verdict.metrics == {"guard/alarm": 1, "guard/contradiction": 0}
     assert verdict.reason == (
         "the proxy return rose, and the reward orders 0% of 50 fresh pairs as the annotators do, "
         "less than chance: the policy exploits the reward"
     )
-    assert FINE.metrics == {"guard/alarm": 0}
-    labels = Guard(reaction=reaction).judge(BEFORE, heldout(0.55, 80), ROUNDS)
+    assert FINE.metrics == {"guard/alarm": 0, "guard/contradiction": 0}
+    labels = Guard(reaction=reaction).judge(BEFORE, heldout(0.55, 80))
     assert labels.reaction is Reaction(reaction)
     assert labels.reason == (
         "the reward orders 55% of 80 held-out answers as they do (expected 80%): the answers "
@@ -124,20 +123,18 @@ def test_an_alarm_is_answered_as_was_asked_for_and_explains_itself(reaction: Any
     )
 
 
-def test_contradicting_labels_are_told_once() -> None:
-    low, high = heldout(0.5, 100), heldout(0.9, 100)
-    guard = Guard()
-    assert guard.judge([high], low, ROUNDS) != FINE
-    assert guard.judge([high, low], low, ROUNDS) == FINE
-    # In the first round nothing is said.
-    assert guard.judge([], low, ROUNDS) == FINE
-    assert guard.judge([low], low, ROUNDS) != FINE
-    assert guard.judge([low, low], low, ROUNDS) == FINE
+def test_contradicting_labels_are_reported_once() -> None:
+    low, guard = heldout(0.5, 100), Guard()
+    first = guard.judge([low], low)
+    assert first.metrics == {"guard/alarm": 1, "guard/contradiction": 1}
+    assert guard.judge([low, {**low, **first.metrics}], low) == FINE
+    # One that was found and not reported, as before an ask_more that mended it, does not count.
+    assert guard.judge([low, low], low) != FINE
 
 
 def test_only_the_last_round_must_have_gained() -> None:
-    assert Guard().judge([fresh(1, 50, -5), fresh(1, 50, 1)], WRONG, ROUNDS) != FINE
-    assert Guard().judge([fresh(1, 50, 5), fresh(1, 50, -1)], WRONG, ROUNDS) == FINE
+    assert Guard().judge([fresh(1, 50, -5), fresh(1, 50, 1)], WRONG) != FINE
+    assert Guard().judge([fresh(1, 50, 5), fresh(1, 50, -1)], WRONG) == FINE
 
 
 # The loop
@@ -169,9 +166,9 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Watched]:
         guard = {"reaction": reaction, **changes.pop("guard", {})}
         watched = Watched(tiny(guard=guard, budget=budget, **changes))
 
-        def judged(self: Guard, history: Any, now: Metrics, rounds: int) -> Verdict:
+        def judged(self: Guard, history: Any, now: Metrics) -> Verdict:
             alarmed = len(history) in alarms
-            return judge(self, BEFORE, WRONG if alarmed else fresh(1.0, 50), rounds)
+            return judge(self, BEFORE, WRONG if alarmed else fresh(1.0, 50))
 
         def optimised(experiment: Any, round: int, policy: PolicyState, *rest: Any) -> Any:
             watched.optimised.append(policy)

@@ -6,12 +6,14 @@ import sys
 import pytest
 
 
-@pytest.mark.parametrize("module", ["rlhf_core", "rlhf_core.experiment", "rlhf_core.loop"])
+@pytest.mark.parametrize(
+    "module", ["rlhf_core", "rlhf_core.experiment", "rlhf_core.loop", "rlhf_core.agents"]
+)
 def test_importing_the_library_loads_nothing_heavy(module: str) -> None:
     code = (
         f"import sys, {module}\n"
-        "heavy = {'torch', 'stable_baselines3', 'sb3_contrib', 'matplotlib', 'PIL', 'prefect', "
-        "'mlflow'}\n"
+        "heavy = {'torch', 'scipy.optimize', 'scipy.stats', 'stable_baselines3', 'sb3_contrib', "
+        "'matplotlib', 'PIL', 'prefect', 'mlflow'}\n"
         "print(*sorted(heavy & set(sys.modules)))"
     )
     loaded = subprocess.run(

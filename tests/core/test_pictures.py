@@ -74,7 +74,8 @@ def test_the_classic_environments_are_filmed(id: str) -> None:
 
 def test_an_environment_that_cannot_draw_itself_gives_no_film() -> None:
     environment = Environment(id=f"{HERE}:Corridor-v0")
-    assert film(environment, still(environment), seed=0) is None
+    with pytest.raises(ConfigurationError, match=r"Corridor-v0' has no render mode rgb_array"):
+        film(environment, still(environment), seed=0)
 
 
 def test_a_policy_is_filmed_on_what_it_sees() -> None:

@@ -341,15 +341,32 @@ def test_a_store_is_made_once_and_opened_where_it_is(store: Store) -> None:
 
 def test_a_store_of_another_schema_is_refused(store: Store) -> None:
     store.put(PREFERENCES)  # Before there were headers.
-    with pytest.raises(StoreError, match="has schema 0, and this version reads schema 1; choose"):
+    with pytest.raises(StoreError, match="has schema 0, and this version reads schema 2; choose"):
         store.create()
-    (Path(store.root) / "store.json").write_text('{"schema": 2}')
+    (Path(store.root) / "store.json").write_text('{"schema": 3}')
     for use in (store.create, store.opened):
-        with pytest.raises(StoreError, match="has schema 2, and this version reads schema 1"):
+        with pytest.raises(StoreError, match="has schema 3, and this version reads schema 2"):
             use()
     (Path(store.root) / "store.json").write_text("{")
     with pytest.raises(StoreError, match=r"store.json is damaged"):
         store.opened()
+
+
+def test_what_a_killed_process_left_is_listed_apart_and_swept(store: Store) -> None:
+    ref = store.put(PREFERENCES)
+    store.remember("run/0001-fit", {"refs": {}})
+    store.save_checkpoint("run/0002-optimise", ENSEMBLE)
+    whole = files(store)
+    for path in whole:
+        path.with_name(f"{path.name}.12-dead.tmp").write_bytes(b"half")
+    assert list(store.objects()) == [ref]
+    assert store.memos() == ["run/0001-fit"]
+    assert store.checkpoints() == ["run/0002-optimise"]
+    leftovers = store.leftovers()
+    assert sorted(leftovers.values()) == [4, 4, 4]
+    for path in leftovers:
+        store.sweep(path)
+    assert sorted(files(store)) == sorted(whole)
 
 
 def test_a_damaged_object_is_not_held_and_is_written_again(store: Store) -> None:
@@ -425,13 +442,13 @@ HEADERS = [
     "[",
     "3",
     '{"foo": 1}',
-    '{"schema": 1, "type": "Path", "fields": {}}',
-    '{"schema": 1, "type": "Segments", "fields": {"pair": {"array": "a"}}}',
-    '{"schema": 1, "type": "Rollouts", "fields": {"trajectories": []}}',
+    '{"schema": 2, "type": "Path", "fields": {}}',
+    '{"schema": 2, "type": "Segments", "fields": {"pair": {"array": "a"}}}',
+    '{"schema": 2, "type": "Rollouts", "fields": {"trajectories": []}}',
     '{"type": "Rollouts", "fields": {"trajectories": []}}',
     json.dumps(
         {
-            "schema": 1,
+            "schema": 2,
             "type": "Segments",
             "fields": dict.fromkeys([f.name for f in fields(Segments)]),
         }
@@ -444,7 +461,7 @@ HEADERS = [
 def test_a_strangers_file_is_refused_in_one_way(header: str) -> None:
     content = save({"a": np.zeros(2)}, metadata={"value": header})
     with pytest.raises(
-        StoreError, match=r"expected a (stored )?Rollouts(, actual| of schema 1, actual: schema 0)"
+        StoreError, match=r"expected a (stored )?Rollouts(, actual| of schema 2, actual: schema 0)"
     ):
         unpack(content, Rollouts)
 

@@ -14,8 +14,6 @@ from rlhf_core.types import TrueRewards
 from tasks.home import Home
 from tasks.runs import cleaning, lease
 from tasks.tracking import records
-from tasks.tracking.logging import log_labels
-from tasks.tracking.records import CONFIGURATION_TAG
 from tasks.tracking.store import Tracker, prepare
 
 NUMBERS = itertools.count()
@@ -43,11 +41,11 @@ def run(home: Home, tracker: Tracker) -> Run:
         for name in ("configuration", "labels", "policy"):
             value = TrueRewards(_numbers(next(NUMBERS)))
             refs[name] = home.store.put(value)
-        tags = {CONFIGURATION_TAG: refs["configuration"]}
-        run_id = records.create(tracker, "clean", "run", tags, {})
-        log_labels(tracker, run_id, refs["labels"], {})
+        run_id = records.create(tracker, "clean", "run", {}, {})
+        for name in ("configuration", "labels"):
+            home.store.remember(f"{run_id}/{name}", {"refs": {name: refs[name]}})
         home.store.remember(f"{run_id}/0001-fit-abc", {"refs": {"policy": refs["policy"]}})
-        home.store.remember(f"summary/{run_id}", {"finished": True})
+        home.store.remember(f"{run_id}/summary", {"finished": True})
         home.store.save_checkpoint(f"{run_id}/0002-optimise-abc", value)
         records.set_status(tracker, run_id, status, status != "RUNNING")
         return run_id, refs
@@ -76,7 +74,7 @@ def test_a_finished_run_keeps_experiment_labels_and_summary(
     assert not home.store.holds(stray)
     assert home.store.recall(f"{run_id}/0001-fit-abc") is None
     assert home.store.load_checkpoint(f"{run_id}/0002-optimise-abc") is None
-    assert home.store.recall(f"summary/{run_id}") is not None
+    assert home.store.recall(f"{run_id}/summary") is not None
     assert cleaning.find(home, tracker).freed == 0
 
 
@@ -98,12 +96,42 @@ def test_a_run_of_another_tracking_store_keeps_everything(home: Home, tracker: T
     assert home.store.holds(ref)
 
 
+def test_nothing_is_removed_where_a_note_of_a_run_that_stays_is_damaged(
+    home: Home, tracker: Tracker, run: Run
+) -> None:
+    run_id, refs = run("FAILED")
+    note = next((home.path / "store" / "memo" / run_id).glob("*fit*"))
+    whole = note.read_bytes()
+    note.write_bytes(whole[:-1])
+    with pytest.raises(RunError, match=f"nobody knows what run {run_id} needs; resume the run"):
+        cleaning.remove(home, tracker)
+    note.write_bytes(whole)
+    assert held(home, refs) == {"configuration", "labels", "policy"}
+
+
+def test_a_store_of_several_homes_is_left_alone(
+    home: Home, tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RLHF_STORE", str(home.path / "store"))
+    with pytest.raises(RunError, match="RLHF_STORE names a store that runs of other homes may use"):
+        cleaning.remove(home, tracker)
+
+
+def test_what_killed_processes_left_is_swept(home: Home, tracker: Tracker) -> None:
+    left = home.path / "store" / "memo" / "x.json.12-dead.tmp"
+    left.write_bytes(b"half")
+    assert cleaning.find(home, tracker).freed >= 4
+    cleaning.remove(home, tracker)
+    assert not left.exists()
+
+
 def test_of_a_deleted_run_nothing_stays(home: Home, tracker: Tracker, run: Run) -> None:
     run_id, refs = run("FAILED")
     tracker.client().delete_run(run_id)
     waste = cleaning.remove(home, tracker)
     assert waste.deleted == 1
     assert held(home, refs) == set()
+    assert home.store.recall(f"{run_id}/summary") is None
 
 
 def test_nothing_is_removed_while_a_run_goes_on(home: Home, tracker: Tracker, run: Run) -> None:

@@ -28,7 +28,7 @@ def leases(home: Path) -> set[str]:
 
 
 def memos(home: Path, run_id: str) -> int:
-    return len(list((home / "store" / "memo" / run_id).glob("*.json")))
+    return len(list((home / "store" / "memo" / run_id).glob("[0-9]*.json")))
 
 
 @pytest.fixture(scope="session")
