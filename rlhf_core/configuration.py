@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.experiment import NAME, Experiment
 from rlhf_core.files import read_regular
-from rlhf_core.texts import shortened, shown
+from rlhf_core.texts import shortened, shortened_repr
 from rlhf_core.yaml_text import parse
 
 EXPECTED = {
@@ -159,7 +159,9 @@ def _set(data: dict[str, Any], field: str, value: Any, source: str) -> None:
             # The short forms: an environment is its id, a plug-in its kind.
             inner = place[name] = {"id" if name == "environment" else "kind": inner}
         if not isinstance(inner, dict):
-            raise ConfigurationError(f"{source}: '{name}' holds {shown(inner)}, not fields")
+            raise ConfigurationError(
+                f"{source}: '{name}' holds {shortened_repr(inner)}, not fields"
+            )
         place = inner
     place[last] = value
 
@@ -182,7 +184,7 @@ def _explain(error: ValidationError, data: Mapping[str, Any]) -> str:
                 **{**context, "pattern": PATTERNS.get(context.get("pattern", ""), "")}
             )
         whole = problem["type"] in ("unknown_field", "unknown_kind", "value_error")
-        came = "" if whole or missing else f", actual: {shown(problem['input'])}"
+        came = "" if whole or missing else f", actual: {shortened_repr(problem['input'])}"
         # A model that speaks of one of its own fields names it first.
         own = re.match(r"[a-z_]+: ", text) is not None and problem["type"] == "value_error"
         colon = "." if own else ": "

@@ -24,11 +24,11 @@ def read_regular(path: Path, most: int) -> bytes:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{name}: cannot be read: {error}") from error
-    found = os.fstat(handle)
-    if not stat.S_ISREG(found.st_mode):
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode):
         os.close(handle)
         raise ConfigurationError(
-            f"{name}: cannot be read: expected a regular file, actual: {_kind(found.st_mode)}"
+            f"{name}: cannot be read: expected a regular file, actual: {_kind(status.st_mode)}"
         )
     with open(handle, "rb") as file:
         try:
@@ -38,7 +38,7 @@ def read_regular(path: Path, most: int) -> bytes:
     if len(content) > most:
         raise ConfigurationError(
             f"{name}: cannot be read: expected at most {most:,} bytes, actual: "
-            f"{max(found.st_size, len(content)):,}"
+            f"{max(status.st_size, len(content)):,}"
         )
     return content
 

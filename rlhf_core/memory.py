@@ -39,10 +39,11 @@ def check_memory(experiment: "Experiment") -> None:
     if total <= memory:
         return
     field = max(needed, key=needed.__getitem__)
-    beside = "" if needed[field] > memory else f", and {shown(total)} with all the rest"
+    beside = "" if needed[field] > memory else f", and {format_bytes(total)} with all the rest"
     raise ConfigurationError(
-        f"{field}: expected a run that fits into the {shown(memory)} of memory of this machine, "
-        f"actual: at least {shown(needed[field])} for this{beside}; choose a smaller one"
+        f"{field}: expected a run that fits into the {format_bytes(memory)} of memory of this "
+        f"machine, actual: at least {format_bytes(needed[field])} for this{beside}; "
+        "choose a smaller one"
     )
 
 
@@ -68,7 +69,7 @@ def needs(experiment: "Experiment") -> dict[str, int]:
     return needed
 
 
-def shown(count: int) -> str:
+def format_bytes(count: int) -> str:
     """Bytes in the largest unit that they fill."""
     power = min((max(count, 1).bit_length() - 1) // 10, len(UNITS) - 1)
     whole, rest = divmod(count, 1024**power)

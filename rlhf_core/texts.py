@@ -11,7 +11,7 @@ def shortened(text: str, most: int = LONGEST) -> str:
     return f"{text[:most]}... ({len(text):,} characters)"
 
 
-def shown(value: object) -> str:
+def shortened_repr(value: object) -> str:
     """A value as Python writes it, shortened."""
     try:
         return shortened(repr(value))

@@ -1,4 +1,4 @@
-"""Addresses of servers and databases: checked before use, shown without their secrets."""
+"""Addresses of servers and databases: checked before use, printed without their secrets."""
 
 import re
 from collections.abc import Collection
@@ -6,19 +6,24 @@ from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 from rlhf_core.errors import ConfigurationError
+from rlhf_core.texts import shortened
 
 MASK = "***"
-LONGEST_SHOWN = 300
+LONGEST = 300
 """Characters of an address, or of a server's answer, that a message repeats."""
 
 # Every repetition has a bound, so that no text takes long to search.
-_SCHEME = r"(?P<scheme>(?<![\w+.-])[A-Za-z][\w+.-]{0,40}://)"
+_SCHEME = r"(?P<scheme>(?<![\w+.-])[A-Za-z][\w+.-]{0,40}://|(?<![\w+.:/-])//)"
 _USER = re.compile(_SCHEME + r"(?P<user>[^\s/?#'\"]{0,1000})@")
-# A password with a slash in it belongs into no address, and is no reason to show it.
+# A password with a slash or a blank in it belongs into no address, and is no reason to show it.
 _STRAY = re.compile(_SCHEME + r"(?P<user>[^\s/?#@'\":]{0,200}:[^\s'\"]{0,1000})@")
+_BLANK = re.compile(
+    _SCHEME + r"(?P<user>[^\s/?#@'\":]{0,200}:(?!\d{1,5}(?:[/\s]|$))"
+    r"(?:[^\s@]|[ \t](?![\w+.-]{0,40}://)){0,1000})@"
+)
 _PARAMETER = re.compile(
-    r"(?P<name>[?&;][\w.%-]{0,60}(?:pass|pwd|token|secret|key|auth|sig|cred)[\w.%-]{0,60}=)"
-    r"[^&;#\s'\"]+",
+    r"(?P<name>[?&;#][\w.%-]{0,60}(?:pass|pwd|token|secret|key|auth|sig|cred)[\w.%-]{0,60}=)"
+    r"(?:'[^'\n]{0,1000}'|\"[^\"\n]{0,1000}\"|['\"]?[^&;#\s'\"]+)",
     re.IGNORECASE,
 )
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
@@ -28,10 +33,10 @@ def masked(text: str) -> str:
     """A text in which every address has `***` in place of its secrets.
 
     Secrets are the password before a host (`user:secret@host`; without a colon the whole of it, as
-    a token stands there) and parameters such as `?token=` and `&password=`.
+    a token stands there) and parameters such as `?token=`, `&password=` and `#access_token=`.
     """
-    text = _USER.sub(_hide_user, text)
-    text = _STRAY.sub(_hide_user, text)
+    for pattern in (_USER, _STRAY, _BLANK):
+        text = pattern.sub(_hide_user, text)
     return _PARAMETER.sub(rf"\g<name>{MASK}", text)
 
 
@@ -40,10 +45,10 @@ def _hide_user(match: "re.Match[str]") -> str:
     return f"{match['scheme']}{user}:{MASK}@" if colon else f"{match['scheme']}{MASK}@"
 
 
-def shown(text: str) -> str:
+def printable(text: str) -> str:
     """A masked text on one line of a bounded length."""
-    line = _UNPRINTABLE.sub("?", " ".join(masked(text[: 10 * LONGEST_SHOWN]).split()))
-    return line if len(line) <= LONGEST_SHOWN else f"{line[:LONGEST_SHOWN]}..."
+    line = _UNPRINTABLE.sub("?", " ".join(masked(text[: 10 * LONGEST]).split()))
+    return shortened(line, LONGEST)
 
 
 def scheme_of(address: str) -> str:
@@ -66,22 +71,27 @@ def check_url(variable: str, address: str, example: str) -> str:
     """
     scheme = scheme_of(address)
     problem: object = None
+    # A password that is not quoted is taken for a part of the host, the port or the path.
+    strange = _UNPRINTABLE.search(address) or " " in address
     try:
         parts = urlsplit(address)
         if scheme not in ("http", "https"):
             problem = f"the scheme is '{scheme}'" if scheme else "it has no scheme"
         elif not parts.hostname:
             problem = "it has no host"
+        elif strange:
+            problem = "it holds a blank or a control character"
+            address = f"{scheme}://{parts.hostname}"
         elif parts.port == 0:
             problem = "the port is 0"
-        elif _UNPRINTABLE.search(address) or " " in address:
-            problem = "it holds a blank or a control character"
     except ValueError as error:
         problem = error
+        if "@" in address and "IPv6" not in str(error):
+            problem = "write a user and a password with %2F for a slash and the like"
     if problem is not None:
         raise ConfigurationError(
-            f"{variable}: expected an address such as {example}, actual: '{shown(address)}' "
-            f"({shown(str(problem))})"
+            f"{variable}: expected an address such as {example}, actual: '{printable(address)}' "
+            f"({printable(str(problem))})"
         )
     return f"{scheme}{address[len(scheme) :]}".rstrip("/")
 
@@ -96,7 +106,7 @@ def check_scheme(variable: str, address: str, schemes: Collection[str], example:
         known = ", ".join(sorted(filter(None, schemes)))
         raise ConfigurationError(
             f"{variable}: expected an address such as {example} (schemes: {known}), actual: "
-            f"'{shown(address)}'"
+            f"'{printable(address)}'"
         )
 
 

@@ -2,13 +2,28 @@
 
 import fcntl
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import IO
 
 from rlhf_core.errors import StoreError
 from rlhf_core.store import Store
+
+CONTENTS = {
+    "leases": ("*.json",),
+    "locks": ("*.lock",),
+    "logs": ("[0-9]*-[0-9]*-[0-9]*.log",),
+    "mlflow": ("mlflow.db*", "artifacts", "place", ".place-*", "server.log"),
+    "prefect": (
+        "prefect.db*", "memo_store.toml", "profiles.toml", "storage", "secret", ".secret-*",
+        "tickets", "server.json", ".server.json-*", ".server-*", "server.log", "*.lock",
+    ),
+    "store": ("store.json", "objects", "memo", "unfinished"),
+}  # fmt: skip
+"""What the folders of a home hold, by name; one that holds anything else is not ours alone."""
 
 
 def try_lock(handle: IO[str]) -> bool:
@@ -28,8 +43,37 @@ def private(path: Path, mode: str) -> IO[str]:
     return handle
 
 
+def write_private(path: Path, text: str, overwrite: bool = True) -> None:
+    """Write a whole text file that only its owner may read; a kill leaves the whole or none.
+
+    Args:
+        path: of the file, in a folder that is there.
+        text: its content.
+        overwrite: replace a file that is there; else that one stays.
+    """
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    draft = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        if overwrite:
+            draft.replace(path)
+        else:
+            os.link(draft, path)
+    except FileExistsError:
+        return  # Another process was faster, and its file counts.
+    finally:
+        draft.unlink(missing_ok=True)
+
+
 def _owner_only(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder of a home holds files of ours, and no others."""
+    names, patterns = os.listdir(folder), CONTENTS.get(folder.name, ())
+    return bool(names) and all(any(fnmatch(n, p) for p in patterns) for n in names)
 
 
 class Home:
@@ -41,7 +85,8 @@ class Home:
     def folder(self, name: str) -> Path:
         """A folder of the home, made if need be, which only its owner may enter.
 
-        A folder that was there before and holds the home keeps its mode: it may hold other things.
+        A folder that was there before keeps its mode where it may hold other things: the one that
+        holds the home, and one in it with files that are not ours.
 
         Raises:
             StoreError: it cannot be made, or not be written to.
@@ -51,7 +96,7 @@ class Home:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             place.mkdir(mode=0o700, exist_ok=True)
             status = place.stat()
-            if status.st_mode & 0o077 and status.st_uid == os.getuid():
+            if status.st_mode & 0o077 and status.st_uid == os.getuid() and _is_ours(place):
                 place.chmod(0o700)  # Of an earlier version.
             if not os.access(place, os.W_OK):
                 raise PermissionError(f"no permission to write to {place}")

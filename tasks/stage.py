@@ -17,6 +17,7 @@ from rlhf_core.store import Ref, Store
 from rlhf_core.threads import limited
 from rlhf_core.types import Metrics, Value
 from tasks import progress
+from tasks.failures import mask_texts
 from tasks.runs.run import Run
 
 Result = TypeVar("Result")
@@ -147,6 +148,10 @@ def stage(body: Body) -> Task[..., Outcome | Pending]:
                 saved, metrics = body(context, **refs)
         except AnswersPendingError as error:
             return Pending(str(error))
+        except Exception as error:
+            # Prefect writes the text into its states, events and logs.
+            mask_texts(error)
+            raise
         metrics = {**metrics, f"time/{name}": context.seconds}
         outcome = Outcome(saved, metrics, time.time_ns() // 1_000_000, context.seconds)
         context.store.remember(key, asdict(outcome))

@@ -2,8 +2,9 @@
 
     python tools/sbom.py dist/sbom.json
 
-Needs nothing but Python. The same constraints give the same bytes, on any machine; licences are
-those that the installed packages name, and are left out where a package is not installed.
+Needs nothing but Python. The same constraints and the same installed packages give the same bytes.
+Licences are those that the installed packages name, and are left out where a package is not
+installed.
 """
 
 import json
@@ -37,10 +38,10 @@ def normalised(name: str) -> str:
 def licence(name: str, version: str) -> str | None:
     """The SPDX expression that an installed package of this version gives."""
     try:
-        told = metadata(name)
+        fields = metadata(name)
     except PackageNotFoundError:
         return None
-    return told["License-Expression"] if told["Version"] == version else None
+    return fields["License-Expression"] if fields["Version"] == version else None
 
 
 def component(name: str, version: str) -> dict[str, Any]:

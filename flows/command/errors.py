@@ -89,12 +89,12 @@ def _unexpected(error: BaseException) -> str:
 def _logged(error: BaseException, home: Path | None) -> str:
     """Write the whole traceback into a log of the home, and say where."""
     from tasks.addresses import masked
-    from tasks.home import Home
+    from tasks.home import Home, write_private
 
     try:
         folder = Home(home).folder("logs")
         path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
-        path.write_text(masked("".join(traceback.format_exception(error))), encoding="utf-8")
+        write_private(path, masked("".join(traceback.format_exception(error))))
     except (OSError, RlhfError) as unwritten:
         return f"; the traceback could not be written: {line(str(unwritten))}"
     return f"; the whole traceback: {path}"

@@ -20,7 +20,7 @@ def prints_on_stderr() -> Iterator[None]:
     if sys.stdout is not None:
         sys.stdout.flush()
     try:
-        kept = os.dup(OUT)
+        standard_output = os.dup(OUT)
     except OSError:
         # Standard output was closed by whoever started the command.
         with redirect_stdout(sys.stderr):
@@ -32,8 +32,8 @@ def prints_on_stderr() -> Iterator[None]:
         with redirect_stdout(sys.stderr):
             yield
     finally:
-        os.dup2(kept, OUT)
-        os.close(kept)
+        os.dup2(standard_output, OUT)
+        os.close(standard_output)
         if own:
             # Functions run in reverse order at exit: this one before those of user code.
             atexit.register(_leave_stdout)

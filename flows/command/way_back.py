@@ -12,7 +12,7 @@ from flows.command.display import program
 from flows.command.ending import Ending
 from rlhf_core.errors import RlhfError
 from tasks import progress
-from tasks.addresses import shown
+from tasks.addresses import printable
 from tasks.home import Home
 
 REASON = "interrupted by {name}; go on: rlhf resume {run_id}"
@@ -61,7 +61,7 @@ class WayBack:
         if self._finished:
             # A sentence for what we know, the kind of error for what Prefect made of it.
             what = str(error) if isinstance(error, RlhfError) else f"{kind.__name__}: {error}"  # type: ignore[union-attr]
-            self._say(f"note: the run is finished, and then: {shown(what)}")
+            self._say(f"note: the run is finished, and then: {printable(what)}")
             return True
         if self._ending.number is None:
             if self._run_id is not None:
@@ -70,7 +70,7 @@ class WayBack:
         try:
             self._close()
         except Exception as failure:  # Whatever it is: the next command closes the run.
-            self._say(f"note: the run is still open ({shown(str(failure))})")
+            self._say(f"note: the run is still open ({printable(str(failure))})")
         self._say(f"interrupted; {self._how}" if self._run_id else "interrupted")
         raise typer.Exit(self._ending.status) from None
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from flows.services import prefect_server
 from rlhf_core.errors import ServiceError
-from tasks.addresses import check_url, shown
+from tasks.addresses import check_url, printable
 from tasks.deadline import within
 from tasks.home import Home
 from tasks.tracking.store import prepare, tracker_of
@@ -84,7 +84,8 @@ def check_prefect(url: str) -> None:
         within(ANSWER_SECONDS, lambda: httpx.get(f"{url}/health", timeout=ANSWER_SECONDS))
     except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
         raise ServiceError(
-            f"Prefect server {shown(url)} does not answer ({shown(str(error))}); start it, {HINT}"
+            f"Prefect server {printable(url)} does not answer ({printable(str(error))}); "
+            f"start it, {HINT}"
         ) from error
     os.environ[VARIABLE] = url
     # Only Prefect knows every place that a key for its server may stand in.
@@ -103,10 +104,10 @@ def check_prefect(url: str) -> None:
     try:
         problem = within(ANSWER_SECONDS, ask)
     except (httpx.HTTPError, TimeoutError) as error:
-        problem = shown(str(error)) or type(error).__name__
+        problem = printable(str(error)) or type(error).__name__
     if problem is not None:
         raise ServiceError(
-            f"{VARIABLE}: expected a Prefect API such as {EXAMPLE}, actual: at {shown(url)} "
+            f"{VARIABLE}: expected a Prefect API such as {EXAMPLE}, actual: at {printable(url)} "
             f"{problem}; mend it, {HINT}"
         )
 
@@ -123,7 +124,7 @@ def _problem(request: "Callable[[], httpx.Response]", expected: type) -> str | N
         right = answer.status_code == 200 and isinstance(answer.json(), expected)
     except ValueError:
         right = False
-    return None if right else f"status {answer.status_code}: {shown(answer.text)}"
+    return None if right else f"status {answer.status_code}: {printable(answer.text)}"
 
 
 @contextmanager
@@ -139,6 +140,6 @@ def lost_prefect() -> Iterator[None]:
     try:
         yield
     except (httpx.TransportError, PrefectHTTPStatusError) as error:
-        what = shown(str(error)) or type(error).__name__
-        url = shown(os.environ[VARIABLE])
+        what = printable(str(error)) or type(error).__name__
+        url = printable(os.environ[VARIABLE])
         raise ServiceError(f"Prefect server {url} was lost during the run ({what})") from error

@@ -7,13 +7,11 @@ server's gateway puts the secret into the requests that bear the cookie.
 
 import hashlib
 import hmac
-import os
 import secrets
-import tempfile
 import time
 from pathlib import Path
 
-from tasks.home import Home
+from tasks.home import Home, write_private
 
 TICKET_SECONDS = 24 * 3600.0
 """How long a ticket that nobody used stays good."""
@@ -23,24 +21,21 @@ def api_secret(home: Home) -> str:
     """The auth string of a home's Prefect server, made if need be."""
     path = home.folder("prefect") / "secret"
     if not path.exists():
-        # Written in full before it has its name, so that a kill leaves the whole or none; a link
-        # does not replace the file of a process that was faster.
-        descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=".secret-")
-        with os.fdopen(descriptor, "w") as file:
-            file.write(f"rlhf:{secrets.token_urlsafe(32)}")
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            pass  # Another process was faster, and its secret counts.
-        finally:
-            Path(draft).unlink()
+        write_private(path, f"rlhf:{secrets.token_urlsafe(32)}", overwrite=False)
     return path.read_text()
 
 
 def issue_ticket(home: Home) -> str:
-    """A new ticket. Only its digest is written down."""
+    """A new ticket. Only its digest is written down; those that are too old are removed."""
     ticket = secrets.token_urlsafe(32)
-    _ticket_path(home, ticket).touch(mode=0o600)
+    path = _ticket_path(home, ticket)
+    for other in path.parent.iterdir():
+        try:
+            if time.time() - other.stat().st_mtime >= TICKET_SECONDS:
+                other.unlink()
+        except FileNotFoundError:
+            continue  # It was used, or another process removed it.
+    path.touch(mode=0o600)
     return ticket
 
 

@@ -134,8 +134,8 @@ class Gateway:
         if began[0]["status"] == 200:
             content = json.dumps({**json.loads(content), "auth": None}).encode()
         length = (b"content-length", str(len(content)).encode())
-        kept = [(n, v) for n, v in began[0]["headers"] if n.lower() != b"content-length"]
-        await send({**began[0], "headers": [*kept, length]})
+        headers = [(n, v) for n, v in began[0]["headers"] if n.lower() != b"content-length"]
+        await send({**began[0], "headers": [*headers, length]})
         await send({"type": "http.response.body", "body": content})
 
 

@@ -28,7 +28,10 @@ def show_pages(home: Home, port: int, announce: Callable[[str, str], None]) -> N
     Args:
         home: whose runs to show.
         port: of the MLflow page; 0 takes a free one.
-        announce: told the name and the address of each page once it answers.
+        announce: called with the name and the address of each page once it answers.
+
+    Raises:
+        ServiceError: a page did not start, or MLflow's ended.
     """
     os.environ["RLHF_HOME"] = str(home.path)
     # A process started in the background of a script ignores Ctrl-C unless told otherwise.
@@ -56,12 +59,13 @@ def show_pages(home: Home, port: int, announce: Callable[[str, str], None]) -> N
         announce("MLflow", f"{masked(mlflow)}/#/experiments?workflowType=machine_learning")
         while process is None or process.poll() is None:
             time.sleep(0.5)
+        raise ServiceError(f"the MLflow page ended; see {home.folder('mlflow') / 'server.log'}")
     except KeyboardInterrupt:
         pass
     finally:
-        if process is not None and process.poll() is None:
+        if process is not None:
             process.terminate()
-            process.wait()
+            process.communicate()
 
 
 def _wait_for_mlflow(home: Home, process: "subprocess.Popen[bytes]", url: str) -> None:

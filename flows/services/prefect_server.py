@@ -18,7 +18,6 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -26,9 +25,9 @@ from typing import IO
 from urllib.parse import urlsplit
 
 from flows.services.credentials import api_secret
-from rlhf_core.errors import ServiceError
+from rlhf_core.errors import ServiceError, StoreError
 from tasks.addresses import sqlite_url
-from tasks.home import Home, private
+from tasks.home import Home, private, write_private
 
 START_SECONDS = 120.0
 """A first start migrates the database; on a busy machine that takes a while."""
@@ -141,26 +140,34 @@ def _is_served(folder: Path) -> bool:
 
 def _keep(home: Home, user: IO[str]) -> None:
     """Start the server again where it was killed, for as long as this process is its user."""
-    folder = home.folder("prefect")
     restarts = 0
     while restarts < RESTARTS:
         time.sleep(LOOK_SECONDS)
         if user.closed:
             return
-        if _is_served(folder):
-            continue
-        with home.locked("prefect-server"):
-            url = address(folder)
-            if url is None or user.closed or _is_served(folder):
-                continue
-            for process in _started:
-                process.poll()
-            restarts += 1
-            try:
-                _spawn(home, folder, urlsplit(url).port or 0)
-            except OSError as error:  # The port is taken: by a stranger, or for a moment.
-                with (folder / "server.log").open("a") as log:
-                    log.write(f"cannot start again at {url}: {error}\n")
+        try:
+            restarts += _restart(home, user)
+        except (OSError, StoreError):
+            return  # The home was deleted, or cannot be written any more: nobody needs its server.
+
+
+def _restart(home: Home, user: IO[str]) -> bool:
+    """Start the server again where it was killed; returns whether that was tried."""
+    folder = home.path / "prefect"
+    if _is_served(folder):
+        return False
+    with home.locked("prefect-server"):
+        url = address(folder)
+        if url is None or user.closed or _is_served(folder):
+            return False
+        for process in _started:
+            process.poll()
+        try:
+            _spawn(home, folder, urlsplit(url).port or 0)
+        except OSError as error:  # The port is taken: by a stranger, or for a moment.
+            with (folder / "server.log").open("a") as log:
+                log.write(f"cannot start again at {url}: {error}\n")
+    return True
 
 
 def _spawn(home: Home, folder: Path, port: int = 0) -> None:
@@ -176,10 +183,8 @@ def _spawn(home: Home, folder: Path, port: int = 0) -> None:
     ):
         fcntl.flock(serving, fcntl.LOCK_EX)
         port = listening.getsockname()[1]
-        descriptor, draft = tempfile.mkstemp(dir=folder, prefix=".server-")
-        with os.fdopen(descriptor, "w") as file:
-            json.dump({"url": f"http://127.0.0.1:{port}/api"}, file)
-        Path(draft).replace(folder / "server.json")
+        place = {"url": f"http://127.0.0.1:{port}/api"}
+        write_private(folder / "server.json", json.dumps(place))
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "flows.services.prefect_process", str(home.path),
              str(listening.fileno())],

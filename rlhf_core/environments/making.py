@@ -42,8 +42,8 @@ def make_plain(id: str, arguments: Mapping[str, Any], options: Options) -> gymna
         if isinstance(error, TypeError) and options:
             text = f"'{id}' does not take {sorted(options)}: {error}"
         else:
-            given = f" with {dict(options)}" if options else ""
-            text = f"'{id}' cannot be made{given}: {described(error)}"
+            with_options = f" with {dict(options)}" if options else ""
+            text = f"'{id}' cannot be made{with_options}: {described(error)}"
         field = "options" if options else "id"
         raise ConfigurationError(f"environment.{field}: {text}{_at(id, error)}") from error
 
@@ -69,7 +69,7 @@ def spaces_of(env: gymnasium.Env[Any, Any], id: str) -> Spaces:
     Raises:
         BrokenEnvironmentError: it states none.
     """
-    found: list[gymnasium.Space[Any]] = []
+    spaces: list[gymnasium.Space[Any]] = []
     for name in ("observation_space", "action_space"):
         try:
             space = getattr(env, name)
@@ -82,8 +82,8 @@ def spaces_of(env: gymnasium.Env[Any, Any], id: str) -> Spaces:
                 f"environment.id: '{id}': expected self.{name} to be a Gymnasium space, set in "
                 f"its constructor, actual: {space}{at}"
             )
-        found.append(space)
-    return Spaces(*found)
+        spaces.append(space)
+    return Spaces(*spaces)
 
 
 def close(env: gymnasium.Env[Any, Any], id: str) -> None:

@@ -66,10 +66,10 @@ def shadowed(module: str) -> str:
     if own is None or spec is None:
         return ""
     places = [spec.origin] if spec.has_location else list(spec.submodule_search_locations or ())
-    found = next((Path(place) for place in places if place), None)
-    if found is not None and found.resolve().is_relative_to(own.resolve()):
+    installed = next((Path(place) for place in places if place), None)
+    if installed is not None and installed.resolve().is_relative_to(own.resolve()):
         return ""
     return (
         f"; {own.name} of this folder has the name of an installed module "
-        f"({found or 'built in'}), which goes before it: rename yours"
+        f"({installed or 'built in'}), which goes before it: rename yours"
     )

@@ -13,7 +13,7 @@ from rlhf_core.experiment import Experiment
 from rlhf_core.store import Store
 from rlhf_core.types import Metrics, Value
 from tasks import progress
-from tasks.addresses import shown
+from tasks.addresses import masked, printable
 from tasks.home import Home
 from tasks.runs import cleaning, lease
 from tasks.runs.run import Run
@@ -115,8 +115,8 @@ def resumable(home: Home, run_id: str) -> Experiment:
     record = records.read(tracker, run_id)
     if record is None:
         own = os.environ.get("MLFLOW_TRACKING_URI")
-        known = shown(own) if own else f"the home {home.path}; try --home"
-        raise RunError(f"run '{shown(run_id)}' is not known to {known}")
+        known = printable(own) if own else f"the home {home.path}; try --home"
+        raise RunError(f"run '{printable(run_id)}' is not known to {known}")
     if record.deleted:
         raise RunError(f"run {run_id} is deleted; restore it in MLflow first")
     if record.tags.get(PROJECT_TAG) != "rlhf-flows":
@@ -151,10 +151,10 @@ def move(tracker: Tracker, run_id: str, event: Event, reason: str | None = None)
     """
     record = records.read(tracker, run_id)
     if record is None:
-        raise RunError(f"run '{run_id}' is not known to {shown(tracker.uri)}")
+        raise RunError(f"run '{run_id}' is not known to {printable(tracker.uri)}")
     state = after(run_id, State.of(record.status), event)
     if reason:
-        records.set_tags(tracker, run_id, {REASON_TAG: reason[:5000]})
+        records.set_tags(tracker, run_id, {REASON_TAG: masked(reason)[:5000]})
     records.set_status(tracker, run_id, state.status, state.ended)
     return record
 

@@ -1,4 +1,4 @@
-"""Runs as records of MLflow: created, found, read, with their status and tags."""
+"""Runs as records of MLflow: created, looked up, read, with their status and tags."""
 
 import os
 import tempfile
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlhf_core.errors import RunError, ServiceError
-from tasks.addresses import masked, shown
+from tasks.addresses import masked, printable
 from tasks.tracking.store import Tracker
 
 if TYPE_CHECKING:
@@ -87,7 +87,9 @@ def read(tracker: Tracker, run_id: str) -> Record | None:
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
-        raise ServiceError(f"tracking store {shown(tracker.uri)}: {shown(str(error))}") from error
+        raise ServiceError(
+            f"tracking store {printable(tracker.uri)}: {printable(str(error))}"
+        ) from error
     return _record(run)
 
 
@@ -97,17 +99,17 @@ def all_runs(tracker: Tracker) -> list[Record]:
 
     client = tracker.client()
     experiments = [e.experiment_id for e in client.search_experiments(view_type=ViewType.ALL)]
-    found: list[Record] = []
+    records: list[Record] = []
     token: str | None = None
     while experiments:
         page = client.search_runs(
             experiments, run_view_type=ViewType.ALL, max_results=1000, page_token=token
         )
-        found.extend(map(_record, page))
+        records.extend(map(_record, page))
         token = page.token
         if not token:
             break
-    return found
+    return records
 
 
 def _record(run: "Run") -> Record:

@@ -6,10 +6,11 @@ would read from the old place, and write to it.
 
 import os
 import sqlite3
-import tempfile
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+from tasks.home import write_private
 
 COLUMNS = (
     ("experiments", "artifact_location"),
@@ -46,7 +47,7 @@ def follow(folder: Path) -> None:
             for old in [known] if known else _experiments(connection, present):
                 if old != here and not _same(old, here):
                     _rewrite(connection, present, old, here)
-    _write(record, here)
+    write_private(record, here)
 
 
 def _columns(connection: sqlite3.Connection) -> list[tuple[str, str]]:
@@ -80,11 +81,3 @@ def _rewrite(
             f"WHERE {column} = ? OR substr({column}, 1, ?) = ?",
             (here, len(old) + 1, old, len(old) + 1, f"{old}/"),
         )
-
-
-def _write(record: Path, here: str) -> None:
-    """Write the record under another name and move it, so that a kill leaves the whole or none."""
-    descriptor, draft = tempfile.mkstemp(dir=record.parent, prefix=".place-")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(here)
-    Path(draft).replace(record)

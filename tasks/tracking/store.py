@@ -112,8 +112,8 @@ def prepare(home: Home) -> Tracker:
             _open(tracker.uri)
         except (MlflowException, SQLAlchemyError, ImportError, OSError, ValueError) as error:
             raise ServiceError(
-                f"tracking store {addresses.shown(tracker.uri)} cannot be used: "
-                f"{addresses.shown(str(error))}"
+                f"tracking store {addresses.printable(tracker.uri)} cannot be used: "
+                f"{addresses.printable(str(error))}"
             ) from error
     return tracker
 
@@ -155,24 +155,24 @@ def _check_server(uri: str) -> None:
             raise_on_status=False,
         )
         if answer.status_code != 200:
-            return f"status {answer.status_code}: {addresses.shown(answer.text)}"
+            return f"status {answer.status_code}: {addresses.printable(answer.text)}"
         try:
             content = answer.json()
         except ValueError:
             content = None
-        return None if isinstance(content, dict) else addresses.shown(answer.text)
+        return None if isinstance(content, dict) else addresses.printable(answer.text)
 
     try:
         problem = deadline.within(ANSWER_SECONDS, ask)
     except (MlflowException, OSError, ValueError) as error:
         raise ServiceError(
-            f"tracking server {addresses.shown(uri)} does not answer "
-            f"({addresses.shown(str(error))}); start it, or unset {VARIABLE} to use the embedded "
-            "store"
+            f"tracking server {addresses.printable(uri)} does not answer "
+            f"({addresses.printable(str(error))}); start it, or unset {VARIABLE} to use the "
+            "embedded store"
         ) from error
     if problem is not None:
         raise ServiceError(
-            f"{VARIABLE}: expected an MLflow server at {addresses.shown(uri)} that lists its "
+            f"{VARIABLE}: expected an MLflow server at {addresses.printable(uri)} that lists its "
             f"experiments, actual: {problem}; mend it, or unset {VARIABLE} to use the embedded "
             "store"
         )

@@ -13,8 +13,8 @@ from flows.command.app import app
 from rlhf_core.budget import Budget
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.files import read_regular
-from rlhf_core.memory import machine_memory, needs, shown
-from rlhf_core.texts import shown as value_shown
+from rlhf_core.memory import format_bytes, machine_memory, needs
+from rlhf_core.texts import shortened_repr
 from rlhf_core.yaml_text import VALUES, parse
 from tests.core.examples import tiny
 from tests.flows.conftest import TINY, tiny_file
@@ -127,7 +127,9 @@ def test_an_absurd_size_is_refused_by_its_field(field: str, tmp_path: Path) -> N
     line = refused("check", str(tiny_file(tmp_path, **changes)))
     assert told in line
     if told == FITS:
-        assert f"tiny.yaml: {field.partition(' ')[0]}: {FITS} {shown(machine_memory())}" in line
+        assert (
+            f"tiny.yaml: {field.partition(' ')[0]}: {FITS} {format_bytes(machine_memory())}" in line
+        )
     else:
         assert field.rpartition(".")[2] in line or told.startswith("expected an integer")
 
@@ -152,10 +154,10 @@ def test_what_is_needed_is_stated_by_field_and_below_what_is_used() -> None:
 
 
 def test_bytes_are_shown_in_the_largest_unit() -> None:
-    assert [shown(count) for count in (0, 1023, 1536, 24 * 2**30)] == [
+    assert [format_bytes(count) for count in (0, 1023, 1536, 24 * 2**30)] == [
         "0 B", "1.02e+03 B", "1.5 KiB", "24 GiB",
     ]  # fmt: skip
-    assert shown(10**40) == "10^21 EiB"
+    assert format_bytes(10**40) == "10^21 EiB"
 
 
 def bomb(levels: int) -> str:
@@ -289,8 +291,8 @@ def test_aliases_are_counted_as_what_they_stand_for() -> None:
 
 
 def test_a_value_that_python_does_not_write_is_shown_by_its_type() -> None:
-    assert value_shown(10**5000) == "an object of type int that is too large to be shown"
-    assert value_shown("a" * 500) == "'" + "a" * 199 + "... (502 characters)"
+    assert shortened_repr(10**5000) == "an object of type int that is too large to be shown"
+    assert shortened_repr("a" * 500) == "'" + "a" * 199 + "... (502 characters)"
 
 
 @pytest.mark.parametrize(("labels", "rounds"), [(200, 10), (7, 3), (3, 2), (1000, 17)])

@@ -153,6 +153,17 @@ def test_a_ticket_is_written_as_a_digest_and_grows_old(home: Home) -> None:
     assert not redeem_ticket(home, "../secret")
 
 
+def test_tickets_that_nobody_used_are_removed_when_they_are_old(home: Home) -> None:
+    issue_ticket(home)
+    (path,) = (home.folder("prefect") / "tickets").iterdir()
+    yesterday = time.time() - 25 * 3600
+    os.utime(path, (yesterday, yesterday))
+    first, second = issue_ticket(home), issue_ticket(home)
+    assert not path.exists()
+    assert redeem_ticket(home, first)
+    assert redeem_ticket(home, second)
+
+
 def test_the_server_of_a_home_asks_everybody_for_its_secret(shared_home: Path) -> None:
     home = Home(shared_home)
     api = address(home.folder("prefect"))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,6 +15,9 @@ from typing import Any
 import httpx
 import pytest
 
+from flows.services import pages, prefect_server
+from rlhf_core.errors import ServiceError
+from tasks.home import Home, private
 from tests.faults.broken_servers import KINDS, broken_server
 from tests.flows.conftest import LONGEST_SECONDS, Command, run_ids, tiny_file, wait_until
 
@@ -164,6 +168,32 @@ def test_a_prefect_server_that_is_killed_while_it_starts_is_started_again(rlhf: 
     done = rlhf.python("-c", script, str(rlhf.folder / "home"))
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["2", "True"]
+
+
+def test_a_user_of_a_deleted_home_looks_after_its_server_no_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(tmp_path / "home")
+    monkeypatch.setattr(prefect_server, "LOOK_SECONDS", 0)
+    with private(home.folder("prefect") / "users.lock", "a") as user:
+        shutil.rmtree(home.path)
+        prefect_server._keep(home, user)
+    assert not home.path.exists()
+
+
+def test_the_pages_end_with_an_error_when_that_of_mlflow_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(home: Home, process: "subprocess.Popen[bytes]", url: str) -> None:
+        process.kill()
+
+    monkeypatch.setattr(pages, "_wait_for_mlflow", end)
+    monkeypatch.setattr(pages, "external_prefect", lambda: "http://127.0.0.1:9/api")
+    monkeypatch.setattr(pages, "check_prefect", lambda url: None)
+    monkeypatch.setattr(signal, "signal", lambda *arguments: None)
+    monkeypatch.setenv("RLHF_HOME", str(tmp_path))
+    with pytest.raises(ServiceError, match=r"the MLflow page ended; see .*server\.log"):
+        pages.show_pages(Home(tmp_path), 0, lambda name, address: None)
 
 
 def test_with_both_servers_remote_and_prefect_lost_for_good_nothing_is_lost_or_leaked(

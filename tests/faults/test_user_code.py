@@ -112,6 +112,24 @@ def test_an_environment_that_exits_fails_the_run_and_the_mended_one_goes_on(
     assert "the end" in done.stderr
 
 
+def test_a_password_in_an_exception_stands_in_no_artifact_tag_or_log(
+    rlhf: Command, folder: Path
+) -> None:
+    """What Prefect writes down is searched too."""
+    rlhf.environment["WHERE"] = "postgresql://me:hunter4secret@db.example/x"
+    step = 'raise OSError("no answer from " + os.environ["WHERE"])'
+    (folder / "mine.py").write_text(MODULE.replace("STEP", step))
+    done = told(rlhf, "train", "tiny.yaml", "--json")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "no answer from postgresql://me:***@db.example/x" in done.stderr
+    tracebacks = [path for path in rlhf.home.rglob("*") if path.name == "traceback.txt"]
+    assert any("me:***@db.example" in path.read_text() for path in tracebacks)
+    for path in rlhf.home.rglob("*"):
+        if path.is_file():
+            assert b"hunter4secret" not in path.read_bytes(), path
+    assert "hunter4secret" not in done.stderr
+
+
 def test_workers_import_nothing_of_the_working_folder_in_place_of_ours(
     rlhf: Command, folder: Path
 ) -> None:

@@ -1,4 +1,4 @@
-"""Addresses: what is shown of them, which are refused, how a file's path becomes one."""
+"""Addresses: what is printed of them, which are refused, how a file's path becomes one."""
 
 from pathlib import Path
 
@@ -6,9 +6,12 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from rlhf_core.errors import ConfigurationError, ServiceError
-from tasks.addresses import check_url, masked, shown, sqlite_file, sqlite_url
+from tasks.addresses import check_url, masked, printable, sqlite_file, sqlite_url
 from tasks.deadline import within
 from tasks.home import Home
+from tasks.runs.lifecycle import REASON_TAG, move
+from tasks.runs.states import Event
+from tasks.tracking import records
 from tasks.tracking.store import Tracker, prepare
 
 
@@ -25,6 +28,14 @@ from tasks.tracking.store import Tracker, prepare
         ("no answer from 'ws://u:secret@h/in', twice", "no answer from 'ws://u:***@h/in', twice"),
         ("http://u:secret@[::1", "http://u:***@[::1"),
         ("two: a://b:secret@c d://e:secret@f", "two: a://b:***@c d://e:***@f"),
+        ("http://h/#access_token=secret", "http://h/#access_token=***"),
+        ("by:http://user:secret@host/x", "by:http://user:***@host/x"),
+        ("to //user:secret@host/x", "to //user:***@host/x"),
+        ("http://h/?password='se cret'&a=1", "http://h/?password=***&a=1"),
+        ("http://h/?password='secret", "http://h/?password=***"),
+        ("http://user:se cr/et@host", "http://user:***@host"),
+        ("a # comment // me:x@example.org", "a # comment // me:x@example.org"),
+        ("http://h:80/a, mail to a@b", "http://h:80/a, mail to a@b"),
         ("http://host:5000/a/b", "http://host:5000/a/b"),
         (
             "mail me@example.org or see s3://bucket/a@b",
@@ -37,9 +48,9 @@ def test_secrets_of_addresses_are_masked_and_nothing_else_is(text: str, expected
     assert masked(masked(text)) == expected
 
 
-def test_what_is_shown_is_one_bounded_line_without_control_characters() -> None:
-    assert shown("a\n b\tc \x1b[31m") == "a b c ?[31m"
-    assert len(shown("x" * 10_000_000)) < 400
+def test_what_is_printed_is_one_bounded_line_without_control_characters() -> None:
+    assert printable("a\n b\tc \x1b[31m") == "a b c ?[31m"
+    assert len(printable("x" * 10_000_000)) < 400
 
 
 @pytest.mark.parametrize(
@@ -52,7 +63,6 @@ def test_what_is_shown_is_one_bounded_line_without_control_characters() -> None:
         ("http://", "it has no host"),
         ("gopher://host/api", "the scheme is 'gopher'"),
         ("127.0.0.1:4200/api", "it has no scheme"),
-        ("http://ho st/api", "it holds a blank"),
     ],
 )
 def test_a_malformed_url_is_refused_by_its_variable(address: str, problem: str) -> None:
@@ -62,6 +72,27 @@ def test_a_malformed_url_is_refused_by_its_variable(address: str, problem: str) 
     assert message.startswith("PREFECT_API_URL: expected an address such as http://127.0.0.1:4200")
     assert f"actual: '{address}'" in message
     assert problem in message
+
+
+@pytest.mark.parametrize(
+    ("address", "part"),
+    [
+        ("http://ho st/sec ret", "'http://ho st' (it holds a blank"),
+        ("http://me:sec ret@host/x?a=b", "'http://host' (it holds a blank"),
+        ("http://me:secret /x@host", "'http://me' (it holds a blank"),
+        ("http://me:secret/x@host", "'http://me:***@host' (write a user and a password with %2F"),
+    ],
+)
+def test_a_malformed_url_is_refused_without_its_password(address: str, part: str) -> None:
+    with pytest.raises(ConfigurationError) as refusal:
+        check_url("PREFECT_API_URL", address, "http://127.0.0.1:4200/api")
+    assert part in str(refusal.value)
+    assert "sec" not in str(refusal.value)
+
+
+def test_no_text_takes_long_to_mask() -> None:
+    for part in ("a://b:", "//", "a", "//u:", "?token='", " ", "a://b: a"):
+        assert masked(part * 20_000).startswith(part[0])
 
 
 def test_a_url_is_taken_whatever_the_size_of_its_letters() -> None:
@@ -115,6 +146,17 @@ def test_a_home_keeps_its_tracking_store_and_artifacts_inside(tmp_path: Path, na
     assert (home.path / "mlflow" / "mlflow.db").exists()
     (note,) = home.path.rglob("note.txt")
     assert note.read_text() == "kept"
+
+
+def test_a_long_reason_is_masked_before_it_is_cut(tmp_path: Path) -> None:
+    tracker = prepare(Home(tmp_path))
+    run_id = records.create(tracker, "e", "n", {}, {})
+    reason = f"{'x' * 4981} http://me:hunter2@host"
+    assert "hunt" in reason[:5000]
+    move(tracker, run_id, Event.FAIL, reason)
+    record = records.read(tracker, run_id)
+    assert record is not None
+    assert record.tags[REASON_TAG].endswith(" http://me:***@host")
 
 
 def test_a_deadline_is_for_the_whole_and_hands_on_what_is_returned_or_raised() -> None:

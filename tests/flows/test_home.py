@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.home import Home, private
+from tasks.home import Home, private, write_private
 from tasks.tracking.store import Tracker, prepare
 
 
@@ -32,6 +32,34 @@ def test_a_home_of_an_earlier_version_is_closed_to_others(tmp_path: Path) -> Non
     lease.chmod(0o644)
     with private(Home(tmp_path).folder("leases") / "a.json", "a+"):
         assert (mode(lease.parent), mode(lease)) == (0o700, 0o600)
+
+
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("logs", ["web.log"]),
+        ("logs", []),
+        ("mlflow", ["README.md"]),
+        ("mlflow", ["mlflow.db", "x"]),
+    ],
+)
+def test_a_folder_with_other_files_keeps_its_mode(
+    tmp_path: Path, name: str, files: list[str]
+) -> None:
+    folder = tmp_path / name
+    folder.mkdir(mode=0o755)
+    for file in files:
+        (folder / file).write_text("")
+    assert Home(tmp_path).folder(name) == folder
+    assert mode(folder) == 0o755
+
+
+def test_a_private_file_is_written_whole_and_replaced_only_when_asked(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    for text, overwrite, expected in (("1", False, "1"), ("2", False, "1"), ("3", True, "3")):
+        write_private(path, text, overwrite)
+        assert (path.read_text(), mode(path)) == (expected, 0o600)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def logged(tracker: Tracker) -> str:
