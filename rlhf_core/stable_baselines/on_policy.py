@@ -27,11 +27,12 @@ from rlhf_core.stable_baselines.vec_env import RecordingVecEnv
 Weights = dict[str, np.ndarray]
 ALIASES = ("pi_features_extractor.", "vf_features_extractor.")
 """Stable-Baselines3's further names of the extractor that actor and critic share."""
+EXPLAINED = "train/explained_variance"
 LOGGED = {
     "train/entropy_loss": ("policy/entropy", -1.0),
     "train/approx_kl": ("policy/kl", 1.0),
     "train/kl_divergence_loss": ("policy/kl", 1.0),
-    "train/explained_variance": ("policy/value_explained_variance", 1.0),
+    EXPLAINED: ("policy/value_explained_variance", 1.0),
 }
 """Of each name in Stable-Baselines3's log: the metric, and a factor."""
 TRUE_SCALE = "true_reward_scale"
@@ -155,7 +156,9 @@ def learn(
     }
     logged = model.logger.name_to_value
     for source, (name, factor) in LOGGED.items():
-        if source in logged:
+        # Of returns that never vary nothing is explained: Stable-Baselines3 logs NaN.
+        undefined = source == EXPLAINED and math.isnan(logged.get(source, math.nan))
+        if source in logged and not undefined:
             metrics[name] = factor * float(logged[source])
     parameters, optimizer_state = weights(model.policy)
     if relabelling.true_scale is not None:
