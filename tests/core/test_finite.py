@@ -109,6 +109,19 @@ def test_an_optimisation_that_diverges_is_refused() -> None:
         run(experiment)
 
 
+def test_a_number_that_is_undefined_is_left_out_and_is_no_divergence() -> None:
+    # All returns are 0, so no variance of them can be explained.
+    experiment = tiny(
+        f"{HERE}:Shapes-v0",
+        environment_options={"action": "box"},
+        optimiser={**OPTIMISER["ppo"], "discount": 0.0},
+        feedback={"kind": "constant"},
+    )
+    for metrics in run(experiment).history:
+        assert "policy/value_explained_variance" not in metrics
+        assert "policy/entropy" in metrics
+
+
 def test_losses_of_the_optimisation_are_checked() -> None:
     outcome: Optimised | None = None
 
