@@ -113,6 +113,7 @@ def _summary(
         "first_return_iqm": last.opening.get("eval/first_return_iqm"),
         "true_reward_reference": None if reference is None else asdict(reference),
         "heldout_accuracy": final.get("reward/heldout_accuracy"),
+        "model": published.model,
         "notes": list(published.notes),
         "seconds": float(f"{seconds:.1f}"),
     }

@@ -9,7 +9,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import IO
 
-from rlhf_core.errors import StoreError
+from rlhf_core.errors import RunError, StoreError
 from rlhf_core.store import Store
 
 CONTENTS = {
@@ -106,6 +106,12 @@ class Home:
                 "--home or RLHF_HOME"
             ) from error
         return place
+
+    def expect(self) -> None:
+        """Raise `RunError` where there is no home yet: what reads one makes none."""
+        elsewhere = os.environ.get("RLHF_STORE") or os.environ.get("MLFLOW_TRACKING_URI")
+        if not elsewhere and not (self.path / "store" / "store.json").exists():
+            raise RunError(f"there is no home at {self.path}; try --home, or go to its folder")
 
     @property
     def store_address(self) -> str:

@@ -42,6 +42,8 @@ class Published(NamedTuple):
 
     asking_ended: str | None
     """Why fewer labels were asked for than the budget allows; None where they were not."""
+    model: str
+    """Address of the registered policy."""
     notes: Sequence[str]
     """What could not be published, and why."""
     work_seconds: float
@@ -108,7 +110,7 @@ def publish(
         files["labels/demonstrations.safetensors"] = pack(demonstrations)
     files |= _reward_files(run.experiment, feedback)
     log_files(run.tracker, run.run_id, files)
-    registry.register(run.tracker, run.run_id, run.experiment, policy, history[-1])
+    model = registry.register(run.tracker, run.run_id, run.experiment, policy, history[-1])
     spent = {name: value for name, value in last.opening.items() if name.startswith("time/")}
     seconds = {"time/report": context.seconds, **spent}
     step = int(history[-1]["policy/steps"])
@@ -119,7 +121,7 @@ def publish(
     ended = run.experiment.plan.ended(feedback, len(history))
     if ended is not None:
         set_tags(run.tracker, run.run_id, {ENDED_TAG: ended})
-    return Published(ended, notes, context.seconds)
+    return Published(ended, model, notes, context.seconds)
 
 
 def _show_summary(run: Run, history: Sequence[Metrics]) -> None:

@@ -75,7 +75,9 @@ def _load(
         from rlhf_core.configuration import load
 
         changes = [*(overrides or ()), *([] if seed is None else [f"seed={seed}"])]
-        return load(presets.find(file_or_preset), changes, presets.source(file_or_preset))
+        loaded = load(presets.find(file_or_preset), changes, presets.source(file_or_preset))
+        loaded.environment.try_out()
+        return loaded
 
 
 @app.command()
@@ -95,7 +97,9 @@ def train(
 
 @app.command()
 def resume(
-    run_id: Annotated[str, typer.Argument(help="The MLflow run id of an interrupted run.")],
+    run_id: Annotated[
+        str, typer.Argument(help="The MLflow run id of an interrupted run, or its beginning.")
+    ],
     home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
@@ -108,6 +112,8 @@ def resume(
         from tasks.runs import outcome
 
         place = Home(home)
+        place.expect()
+        run_id = outcome.whole_id(place, run_id)
         ended = outcome.recall(place, run_id)
         if ended is None:
             from tasks.runs.lifecycle import resumable
@@ -201,6 +207,7 @@ def clean(
         from tasks.tracking.store import prepare
 
         place = Home(home)
+        place.expect()
         tracker = prepare(place)
         waste = cleaning.remove(place, tracker) if really else cleaning.find(place, tracker)
     if as_json:

@@ -51,8 +51,14 @@ def describe(name: str | None = None) -> dict[str, Any]:
     if name in (None, *presets.names()):
         chosen = presets.names() if name is None else [name]
         content["presets"] = {preset: presets.description(preset) for preset in chosen}
-    if name in (None, "experiment"):
-        content["experiment"] = _fields(Experiment)
+    fields = _fields(Experiment)
+    sections = {field.partition(".")[0] for field in fields}
+    if name in (None, "experiment", *sections):
+        content["experiment"] = {
+            field: described
+            for field, described in fields.items()
+            if name in (None, "experiment", field.partition(".")[0])
+        }
     plugins = {
         family: {
             kind: {"meaning": _line(plugin.__doc__), "fields": _fields(plugin)}
@@ -64,7 +70,7 @@ def describe(name: str | None = None) -> dict[str, Any]:
     content["plugins"] = {family: kinds for family, kinds in plugins.items() if kinds}
     if not any(content.values()):
         kinds = [kind for members in FAMILIES.values() for kind in members.kinds()]
-        valid = ["experiment", *FAMILIES, *presets.names(), *dict.fromkeys(kinds)]
+        valid = ["experiment", *sections, *FAMILIES, *presets.names(), *dict.fromkeys(kinds)]
         raise ConfigurationError(f"unknown name '{name}'; {nearest(str(name), valid)}")
     return content
 
@@ -94,6 +100,7 @@ def show(content: Mapping[str, Any]) -> None:
     console = Console(soft_wrap=True, highlight=False)
     for preset, meaning in content.get("presets", {}).items():
         console.print(f"preset [bold cyan]{preset}[/]: {escape(meaning)}")
+        console.print(f"  its file: rlhf show {preset}")
     if "presets" in content:
         console.print()
     if "experiment" in content:

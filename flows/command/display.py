@@ -100,6 +100,7 @@ def _rows(result: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
             f"{reference['iqm']:.1f} ({reference['low']:.1f} to {reference['high']:.1f}; "
             f"{reference['seeds']} seeds, {reference['measured']})",
         )
+    yield "policy", result["model"]
     startup = result.get("startup_seconds")
     after = "" if startup is None else f", after {startup:.1f} of start-up"
     yield "seconds", f"{result['seconds']:.1f}{after}"

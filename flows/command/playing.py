@@ -1,6 +1,7 @@
 """A run from the command line: services, flow, the way back, the summary."""
 
 import json
+import os
 import time
 from pathlib import Path
 from shlex import quote
@@ -79,4 +80,8 @@ def show(result: dict[str, Any], name: str, home: Path | None, as_json: bool) ->
     for line in display.remarks(result):
         typer.echo(line)
     typer.echo(f"run {result['run_id']}, kept in {Home(home).path}")
+    if tracked := os.environ.get("MLFLOW_TRACKING_URI"):
+        from tasks.addresses import masked
+
+        typer.echo(f"tracked in {masked(tracked)} (MLFLOW_TRACKING_URI)")
     typer.echo(f"look at it: {display.program()} ui{option(home)}")

@@ -102,7 +102,8 @@ class Agent:
             ConfigurationError: the agent's parts do not fit each other, or the steps are too few.
         """
         calls = 0 if reset else self._calls
-        budget = Budget(env_steps=env_steps, labels=labels, rounds=rounds)
+        with _in_one_sentence():
+            budget = Budget(env_steps=env_steps, labels=labels, rounds=rounds)
         experiment, start = self._next(budget, calls, None if reset else self.policy)
         experiment.check()
         # The steps of former calls are not counted again.
@@ -160,7 +161,8 @@ class Agent:
 
     def evaluate(self, episodes: int = 40, deterministic: bool = True) -> Evaluation:
         """True returns of the policy, each episode from a seed of its own."""
-        settings = EvaluationSettings(episodes=episodes, deterministic=deterministic)
+        with _in_one_sentence():
+            settings = EvaluationSettings(episodes=episodes, deterministic=deterministic)
         experiment = self._experiment().model_copy(update={"evaluation": settings})
         with limited(experiment.threads):
             return stages.evaluate(experiment, 0, self._trained())[0]
@@ -240,7 +242,7 @@ class Agent:
         return parts_of(self.env, self.optimiser, self.feedback, self.annotator)
 
     def _experiment(self, budget: Budget | None = None, seed: int | None = None) -> Experiment:
-        try:
+        with _in_one_sentence():
             return Experiment(
                 name="agent",
                 environment=self.env,
@@ -250,9 +252,26 @@ class Agent:
                 budget=budget or Budget(env_steps=10**9),
                 seed=self.seed if seed is None else seed,
             )
-        except ValidationError as error:
-            problems = [p["msg"].removeprefix("Value error, ") for p in error.errors()]
-            raise ConfigurationError("; ".join(problems)) from None
+
+
+@contextmanager
+def _in_one_sentence() -> Iterator[None]:
+    """Turn the lines of pydantic into one of ours."""
+    try:
+        yield
+    except ValidationError as error:
+        problems = [
+            ": ".join(
+                [
+                    *(str(part) for part in problem["loc"][:1]),
+                    problem["msg"]
+                    .removeprefix("Value error, ")
+                    .replace("Input should be", "expected"),
+                ]
+            )
+            for problem in error.errors()
+        ]
+        raise ConfigurationError("; ".join(problems)) from None
 
 
 @contextmanager

@@ -214,6 +214,20 @@ class Environment(Config):
             return dynamics_of(self.id, self.options) is None and not self._has_usable_vector_form()
         return self.batching != "envpool"
 
+    def try_out(self) -> None:
+        """Reset one copy and take one step, as every run will.
+
+        Raises:
+            BrokenEnvironmentError: the environment fails, or returns what it should not.
+        """
+        vector = self.make_vector(1)
+        try:
+            vector.action_space.seed(0)
+            vector.reset(seed=[0])
+            vector.step(vector.action_space.sample())
+        finally:
+            vector.close()
+
     def clips(self) -> Clips:
         """How clips can be shown later.
 

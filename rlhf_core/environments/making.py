@@ -60,6 +60,8 @@ def _unknown(id: str, error: Exception) -> str:
             f"gymnasium.register('{name}', entry_point=..., max_episode_steps=...) there"
             f"{shadowed(module)}"
         )
+    if not colon:
+        hint += f"; one of your own is named after its module, as in my_module:{name}"
     return f"environment.id: cannot make '{id}': {text}{hint}"
 
 

@@ -73,7 +73,8 @@ def heldout_orders(
         if term.calibrated and float(weight.sum()) > 0:
             count = term.trials * float((unseen_weight.sum(dim=0) > 0).sum())
             answers += count
-            agreeing += count * float((weight * (margins > 0)).sum() / weight.sum())
+            exact = weight.double()
+            agreeing += count * float((exact * (margins > 0)).sum() / exact.sum())
     right, weight = torch.cat(correct), torch.cat(weights)
     if not float(weight.sum()) > 0:
         return {}

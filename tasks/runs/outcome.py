@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from rlhf_core.errors import DamagedError
+from rlhf_core.errors import DamagedError, RunError
 from tasks.home import Home
 from tasks.runs.cleaning import SUMMARY
 from tasks.runs.states import State
@@ -41,6 +41,19 @@ def store(run: "Run", summary: Mapping[str, Any], finished: bool) -> None:
     run.store.remember(_key(run.run_id), outcome)
     if not finished:
         log_files(run.tracker, run.run_id, {ARTIFACT: json.dumps(outcome, indent=2).encode()})
+
+
+def whole_id(home: Home, beginning: str) -> str:
+    """The run of the home's store whose id begins so; what was given where there is none.
+
+    Raises:
+        RunError: there are several.
+    """
+    known = {key.partition("/")[0] for key in home.store.memos() if "/" in key}
+    matching = sorted(run_id for run_id in known if run_id.startswith(beginning))
+    if len(matching) > 1:
+        raise RunError(f"run '{beginning}': expected one run that begins so, actual: {matching}")
+    return matching[0] if matching else beginning
 
 
 def recall(home: Home, run_id: str) -> Outcome | None:

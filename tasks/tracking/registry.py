@@ -17,6 +17,7 @@ from rlhf_core.types import Metrics
 from tasks.tracking.store import Tracker
 
 if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
     from mlflow.models import ModelSignature
 
 REQUIREMENTS = (
@@ -32,8 +33,8 @@ def register(
     experiment: Experiment,
     policy: PolicyState,
     metrics: Metrics,
-) -> None:
-    """Log the policy as a model of the run and register a version of it, once.
+) -> str:
+    """Log the policy as a model of the run and register a version of it, once; returns its address.
 
     The registered model has the experiment's name. Its files are JSON and safetensors and a copy
     of the package that reads them; nothing is pickled.
@@ -50,8 +51,9 @@ def register(
 
     client = tracker.client()
     run = client.get_run(run_id)
-    if client.search_model_versions(f"run_id = '{run_id}'"):
-        return  # Done before this process was killed and resumed.
+    known = client.search_model_versions(f"run_id = '{run_id}'")
+    if known:
+        return _address(known[0])  # Done before this process was killed and resumed.
     for leftover in client.search_logged_models(
         [run.info.experiment_id], f"source_run_id = '{run_id}'"
     ):
@@ -104,7 +106,7 @@ def register(
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    client.create_model_version(
+    version = client.create_model_version(
         experiment.name,
         model.artifact_location,
         run_id,
@@ -115,6 +117,12 @@ def register(
         },
         model_id=model.model_id,
     )
+    return _address(version)
+
+
+def _address(version: "ModelVersion") -> str:
+    """As `mlflow models serve -m` takes it."""
+    return f"models:/{version.name}/{version.version}"
 
 
 def _public_version(name: str) -> str:

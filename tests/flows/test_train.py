@@ -27,7 +27,7 @@ from tests.flows.conftest import Command, client_of, experiment_of
 SUMMARY = {
     "run_id", "environment", "strategy", "optimiser", "labels", "asking_ended", "cost", "alarms",
     "env_steps", "true_return_mean", "true_return_iqm", "first_return_iqm",
-    "true_reward_reference", "heldout_accuracy", "notes", "seconds", "startup_seconds",
+    "true_reward_reference", "heldout_accuracy", "model", "notes", "seconds", "startup_seconds",
 }  # fmt: skip
 
 
