@@ -8,6 +8,8 @@ from contextlib import contextmanager, redirect_stdout
 
 OUT, ERR = 1, 2
 """File descriptors of standard output and standard error."""
+_outputs: list[int] = []
+"""Copies of the standard output that blocks of `prints_on_stderr` have put aside."""
 
 
 @contextmanager
@@ -28,15 +30,27 @@ def prints_on_stderr() -> Iterator[None]:
         return
     own = sys.stdout is sys.__stdout__
     os.dup2(ERR, OUT)
+    _outputs.append(standard_output)
     try:
         with redirect_stdout(sys.stderr):
             yield
     finally:
+        _outputs.remove(standard_output)
         os.dup2(standard_output, OUT)
         os.close(standard_output)
         if own:
             # Functions run in reverse order at exit: this one before those of user code.
             atexit.register(_leave_stdout)
+
+
+@contextmanager
+def prints_on_stdout() -> Iterator[None]:
+    """Send what Python prints inside the block to standard output, also in `prints_on_stderr`."""
+    if not _outputs:
+        yield
+        return
+    with open(os.dup(_outputs[-1]), "w", encoding="utf-8") as stream, redirect_stdout(stream):
+        yield
 
 
 def _leave_stdout() -> None:

@@ -10,6 +10,7 @@ import typer
 
 from flows.command.display import program
 from flows.command.ending import Ending
+from flows.command.streams import prints_on_stdout
 from rlhf_core.errors import RlhfError
 from tasks import progress
 from tasks.addresses import printable
@@ -102,7 +103,8 @@ class WayBack:
         """Say in another thread what the main one has not come to say."""
         if self._finished:
             self._say("note: the run is finished; its Prefect server was lost, or is too slow")
-            self._show(self.result)
+            with prints_on_stdout():
+                self._show(self.result)
         elif self._run_id is not None:
             self._say(f"ended by force; {self._how}")
         else:

@@ -193,6 +193,18 @@ def test_everything_that_is_printed_goes_to_standard_error() -> None:
         assert text in done.stderr
 
 
+def test_a_result_can_be_printed_while_all_else_goes_to_standard_error() -> None:
+    code = (
+        "from flows.command.streams import prints_on_stderr, prints_on_stdout\n"
+        "with prints_on_stderr():\n"
+        "    print('before')\n"
+        "    with prints_on_stdout():\n        print('result')\n"
+        "    print('after')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("result\n", "before\nafter\n")
+
+
 def test_a_closed_standard_output_is_no_error() -> None:
     code = (
         "import os\nfrom flows.command.streams import prints_on_stderr\nos.close(1)\n"
