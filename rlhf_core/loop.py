@@ -17,7 +17,7 @@ again with the progress of the last round.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic
 
 from rlhf_core.driver import H, Improved, Stages, Start
@@ -32,8 +32,11 @@ class Batch(Generic[H]):
     """What was asked at once, and the answers."""
 
     round: int
-    request: H
+    request: H | None
+    """None where a later batch asked something: in one process requests are held in memory."""
     answers: H
+    questions: float
+    """How many were asked."""
 
 
 @dataclass(frozen=True)
@@ -147,11 +150,20 @@ def advance(experiment: Experiment, stages: Stages[H], progress: Progress[H]) ->
         rewards=improved.rewards,
         first=progress.first,
         opening=progress.opening,
-        batches=(*progress.batches, *learned.batches),
+        batches=_with_newest_request((*progress.batches, *learned.batches)),
         history=(*progress.history, with_totals(metrics, progress.history)),
         evaluation=evaluated.evaluation,
         alarms=(*progress.alarms, *alarm),
         stopped=verdict.reaction is Reaction.STOP,
+    )
+
+
+def _with_newest_request(batches: tuple[Batch[H], ...]) -> tuple[Batch[H], ...]:
+    """The batches, of which the newest that asked something alone holds its request."""
+    newest = max((index for index, batch in enumerate(batches) if batch.questions), default=None)
+    return tuple(
+        batch if index == newest else replace(batch, request=None)
+        for index, batch in enumerate(batches)
     )
 
 
@@ -176,9 +188,11 @@ def _learn(
     metrics = before.metrics
     for more in (asked.metrics, answered.metrics, fitted.metrics):
         metrics = merge_metrics(metrics, more)
+    questions = answered.metrics.get("feedback/queries", 0.0)
+    batch = Batch(round, asked.request, answered.answers, questions)
     return _Learned(
         answered.annotator,
         fitted.feedback,
-        (*before.batches, Batch(round, asked.request, answered.answers)),
+        (*before.batches, batch),
         metrics,
     )

@@ -57,16 +57,16 @@ def draw(
 def _newest_questions(
     context: StageContext, last: Progress[Ref]
 ) -> dict[str, tuple[Segments, list[Question]]]:
-    """The last questions of each form, and the clips that they are about."""
+    """The newest questions of each form, and the clips that they are about."""
     newest: dict[str, tuple[Segments, list[Question]]] = {}
-    for batch in reversed(last.batches):
-        request = context.load(batch.request, Request)
-        if newest.keys() >= request.queries.keys():
+    for batch in last.batches:
+        if batch.request is None:
             continue
+        request = context.load(batch.request, Request)
         answers = context.load(batch.answers, Answers)
         for form, judgements in answers.judgements.items():
-            if form in newest or not len(request.segments):
-                continue  # Without clips whole episodes were shown.
+            if not len(request.segments):
+                continue  # Whole episodes were shown, and no clips asked about.
             entries = judgements.entries(request.queries.get(form))
             # Positions of clips, each with its moment behind an `@` if it is about one.
             asked: list[Question] = [

@@ -64,10 +64,10 @@ def watching(experiment: Experiment, console: Console) -> Iterator[None]:
         bar.update(task, description=" " * 14)
 
 
-def summary(result: Mapping[str, Any], title: str) -> Table:
+def summary(result: Mapping[str, Any], title: str, startup: float | None = None) -> Table:
     """The outcome of a run as a table, beside what it can be compared with."""
     table = Table(title=title, show_header=False, title_justify="left")
-    for meaning, text in _rows(result):
+    for meaning, text in _rows(result, startup):
         if text is not None:
             table.add_row(meaning, text)
     return table
@@ -79,7 +79,7 @@ def remarks(result: Mapping[str, Any]) -> list[str]:
     return [*alarms, *(f"note: {note}" for note in result["notes"])]
 
 
-def _rows(result: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
+def _rows(result: Mapping[str, Any], startup: float | None) -> Iterator[tuple[str, str | None]]:
     yield "environment", result["environment"]
     yield "feedback strategy", result["strategy"]
     yield "optimiser", result["optimiser"]
@@ -101,7 +101,6 @@ def _rows(result: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
             f"{reference['seeds']} seeds, {reference['measured']})",
         )
     yield "policy", result["model"]
-    startup = result.get("startup_seconds")
     after = "" if startup is None else f", after {startup:.1f} of start-up"
     yield "seconds", f"{result['seconds']:.1f}{after}"
 

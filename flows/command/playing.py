@@ -33,7 +33,7 @@ def play(experiment: "Experiment", home: Path | None, run_id: str | None, as_jso
     from tasks.home import Home
 
     def show_live(result: dict[str, Any]) -> None:
-        show({**result, "startup_seconds": startup}, experiment.name, home, as_json)
+        show(result, experiment.name, home, as_json, startup)
 
     startup: float | None = None
 
@@ -62,7 +62,13 @@ def option(home: Path | None) -> str:
     return f" --home {quote(str(home))}" if home else ""
 
 
-def show(result: dict[str, Any], name: str, home: Path | None, as_json: bool) -> None:
+def show(
+    result: dict[str, Any],
+    name: str,
+    home: Path | None,
+    as_json: bool,
+    startup: float | None = None,
+) -> None:
     """Print how a run ended, or what it waits for."""
     if as_json:
         typer.echo(json.dumps(result, allow_nan=False))
@@ -76,7 +82,7 @@ def show(result: dict[str, Any], name: str, home: Path | None, as_json: bool) ->
         typer.echo(f"waiting: {result['waiting']}")
         typer.echo(f"to go on: {display.program()} resume {result['run_id']}{option(home)}")
         return
-    Console().print(display.summary(result, name))
+    Console().print(display.summary(result, name, startup))
     for line in display.remarks(result):
         typer.echo(line)
     typer.echo(f"run {result['run_id']}, kept in {Home(home).path}")

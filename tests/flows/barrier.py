@@ -26,8 +26,9 @@ def watch(event, arguments):
     parts = Path(os.fsdecode(arguments[1])).parts
     for place in counts:
         # A file of a run lies in a folder of its own: store/<place>/<run id>/<name>.
-        # Those of stages begin with the number of their round.
-        if place in parts and len(parts) - parts.index(place) == 3 and parts[-1][0].isdigit():
+        # Those of stages begin with the number of their round; the summary comes after them.
+        known = parts[-1][0].isdigit() or parts[-1] == "summary.json"
+        if place in parts and len(parts) - parts.index(place) == 3 and known:
             counts[place] += 1
             (FOLDER / f"moved-{place}").write_text(str(counts[place]))
             if os.environ.get(f"HOLD_{place.upper()}") == str(counts[place]):

@@ -150,7 +150,7 @@ def test_a_finished_run_prints_its_summary_again_and_loads_nothing_for_it(
     assert rlhf.python("-c", RESUME, run_id, "--json").stdout == again.stdout
     table = rlhf("resume", run_id)
     assert table.returncode == 0
-    assert "feedback strategy │ preference" in table.stdout
+    assert re.search(r"feedback strategy +│ preference", table.stdout)
     assert f"run {run_id}, kept in {rlhf.home}" in table.stdout
     client = client_of(rlhf.home)
     (stored,) = [a.path for a in client.list_artifacts(run_id) if a.path == "summary.json"]

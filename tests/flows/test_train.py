@@ -27,7 +27,7 @@ from tests.flows.conftest import Command, client_of, experiment_of
 SUMMARY = {
     "run_id", "environment", "strategy", "optimiser", "labels", "asking_ended", "cost", "alarms",
     "env_steps", "true_return_mean", "true_return_iqm", "first_return_iqm",
-    "true_reward_reference", "heldout_accuracy", "model", "notes", "seconds", "startup_seconds",
+    "true_reward_reference", "heldout_accuracy", "model", "notes", "seconds",
 }  # fmt: skip
 
 
@@ -43,7 +43,6 @@ def test_the_summary_has_the_promised_fields_and_the_budget_is_kept(result: dict
     assert (result["cost"], result["alarms"], result["notes"]) == (0.0, [], [])
     assert result["true_reward_reference"] is None, "no preset trains like this"
     assert 0 < result["heldout_accuracy"] <= 1
-    assert 0 < result["startup_seconds"] < 600
     # 160 first steps, then whole rollouts of 4 x 32 steps: 6 of them fit into 840.
     assert result["env_steps"] == 160 + 6 * 128
     assert result["strategy"] == "preference"
@@ -94,7 +93,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(
     rlhf: Command, result: dict[str, Any]
 ) -> None:
     again, other = rlhf.train(), rlhf.train("--set", "seed=6")
-    same = SUMMARY - {"run_id", "seconds"}
+    same = SUMMARY - {"run_id", "seconds", "model"}
     assert {k: again[k] for k in same} == {k: result[k] for k in same}
     assert other["true_return_mean"] != result["true_return_mean"]
 
