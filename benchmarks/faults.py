@@ -57,11 +57,7 @@ def damage(store: Path, run_id: str | None, how: str, rng: random.Random) -> str
     """Damage a file that the run would read again; returns what was done, None without any."""
     notes = sorted((store / "memo" / str(run_id)).glob("*.json"))
     checkpoints = sorted((store / "unfinished" / str(run_id)).glob("*.checkpoint"))
-    refs = {
-        ref
-        for note in notes
-        for ref in json.loads(note.read_bytes().partition(b"\n")[2]).get("refs", {}).values()
-    }
+    refs = {ref for note in notes for ref in refs_of(note)}
     objects = [store / "objects" / ref[:2] / f"{ref}.safetensors" for ref in sorted(refs)]
     # One kind of file is as likely as another, however many there are.
     kinds = [files for files in (notes, checkpoints, objects) if files]
@@ -78,6 +74,15 @@ def damage(store: Path, run_id: str | None, how: str, rng: random.Random) -> str
         content[bit // 8] ^= 1 << bit % 8
         path.write_bytes(bytes(content))
     return f"{how} {path.parent.parent.name}/{path.name[:24]}"
+
+
+def refs_of(note: Path) -> list[str]:
+    """The objects that a stage's note names; none where an earlier fault damaged it."""
+    try:
+        content = json.loads(note.read_bytes().partition(b"\n")[2])
+        return list(content.get("refs", {}).values())
+    except ValueError:
+        return []
 
 
 def kill_server(home: Path) -> str | None:
