@@ -118,17 +118,19 @@ def lives(pid: int) -> bool:
 
 @contextmanager
 def started(*arguments: str, **environment: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """A process that is ended with the block."""
+    """A process that is ended with the block, and its children with it."""
     process = subprocess.Popen(
         [sys.executable, *arguments],
         env={**os.environ, **environment},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     try:
         yield process
     finally:
-        process.kill()
+        # MLflow's server starts another process, which would stay.
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
