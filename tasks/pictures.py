@@ -46,11 +46,11 @@ def draw(
         return files, [f"no film: {error}"]
     for form, (segments, questions) in _newest_questions(context, last).items():
         try:
-            shown = video.film_questions(experiment.environment, segments, questions)
+            questions_film = video.film_questions(experiment.environment, segments, questions)
         except ConfigurationError as error:
             notes.append(f"no film of the questions ({form}): {error}")
             continue
-        files[f"video/questions_{form}.gif"] = shown
+        files[f"video/questions_{form}.gif"] = questions_film
     return files, notes
 
 

@@ -71,8 +71,8 @@ def find(home: Home, tracker: Tracker) -> Waste:
         deleted += record.deleted
         finished += bool(gone) and not record.deleted
         removed += gone
-    kept = {key for keys in memos.values() for key in keys} - set(removed)
-    needed = {ref for key in sorted(kept) for ref in _refs(store, key)}
+    staying = {key for keys in memos.values() for key in keys} - set(removed)
+    needed = {ref for key in sorted(staying) for ref in _refs(store, key)}
     sizes, leftovers = store.objects(), store.leftovers()
     unneeded = tuple(sorted(ref for ref in sizes if ref not in needed))
     freed = sum(sizes[ref] for ref in unneeded)
