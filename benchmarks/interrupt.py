@@ -17,26 +17,14 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
-import yaml
+from faults import SMALL
 
 from tasks.home import Home
 from tasks.tracking.store import tracker_of
 
-TINY: dict[str, Any] = {
-    "name": "tiny",
-    "environment": {"id": "Pendulum-v1", "count": 4, "time_limit": 40},
-    "feedback": {
-        "kind": "preference",
-        "segment_steps": 10,
-        "reward_model": {"hidden": [8], "epochs": 3},
-    },
-    "optimiser": {"kind": "ppo", "steps": 32, "batch_size": 64, "epochs": 2, "hidden": [8]},
-    "budget": {"env_steps": 2000, "labels": 20, "rounds": 5, "initial_steps": 160},
-    "evaluation": {"episodes": 3},
-    "seed": 5,
-}
+EXPERIMENT = "pendulum-preference"
+TRAIN = ("train", EXPERIMENT, *(part for change in SMALL for part in ("--set", change)))
 COMPARED = ("labels", "env_steps", "true_return_mean", "true_return_iqm")
 LIMIT_SECONDS = 60.0
 
@@ -73,15 +61,13 @@ def main() -> None:
     rng = random.Random(chosen.seed)
     number = getattr(signal, f"SIG{chosen.signal}")
     folder = Path(tempfile.mkdtemp(prefix="rlhf-interrupt-"))
-    file = folder / "tiny.yaml"
-    file.write_text(yaml.safe_dump(TINY))
     busy = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(chosen.load)]
     try:
         began = time.monotonic()
-        out, err = start(folder, "train", str(file)).communicate()
+        out, err = start(folder, *TRAIN).communicate()
         length = time.monotonic() - began
         expected = json.loads(out)
-        interrupted, wrong = press(chosen.presses, number, rng, folder, file, length)
+        interrupted, wrong = press(chosen.presses, number, rng, folder, length)
         for run_id in rng.sample(interrupted, min(chosen.resumed, len(interrupted))):
             out, err = start(folder, "resume", run_id).communicate()
             same = bool(out) and all(json.loads(out)[k] == expected[k] for k in COMPARED)
@@ -100,7 +86,6 @@ def press(
     number: signal.Signals,
     rng: random.Random,
     folder: Path,
-    file: Path,
     length: float,
 ) -> tuple[list[str], int]:
     """Interrupt that many trainings; returns the runs that can be resumed, and what went wrong."""
@@ -108,7 +93,7 @@ def press(
     interrupted, seconds, wrong = list[str](), list[float](), 0
     for index in range(presses):
         moment = rng.uniform(0.3, length)
-        process = start(folder, "train", str(file))
+        process = start(folder, *TRAIN)
         try:
             out, err = process.communicate(timeout=moment)
             print(f"{index}: ended before {moment:.1f} s", flush=True)

@@ -11,6 +11,7 @@ from rlhf_core.acting import Act
 from rlhf_core.demonstrations import Cloning
 from rlhf_core.environments.factory import Environment
 from rlhf_core.environments.spaces import Spaces
+from rlhf_core.errors import ConfigurationError
 from rlhf_core.executor import Executor
 from rlhf_core.plugin import Plugin
 from rlhf_core.rewards import Reward
@@ -87,6 +88,30 @@ class OptimisationContext:
 
 DEFAULT_CONTEXT = OptimisationContext()
 """No reports, no checkpoints, and the optimiser's own processes."""
+
+
+def check_parameters(policy: PolicyState, untrained: PolicyState, source: str) -> None:
+    """Check that a policy has the parameters of another one.
+
+    Args:
+        policy: a policy that an optimiser is to train further.
+        untrained: the first policy of that optimiser in its environment.
+        source: where the policy comes from, for the message, such as `saved`.
+
+    Raises:
+        ConfigurationError: names or shapes differ; the message names the first that does.
+    """
+    theirs, ours = (
+        {name: list(np.shape(value)) for name, value in state.parameters.items()}
+        for state in (policy, untrained)
+    )
+    differing = sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name))
+    if differing:
+        name = differing[0]
+        raise ConfigurationError(
+            f"optimiser: expected one whose policy has the {source} parameters, '{name}' of shape "
+            f"{theirs.get(name)}, actual: {ours.get(name)}"
+        )
 
 
 class Optimiser(Plugin):

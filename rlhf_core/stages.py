@@ -7,15 +7,12 @@ them out in one process, the flows as Prefect tasks.
 
 from dataclasses import replace
 
-import numpy as np
-
 from rlhf_core import seeding
 from rlhf_core.annotators import AnnotatorState
 from rlhf_core.answers import Answers
 from rlhf_core.divergence import checked_fit, checked_optimisation
 from rlhf_core.environments.factory import episode_seeds
 from rlhf_core.environments.spaces import encode
-from rlhf_core.errors import ConfigurationError
 from rlhf_core.evaluation.diagnostics import DIAGNOSTIC_STEPS, Comparison, sample_both_rewards
 from rlhf_core.evaluation.distance import starc_distance
 from rlhf_core.evaluation.outcome import Evaluation
@@ -24,7 +21,13 @@ from rlhf_core.evaluation.statistics import interquartile_mean, pearson, spearma
 from rlhf_core.experiment import Experiment
 from rlhf_core.feedback_strategy import FeedbackState
 from rlhf_core.finite import check_metrics
-from rlhf_core.policies import DEFAULT_CONTEXT, OptimisationContext, Optimised, PolicyState
+from rlhf_core.policies import (
+    DEFAULT_CONTEXT,
+    OptimisationContext,
+    Optimised,
+    PolicyState,
+    check_parameters,
+)
 from rlhf_core.questions import Request
 from rlhf_core.rewards import EnvironmentReward, ObservingReward, Reward
 from rlhf_core.rollouts import collect as play
@@ -44,15 +47,7 @@ def initial_policy(experiment: Experiment, earlier: PolicyState | None = None) -
     untrained = experiment.optimiser.initial(experiment.environment.spaces(), seeding.integer(rng))
     if earlier is None:
         return untrained
-    ours, theirs = (
-        {name: np.shape(value) for name, value in policy.parameters.items()}
-        for policy in (untrained, earlier)
-    )
-    if ours != theirs:
-        raise ConfigurationError(
-            f"optimiser: expected one whose policy has the parameters that are taken over "
-            f"{theirs}, actual: {ours}"
-        )
+    check_parameters(earlier, untrained, "other run's")
     return earlier
 
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from rlhf_core import seeding, stages
 from rlhf_core.acting import Act, reset
 from rlhf_core.agents.learned_reward import LearnedReward
-from rlhf_core.agents.saved import SavedAgent, check_policy, parts_of
+from rlhf_core.agents.saved import SavedAgent, parts_of
 from rlhf_core.annotators import Annotator
 from rlhf_core.annotators.synthetic import Synthetic
 from rlhf_core.budget import Budget
@@ -28,7 +28,14 @@ from rlhf_core.feedback_strategy import FeedbackStrategy
 from rlhf_core.in_process import run
 from rlhf_core.loop import Progress
 from rlhf_core.packing import write_value
-from rlhf_core.policies import OptimisationContext, Optimiser, PolicyState, Report, ignore_steps
+from rlhf_core.policies import (
+    OptimisationContext,
+    Optimiser,
+    PolicyState,
+    Report,
+    check_parameters,
+    ignore_steps,
+)
 from rlhf_core.rollouts import collect
 from rlhf_core.threads import limited
 from rlhf_core.types import Metrics
@@ -210,7 +217,8 @@ class Agent:
         """
         saved = SavedAgent.read(path)
         saved.check_fit(self._parts())
-        check_policy(saved.policy, self.optimiser, self.env)
+        untrained = self.optimiser.initial(self.env.spaces(), 0)
+        check_parameters(saved.policy, untrained, "saved")
         self.policy, self.seed = saved.policy, saved.seed
         self.steps, self._calls = saved.steps, saved.calls
         self._progress = saved.progress()

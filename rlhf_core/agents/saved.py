@@ -39,22 +39,6 @@ def parts_of(
     )
 
 
-def check_policy(policy: PolicyState, optimiser: Optimiser, environment: Environment) -> None:
-    """Raise `ConfigurationError` unless the optimiser makes policies with these parameters."""
-    untrained = optimiser.initial(environment.spaces(), 0)
-    ours, theirs = (
-        {name: list(np.shape(value)) for name, value in state.parameters.items()}
-        for state in (untrained, policy)
-    )
-    if ours != theirs:
-        differing = sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name))
-        name = differing[0]
-        raise ConfigurationError(
-            f"optimiser: expected one whose policy has the saved parameters, '{name}' of shape "
-            f"{theirs.get(name)}, actual: {ours.get(name)} with kind '{optimiser.kind}'"
-        )
-
-
 @dataclass(frozen=True, eq=False)
 class SavedAgent(Value):
     """Everything that an agent needs to act and to learn on."""

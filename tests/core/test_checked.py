@@ -33,7 +33,7 @@ def played(environment: Environment, steps: int = 12) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "told"),
+    ("fault", "message"),
     [
         ("nan", r"returned an observation of nan \(number 1\) in step 3 of copy 1; observations"),
         ("inf", r"observation of inf .* step 3 of copy 1; .*observation_bound cuts infinite ones"),
@@ -50,13 +50,13 @@ def played(environment: Environment, steps: int = 12) -> None:
         ("text_reward", rf"step 3: .*{LINE}"),
     ],
 )
-def test_a_fault_is_told_with_its_place(fault: str, told: str) -> None:
-    with pytest.raises(BrokenEnvironmentError, match=told) as caught:
+def test_a_fault_is_reported_with_its_place(fault: str, message: str) -> None:
+    with pytest.raises(BrokenEnvironmentError, match=message) as caught:
         played(faulty(fault))
     assert str(caught.value).startswith(f"environment.id: '{FAULTY}:Faulty-v0' ")
 
 
-def test_a_fault_is_told_with_the_key_of_a_dict() -> None:
+def test_a_fault_is_reported_with_the_key_of_a_dict() -> None:
     with pytest.raises(BrokenEnvironmentError, match=r"nan \(key 'speed', number 1\) in step 3"):
         played(faulty("nan", form="dict"))
 
@@ -70,12 +70,15 @@ def test_keys_of_nested_observations() -> None:
 
 @pytest.mark.parametrize("name", ["observation_space", "action_space"])
 def test_a_missing_space_is_named(name: str) -> None:
-    told = rf"expected self\.{name} to be a Gymnasium space, .*, actual: AttributeError: .*{LINE}"
-    with pytest.raises(BrokenEnvironmentError, match=told):
+    message = (
+        rf"expected self\.{name} to be a Gymnasium space, .*, "
+        rf"actual: AttributeError: .*{LINE}"
+    )
+    with pytest.raises(BrokenEnvironmentError, match=message):
         faulty(f"no_{name}").spaces()
 
 
-def test_an_error_of_closing_is_told() -> None:
+def test_an_error_of_closing_is_reported() -> None:
     with pytest.raises(
         BrokenEnvironmentError, match=rf"failed in close\(\): OSError: the cable is gone{LINE}"
     ):
@@ -88,7 +91,7 @@ def test_an_error_of_closing_is_told() -> None:
     assert vector.closed
 
 
-def test_an_error_before_one_of_closing_is_the_one_that_is_told() -> None:
+def test_an_error_before_one_of_closing_is_the_one_that_is_reported() -> None:
     vector = faulty("none").make_vector()
     for env in vector.unwrapped.envs:
         env.unwrapped.fault = "close"
@@ -100,7 +103,7 @@ def test_an_error_before_one_of_closing_is_the_one_that_is_told() -> None:
     assert "failed in close()" in caught.value.__notes__[0]
 
 
-def test_an_error_of_the_constructor_is_told_with_its_line() -> None:
+def test_an_error_of_the_constructor_is_reported_with_its_line() -> None:
     with pytest.raises(ConfigurationError, match=rf"cannot be made .*: no motor{LINE}"):
         faulty("constructor").spaces()
 
@@ -222,7 +225,7 @@ def test_an_environment_that_exits_while_it_is_filmed_costs_the_film(
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("x = (", r"the module 'mine_1' cannot be imported: SyntaxError.*mine_1\.py:1\)"),
         ("import absent_module", r"ModuleNotFoundError: No module named 'absent_.*mine_1\.py:1\)"),
@@ -232,13 +235,13 @@ def test_an_environment_that_exits_while_it_is_filmed_costs_the_film(
     ],
 )
 def test_a_module_that_cannot_be_used_is_blamed_on_the_id(
-    text: str, told: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+    text: str, message: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "mine_1.py").write_text(text)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(__import__("sys").modules, "mine_1", raising=False)
-    with pytest.raises(ConfigurationError, match=told) as caught:
+    with pytest.raises(ConfigurationError, match=message) as caught:
         Environment(id="mine_1:Mine-v0").spaces()
     assert str(caught.value).startswith("environment.id: cannot make 'mine_1:Mine-v0'")
 
@@ -248,6 +251,6 @@ def test_a_module_with_the_name_of_an_installed_one_gets_a_sentence(
 ) -> None:
     (tmp_path / "yaml.py").write_text("raise SystemExit")
     monkeypatch.chdir(tmp_path)
-    told = re.escape("yaml.py of this folder has the name of an installed module (")
-    with pytest.raises(ConfigurationError, match=told + r".*: rename yours"):
+    message = re.escape("yaml.py of this folder has the name of an installed module (")
+    with pytest.raises(ConfigurationError, match=message + r".*: rename yours"):
         Environment(id="yaml:Mine-v0").spaces()

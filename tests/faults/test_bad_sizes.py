@@ -123,15 +123,15 @@ TOO_LARGE: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("field", TOO_LARGE)
 def test_an_absurd_size_is_refused_by_its_field(field: str, tmp_path: Path) -> None:
-    changes, told = TOO_LARGE[field]
+    changes, message = TOO_LARGE[field]
     line = refused("check", str(tiny_file(tmp_path, **changes)))
-    assert told in line
-    if told == FITS:
+    assert message in line
+    if message == FITS:
         assert (
             f"tiny.yaml: {field.partition(' ')[0]}: {FITS} {format_bytes(machine_memory())}" in line
         )
     else:
-        assert field.rpartition(".")[2] in line or told.startswith("expected an integer")
+        assert field.rpartition(".")[2] in line or message.startswith("expected an integer")
 
 
 def test_ten_thousand_rounds_are_checked_at_once(tmp_path: Path) -> None:
@@ -238,10 +238,10 @@ TEXTS = {
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_a_bad_text_is_refused_in_one_short_line(name: str, tmp_path: Path) -> None:
-    text, told = TEXTS[name]
+    text, message = TEXTS[name]
     path = tmp_path / "bad.yaml"
     path.write_text(text)
-    assert told in refused("check", str(path))
+    assert message in refused("check", str(path))
 
 
 def test_files_that_are_none_are_not_waited_for(tmp_path: Path) -> None:
@@ -254,8 +254,8 @@ def test_files_that_are_none_are_not_waited_for(tmp_path: Path) -> None:
     assert "actual: a device" in refused("check", "/dev/zero")
     with (tmp_path / "large.yaml").open("wb") as file:
         file.truncate(10**9)
-    told = "expected at most 1,000,000 bytes, actual: 1,000,000,000"
-    assert told in refused("check", str(tmp_path / "large.yaml"))
+    message = "expected at most 1,000,000 bytes, actual: 1,000,000,000"
+    assert message in refused("check", str(tmp_path / "large.yaml"))
 
 
 def test_names_that_no_file_can_have_are_refused() -> None:

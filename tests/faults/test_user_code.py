@@ -69,7 +69,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def told(rlhf: Command, *arguments: str) -> "subprocess.CompletedProcess[str]":
+def command(rlhf: Command, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """The command as the script `rlhf` starts it: without the working folder on the path."""
     process = rlhf.script("-P", "-m", "flows.command", *arguments)
     out, err = process.communicate()
@@ -80,10 +80,10 @@ def test_an_environment_that_exits_fails_the_run_and_the_mended_one_goes_on(
     rlhf: Command, folder: Path
 ) -> None:
     (folder / "mine.py").write_text(MODULE.replace("STEP", "sys.exit(0)"))
-    done = told(rlhf, "check", "tiny.yaml")
+    done = command(rlhf, "check", "tiny.yaml")
     assert (done.returncode, done.stdout.count("\n")) == (0, 1), done.stderr
 
-    done = told(rlhf, "train", "tiny.yaml", "--json")
+    done = command(rlhf, "train", "tiny.yaml", "--json")
     assert (done.returncode, done.stdout) == (1, "")
     talk = ("imported", "begins", "speaks for itself", "the end")
     lines = [line for line in done.stderr.splitlines() if not line.startswith(talk)]
@@ -105,7 +105,7 @@ def test_an_environment_that_exits_fails_the_run_and_the_mended_one_goes_on(
         assert "Traceback (most recent call last)" in path.read_text()
 
     (folder / "mine.py").write_text(MODULE.replace("STEP", "pass"))
-    done = told(rlhf, "resume", run_id, "--json")
+    done = command(rlhf, "resume", run_id, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["run_id"] == run_id
     assert "speaks for itself" in done.stderr
@@ -119,7 +119,7 @@ def test_a_password_in_an_exception_stands_in_no_artifact_tag_or_log(
     rlhf.environment["WHERE"] = "postgresql://me:hunter4secret@db.example/x"
     step = 'raise OSError("no answer from " + os.environ["WHERE"])'
     (folder / "mine.py").write_text(MODULE.replace("STEP", step))
-    done = told(rlhf, "train", "tiny.yaml", "--json")
+    done = command(rlhf, "train", "tiny.yaml", "--json")
     assert (done.returncode, done.stdout) == (1, "")
     assert "no answer from postgresql://me:***@db.example/x" in done.stderr
     tracebacks = [path for path in rlhf.home.rglob("*") if path.name == "traceback.txt"]
@@ -135,13 +135,13 @@ def test_workers_import_nothing_of_the_working_folder_in_place_of_ours(
 ) -> None:
     overrides = ["feedback=constant", "optimiser={kind: ars, population: 4, processes: 2}"]
     arguments = [part for text in overrides for part in ("--set", text)]
-    done = told(rlhf, "train", "tiny.yaml", "--json", *arguments)
+    done = command(rlhf, "train", "tiny.yaml", "--json", *arguments)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["optimiser"] == "ars"
 
 
 def test_list_reads_nothing_of_the_working_folder(rlhf: Command, folder: Path) -> None:
-    done = told(rlhf, "list", "--json")
+    done = command(rlhf, "list", "--json")
     assert done.returncode == 0, done.stderr
     assert "plugins" in json.loads(done.stdout)
 
@@ -160,7 +160,7 @@ def test_a_module_with_a_name_of_ours_gets_a_sentence(
     name: str, rlhf: Command, folder: Path
 ) -> None:
     tiny_file(folder, environment={"id": f"{name}:Mine-v0", "count": 2})
-    done = told(rlhf, "check", "tiny.yaml")
+    done = command(rlhf, "check", "tiny.yaml")
     assert done.returncode == 2
     own = "flows" if name == "flows" else f"{name}.py"
     assert f"{own} of this folder has the name of an installed module" in done.stderr
@@ -169,7 +169,7 @@ def test_a_module_with_a_name_of_ours_gets_a_sentence(
 
 def test_a_module_that_does_not_import_is_blamed_on_the_id(rlhf: Command, folder: Path) -> None:
     (folder / "mine.py").write_text("import gymnasium\nprint('loading'\n")
-    done = told(rlhf, "check", "tiny.yaml")
+    done = command(rlhf, "check", "tiny.yaml")
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
     assert "environment.id: cannot make 'mine:Mine-v0': the module 'mine' cannot be" in line
@@ -272,7 +272,7 @@ def test_what_the_machine_refuses_is_no_defect(
     assert "defect" not in line
 
 
-def test_a_plug_in_file_that_exits_is_told_with_its_line(
+def test_a_plug_in_file_that_exits_is_named_with_its_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import rlhf_core.queries as package
