@@ -58,7 +58,8 @@ def damage(store: Path, run_id: str | None, how: str, rng: random.Random) -> str
     notes = sorted((store / "memo" / str(run_id)).glob("*.json"))
     checkpoints = sorted((store / "unfinished" / str(run_id)).glob("*.checkpoint"))
     refs = {ref for note in notes for ref in refs_of(note)}
-    objects = [store / "objects" / ref[:2] / f"{ref}.safetensors" for ref in sorted(refs)]
+    named = [store / "objects" / ref[:2] / f"{ref}.safetensors" for ref in sorted(refs)]
+    objects = [path for path in named if path.exists()]  # An earlier fault may have lost some.
     # One kind of file is as likely as another, however many there are.
     kinds = [files for files in (notes, checkpoints, objects) if files]
     if not kinds:
