@@ -14,7 +14,7 @@ from rlhf_core.experiment import Experiment
 from rlhf_core.loop import Progress, play
 from rlhf_core.store import Ref
 from tasks import progress
-from tasks.driver import TaskDriver
+from tasks.driver import TaskDriver, called, submitted
 from tasks.failures import recorded
 from tasks.home import Home
 from tasks.reporting import Published, publish, track
@@ -67,22 +67,31 @@ def train(
     flow_run_id = str(runtime.flow_run.id)
     run = lifecycle.open_run(home, experiment, run_id, flow_run_id, group, parent)
     with recorded(run):
-        return _play(run, submit, began)
+        return play_run(TaskDriver(run, submitted if submit else called), run, began)
 
 
-def _play(run: Run, submit: bool, began: float) -> dict[str, Any]:
-    driver = TaskDriver(run, submit)
+def play_run(driver: TaskDriver, run: Run, began: float) -> dict[str, Any]:
+    """Play an open run to its end and finish it; returns its summary.
+
+    Args:
+        driver: carries out its stages.
+        run: what is worked on.
+        began: when the work on it began (`time.perf_counter`).
+    """
     last: Progress[Ref] | None = None
     try:
         for last in play(run.experiment, driver):
             alarm = last.alarms[-1] if last.metrics["guard/alarm"] else None
-            track(run, last.round - 1, last.metrics, alarm, driver.finished_ms)
+            driver.carry_out(
+                track, run, last.round - 1, last.metrics, alarm, driver.finished_ms
+            )  # fmt: skip
     except AnswersPendingError as pending:
         lifecycle.move(run.tracker, run.run_id, Event.WAIT, str(pending))
         return {"run_id": run.run_id, "waiting": str(pending)}
     assert last is not None, "an experiment has at least one round"
     reference = references.of(run.experiment)
-    published = publish(run, last, driver.opened_ms, reference.iqm if reference else None)
+    mark = reference.iqm if reference else None
+    published = driver.carry_out(publish, run, last, driver.opened_ms, mark)
     seconds = time.perf_counter() - began
     work = driver.work_seconds + published.work_seconds
     summary = _summary(run, last, published, reference, seconds)

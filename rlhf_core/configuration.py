@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -26,6 +26,7 @@ EXPECTED = {
     "string_pattern_mismatch": "expected {pattern}",
 }
 """What pydantic does not say as field, what was expected, what came."""
+Checked = TypeVar("Checked", bound=BaseModel)
 LARGEST = 1_000_000
 """Bytes of a file that describes an experiment; a preset has 2,000."""
 PROBLEMS = 10
@@ -34,6 +35,37 @@ PATTERNS = {
     NAME: "a letter or digit, then letters, digits, dots, dashes and underscores",
 }
 """Regular expressions in words."""
+
+
+def read(path: Path, source: str, expected: str) -> dict[str, Any]:
+    """The content of a YAML file that holds a mapping.
+
+    Args:
+        path: the file.
+        source: what messages call the file.
+        expected: the fields that it should have, for the message.
+
+    Raises:
+        ConfigurationError: it cannot be read, is no YAML, or holds something else.
+    """
+    try:
+        text = read_regular(path, LARGEST).decode()
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error}") from error
+    data = parse(text, source)
+    if not isinstance(data, dict):
+        raise ConfigurationError(
+            f"{source}: expected a mapping with {expected}, actual: {type(data).__name__}"
+        )
+    return data
+
+
+def validated(model: type[Checked], data: Mapping[str, Any], source: str) -> Checked:
+    """A mapping as a configuration. Raises `ConfigurationError`, which names every field."""
+    try:
+        return model.model_validate(dict(data))
+    except ValidationError as error:
+        raise ConfigurationError(f"{source}: {_explain(error, data)}") from None
 
 
 def load(path: Path, overrides: Iterable[str] = (), source: str | None = None) -> Experiment:
@@ -47,18 +79,8 @@ def load(path: Path, overrides: Iterable[str] = (), source: str | None = None) -
     Raises:
         ConfigurationError: names the field, what was expected and what came.
     """
-    try:
-        text = read_regular(path, LARGEST).decode()
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{path}: cannot be read: {error}") from error
     source = source or str(path)
-    data = parse(text, source)
-    if not isinstance(data, dict):
-        raise ConfigurationError(
-            f"{source}: expected a mapping with 'name', 'environment', ..., "
-            f"actual: {type(data).__name__}"
-        )
-    changed = [data]
+    changes = [read(path, source, "'name', 'environment', ...")]
     names = [source]
     for text in overrides:
         field, equals, value = text.partition("=")
@@ -66,15 +88,15 @@ def load(path: Path, overrides: Iterable[str] = (), source: str | None = None) -
             raise ConfigurationError(
                 f"--set: expected field.field=value, actual: '{shortened(text)}'"
             )
-        changed.append(deepcopy(changed[-1]))
+        changes.append(deepcopy(changes[-1]))
         names.append(f"--set {shortened(text)}")
-        _set(changed[-1], field, parse(value, names[-1]), names[-1])
+        _set(changes[-1], field, parse(value, names[-1]), names[-1])
     try:
-        return from_mapping(changed[-1], source)
+        return from_mapping(changes[-1], source)
     except ConfigurationError:
-        culprit = _first_invalid(changed)
+        culprit = _first_invalid(changes)
         if culprit:
-            from_mapping(changed[culprit], names[culprit])  # Raises, and names what broke it.
+            from_mapping(changes[culprit], names[culprit])  # Raises, and names what broke it.
         # Or it does not: the module of an earlier id may have registered the environment since.
         raise
 
@@ -113,6 +135,23 @@ def override(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
     return from_mapping(data, "override")
 
 
+def changed(data: Mapping[str, Any], changes: Mapping[str, Any], source: str) -> Experiment:
+    """An experiment as it is written in a file, with some fields changed, validated and checked.
+
+    Args:
+        data: the content of the file; it is left as it is.
+        changes: values by the path of the field, such as `feedback.reward_model.members`.
+        source: what messages call the file.
+
+    Raises:
+        ConfigurationError: names the field, what was expected and what came.
+    """
+    whole = deepcopy(dict(data))
+    for field, value in changes.items():
+        _set(whole, field, deepcopy(value), source)
+    return from_mapping(whole, source)
+
+
 def _as_written(model: BaseModel) -> dict[str, Any]:
     """The fields that a model was given, and the kind of each plug-in among them."""
     data: dict[str, Any] = {}
@@ -133,10 +172,7 @@ def from_mapping(data: Mapping[str, Any], source: str = "experiment") -> Experim
     Fields set aside because another kind of the family owns them are announced as
     `UnusedFieldWarning`.
     """
-    try:
-        experiment = Experiment.model_validate(dict(data))
-    except ValidationError as error:
-        raise ConfigurationError(f"{source}: {_explain(error, data)}") from None
+    experiment = validated(Experiment, data, source)
     try:
         experiment.check()
     except ConfigurationError as error:

@@ -3,7 +3,8 @@
 RlhfError
 ├── ConfigurationError          the experiment cannot be run as written
 │   ├── UnsupportedSpaceError   an observation or action space that the loop cannot learn on
-│   └── UnknownKindError        no plug-in of that name in the family
+│   ├── UnknownKindError        no plug-in of that name in the family
+│   └── MatrixError             cells of a comparison that cannot be run, every one of them named
 ├── ShapeError                  an array that does not have the documented axes
 ├── StoreError                  the artifact store cannot be read or written
 │   └── DamagedError            a file of the store is not what was written
@@ -17,6 +18,8 @@ A message says what was expected, what came, and what to do about it. Exit statu
 last two, which happen in the middle of a run, and 2 to all others. Any other exception is a defect
 of ours, or of a plug-in.
 """
+
+from collections.abc import Sequence
 
 
 class RlhfError(Exception):
@@ -33,6 +36,15 @@ class UnsupportedSpaceError(ConfigurationError):
 
 class UnknownKindError(ConfigurationError):
     """No plug-in of that name in the family."""
+
+
+class MatrixError(ConfigurationError):
+    """Cells of a comparison cannot be run as written."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = tuple(problems)
+        """One sentence each."""
 
 
 class ShapeError(RlhfError):

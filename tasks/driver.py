@@ -1,5 +1,6 @@
 """The driver of `rlhf_core.loop` whose stages are Prefect tasks, handing on references."""
 
+from collections.abc import Callable
 from typing import Any
 
 from prefect import Task
@@ -26,18 +27,37 @@ from tasks.runs.run import Run
 from tasks.stage import Argument, Outcome, Pending
 
 
-class TaskDriver:
-    """Carries out each stage as a task of the current flow."""
+CarryOut = Callable[..., Any]
+"""Carries out a task: `carry_out(task, *arguments, **more)` returns its result."""
 
-    def __init__(self, run: Run, submit: bool = False) -> None:
+
+def called(task: Task[..., Any], *arguments: Any, **more: Any) -> Any:
+    """Run a task here, as a task of the current flow."""
+    return task(*arguments, **more)
+
+
+def submitted(task: Task[..., Any], *arguments: Any, **more: Any) -> Any:
+    """Submit a task to the flow's task runner and wait for it."""
+    return task.submit(*arguments, **more).result()
+
+
+def unobserved(task: Task[..., Any], *arguments: Any, **more: Any) -> Any:
+    """Run a task here, of which Prefect sees nothing."""
+    return task.fn(*arguments, **more)
+
+
+class TaskDriver:
+    """Carries out each stage as a task."""
+
+    def __init__(self, run: Run, carry_out: CarryOut = called) -> None:
         """A driver.
 
         Args:
             run: what is worked on.
-            submit: submit tasks to the flow's task runner, in place of calling them here.
+            carry_out: how tasks are carried out.
         """
         self._run = run
-        self._submit = submit
+        self.carry_out = carry_out
         self.work_seconds = 0.0
         """Seconds inside the core so far, in this process or where tasks were submitted to."""
         self.opened_ms = 0
@@ -111,10 +131,7 @@ class TaskDriver:
 
     def _do(self, task: Task[..., Any], round: int, **refs: Argument) -> Outcome:
         """Do a stage, or find it done. Raises `AnswersPendingError` where people are waited for."""
-        if self._submit:
-            done = task.submit(self._run, round, **refs).result()
-        else:
-            done = task(self._run, round, **refs)
+        done = self.carry_out(task, self._run, round, **refs)
         if isinstance(done, Pending):
             raise AnswersPendingError(done.reason)
         assert isinstance(done, Outcome)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import httpx
-from prefect import task
+from prefect import runtime, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.exceptions import PrefectHTTPStatusError
@@ -126,6 +126,8 @@ def publish(
 
 def _show_summary(run: Run, history: Sequence[Metrics]) -> None:
     """Put the outcome on Prefect's page. A run whose Prefect server is lost is published too."""
+    if runtime.flow_run.id is None:
+        return  # A run of a comparison: the page shows the comparison.
     try:
         with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 1}):
             create_markdown_artifact(
