@@ -13,7 +13,7 @@ from rlhf_core.errors import AnswersPendingError
 from rlhf_core.experiment import Experiment
 from rlhf_core.loop import Progress, play
 from rlhf_core.store import Ref
-from tasks import progress
+from tasks import live, progress
 from tasks.driver import TaskDriver, called, submitted
 from tasks.failures import recorded
 from tasks.home import Home
@@ -66,7 +66,7 @@ def train(
     lifecycle.close_abandoned(home)
     flow_run_id = str(runtime.flow_run.id)
     run = lifecycle.open_run(home, experiment, run_id, flow_run_id, group, parent)
-    with recorded(run):
+    with recorded(run), live.published(home, live.of_run(run)):
         return play_run(TaskDriver(run, submitted if submit else called), run, began)
 
 

@@ -43,13 +43,13 @@ class Matrix(Config):
     """Names the comparison: the same name goes on with it."""
     experiment: str | dict[str, Any] | list[str | dict[str, Any]]
     """What is varied: a preset, a file or an experiment written out; or several, one a task."""
-    set: dict[str, Any] = {}
+    set: dict[str, Any] = Field(default_factory=dict)
     """Changes for every cell, by the path of the field."""
-    vary: dict[str, list[Any]] = {}
+    vary: dict[str, list[Any]] = Field(default_factory=dict)
     """The values of each field that is varied, by its path."""
-    variants: dict[str, dict[str, Any]] = {}
+    variants: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Named sets of changes, one of which every cell has."""
-    exclude: list[dict[str, Any]] = []
+    exclude: list[dict[str, Any]] = Field(default_factory=list)
     """Combinations to leave out: cells with all of these values."""
     seeds: PositiveInt | list[NonNegativeInt] = 5
     """How many seeds, from 0; or which."""
@@ -68,6 +68,18 @@ class Matrix(Config):
         if isinstance(seeds, int) and seeds > MOST_RUNS:
             raise ValueError(f"expected at most {MOST_RUNS:,}, actual: {seeds}")
         return seeds
+
+    @model_validator(mode="after")
+    def _comparable(self) -> "Matrix":
+        named = {"set": self.set, "vary": self.vary}
+        named |= {f"variants.{name}": changes for name, changes in self.variants.items()}
+        for place, changes in named.items():
+            if "seed" in changes:
+                raise ValueError(f"{place}: expected the seeds in 'seeds', actual: a field 'seed'")
+            if "name" in changes:
+                raise ValueError(f"{place}: expected the name of the experiment to stay, actual: "
+                                 "a field 'name'")  # fmt: skip
+        return self
 
     @model_validator(mode="after")
     def _some_values(self) -> "Matrix":

@@ -18,3 +18,13 @@ def shortened_repr(value: object) -> str:
     except ValueError:
         # Python writes no integers of more than some thousand digits.
         return f"an object of type {type(value).__name__} that is too large to be shown"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them, such as `3 min 05 s`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

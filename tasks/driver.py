@@ -26,7 +26,6 @@ from tasks.rollouts import collect, prepare
 from tasks.runs.run import Run
 from tasks.stage import Argument, Outcome, Pending
 
-
 CarryOut = Callable[..., Any]
 """Carries out a task: `carry_out(task, *arguments, **more)` returns its result."""
 

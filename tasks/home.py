@@ -21,6 +21,8 @@ CONTENTS = {
         "prefect.db*", "memo_store.toml", "profiles.toml", "storage", "secret", ".secret-*",
         "tickets", "server.json", ".server.json-*", ".server-*", "server.log", "*.lock",
     ),
+    "progress": ("*.json", ".*.json-*"),
+    "reports": ("*.html",),
     "store": ("store.json*", "objects", "memo", "unfinished"),
 }  # fmt: skip
 """What the folders of a home hold, by name; one that holds anything else is not ours alone."""

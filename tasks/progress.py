@@ -1,6 +1,6 @@
 """What a run reports to whoever watches it in this process."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -61,7 +61,46 @@ class Finished:
     """What `rlhf train --json` prints."""
 
 
-Event = Opened | Stage | Steps | RoundDone | Damaged | Finished
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run that is to be played, or that there is already."""
+
+    cell: str
+    seed: int
+    rounds: int
+    steps: int
+    """Environment steps of the whole run."""
+    summary: Mapping[str, Any] | None = None
+    """What `rlhf train --json` printed, if it is finished."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A comparison begins."""
+
+    runs: Sequence[PlannedRun]
+
+
+@dataclass(frozen=True)
+class InCell:
+    """Something happened to a run of a comparison."""
+
+    cell: str
+    seed: int
+    event: "Opened | Stage | Steps | RoundDone | Damaged | CellEnded"
+
+
+@dataclass(frozen=True)
+class CellEnded:
+    """A run of a comparison has ended."""
+
+    summary: Mapping[str, Any] | None
+    """None where it failed."""
+    reason: str | None
+    """Why it failed."""
+
+
+Event = Opened | Stage | Steps | RoundDone | Damaged | Finished | Planned | InCell | CellEnded
 Listener = Callable[[Event], None]
 
 _listeners: ContextVar[tuple[Listener, ...]] = ContextVar("listeners", default=())

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.command.comparing import compare
 from flows.command.errors import plain_errors
-from flows.command.modules import find_modules_here
+from flows.command.looking import runs, watch
+from flows.command.options import AsJson, FilePreset, HomeFolder, Overrides, Seed
 from flows.command.playing import option, play, show
 from flows.command.streams import prints_on_stderr
+from flows.modules import find_modules_here
 
 if TYPE_CHECKING:
     from rlhf_core.experiment import Experiment
@@ -21,6 +24,7 @@ rlhf list\n
 rlhf show pendulum-preference > mine.yaml\n
 rlhf train mine.yaml --seed 1 --set feedback.kind=inverse_rl\n
 rlhf resume RUN_ID\n
+rlhf compare mine.yaml --vary feedback.kind=preference,direct_reward --seeds 5\n
 rlhf ui
 """
 
@@ -30,21 +34,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Reinforcement learning from human feedback, as workflows.",
 )
-
-FilePreset = Annotated[str, typer.Argument(help="A YAML file, or a preset (see `rlhf list`).")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="FIELD=VALUE", help="Override a field; may be repeated."),
-]
-HomeFolder = Annotated[
-    Path | None,
-    typer.Option("--home", help="Folder of the runs; else $RLHF_HOME, else .rlhf here."),
-]
-Seed = Annotated[
-    int | None,
-    typer.Option("--seed", min=0, help="Root of all randomness; short for --set seed=N."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
 def _version(wanted: bool) -> None:
@@ -237,6 +226,10 @@ def ui(
     with plain_errors():
         typer.echo("starting; Ctrl-C stops", err=True)
         pages.show_pages(Home(home), port, announce)
+
+
+for command in (compare, runs, watch):
+    app.command()(command)
 
 
 def main() -> None:

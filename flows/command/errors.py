@@ -13,7 +13,6 @@ anything else       1       that it is a defect of rlhf-flows, and the log
 """
 
 import os
-import re
 import time
 import traceback
 import warnings
@@ -23,11 +22,14 @@ from pathlib import Path
 
 import typer
 
-from rlhf_core.errors import BrokenEnvironmentError, DivergedError, RlhfError, UnusedFieldWarning
-from rlhf_core.texts import shortened
-
-LONGEST = 2000
-"""Characters of a line, which may list many problems or valid words."""
+from rlhf_core.errors import (
+    BrokenEnvironmentError,
+    DivergedError,
+    MatrixError,
+    RlhfError,
+    UnusedFieldWarning,
+)
+from tasks.reasons import line, unexpected
 
 
 @contextmanager
@@ -46,11 +48,15 @@ def plain_errors(home: Path | None = None) -> Iterator[None]:
             raise
         except (BrokenEnvironmentError, DivergedError) as error:
             _fail(str(error), error, home)
+        except MatrixError as error:
+            for problem in error.problems:
+                typer.echo(f"error: {line(problem)}", err=True)
+            raise typer.Exit(2) from None
         except RlhfError as error:
             typer.echo(f"error: {line(str(error))}", err=True)
             raise typer.Exit(2) from None
         except (Exception, SystemExit) as error:
-            _fail(_unexpected(error), error, home)
+            _fail(unexpected(error), error, home)
         finally:
             unused: dict[str, dict[str, None]] = {}
             for note in caught:
@@ -60,30 +66,9 @@ def plain_errors(home: Path | None = None) -> Iterator[None]:
                 typer.echo(f"note: '{kind}' does not use {line(', '.join(fields))}", err=True)
 
 
-def line(text: str) -> str:
-    """One line without control characters and secrets, in which no word repeats a whole file."""
-    from tasks.addresses import masked
-
-    words = (shortened(word) for word in re.sub(r"[\x00-\x1f\x7f]", " ", masked(text)).split())
-    return shortened(" ".join(words), LONGEST)
-
-
 def _fail(text: str, error: BaseException, home: Path | None) -> None:
     typer.echo(f"error: {line(text)}{_logged(error, home)}", err=True)
     raise typer.Exit(1) from None
-
-
-def _unexpected(error: BaseException) -> str:
-    """What to say of an exception that nobody raised on purpose."""
-    from rlhf_core.origin import described, origin
-    from rlhf_core.plugin import plugin_packages
-
-    place, text = origin(error, plugin_packages()), described(error)
-    if place is not None:
-        return f"{text} ({place})"
-    if isinstance(error, (OSError, MemoryError)):
-        return text
-    return f"{text}; this is a defect of rlhf-flows"
 
 
 def _logged(error: BaseException, home: Path | None) -> str:

@@ -16,7 +16,7 @@ from tasks import progress
 from tasks.addresses import printable
 from tasks.home import Home
 
-REASON = "interrupted by {name}; go on: rlhf resume {run_id}"
+REASON = "interrupted by {name}; go on: {way}"
 NAMES = {1: "a closed terminal (SIGHUP)", 2: "Ctrl-C", 15: "SIGTERM"}
 
 
@@ -27,17 +27,25 @@ class WayBack:
     from giving its result.
     """
 
-    def __init__(self, home: Home, option: str, show: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(
+        self,
+        home: Home,
+        option: str,
+        show: Callable[[dict[str, Any]], None],
+        comparison: str | None = None,
+    ) -> None:
         """A context.
 
         Args:
             home: of the run.
             option: ` --home FOLDER` where the user named a folder, for what is printed.
             show: prints the summary of a run.
+            comparison: name of the comparison that is played, where it is one.
         """
         self.result: dict[str, Any] = {}
         """What the flow returned, or the summary of a run that is recorded as finished."""
         self._home, self._option, self._show = home, option, show
+        self._comparison = comparison
         self._run_id: str | None = None
         self._finished = False
         self._ending = Ending(self._close, self._last_words)
@@ -62,7 +70,7 @@ class WayBack:
         if self._finished:
             # A sentence for what we know, the kind of error for what Prefect made of it.
             what = str(error) if isinstance(error, RlhfError) else f"{kind.__name__}: {error}"  # type: ignore[union-attr]
-            self._say(f"note: the run is finished, and then: {printable(what)}")
+            self._say(f"note: the {self._what} is finished, and then: {printable(what)}")
             return True
         if self._ending.number is None:
             if self._run_id is not None:
@@ -76,14 +84,20 @@ class WayBack:
         raise typer.Exit(self._ending.status) from None
 
     @property
+    def _what(self) -> str:
+        return "run" if self._comparison is None else "comparison"
+
+    @property
     def _how(self) -> str:
+        if self._comparison is not None:
+            return "to go on: the same command again; runs that are finished are not played again"
         return f"to go on: {program()} resume {self._run_id}{self._option}"
 
     def _hear(self, event: progress.Event) -> None:
         match event:
             case progress.Opened(run_id, resumed):
                 self._run_id = run_id
-                self._say(f"{'resumed' if resumed else 'started'} run {run_id}")
+                self._say(f"{'resumed' if resumed else 'started'} {self._what} {run_id}")
             case progress.Damaged(_, what):
                 self._say(f"{what}; it is made again")
             case progress.Finished(_, summary):
@@ -96,13 +110,16 @@ class WayBack:
 
         if self._run_id is not None and not self._finished:
             name = NAMES.get(self._ending.number or 0, "a signal")
-            reason = REASON.format(name=name, run_id=self._run_id)
+            way = f"rlhf resume {self._run_id}" if self._comparison is None else "rlhf compare"
+            reason = REASON.format(name=name, way=way)
             close_interrupted(self._home, self._run_id, reason)
 
     def _last_words(self) -> None:
         """Say in another thread what the main one has not come to say."""
         if self._finished:
-            self._say("note: the run is finished; its Prefect server was lost, or is too slow")
+            self._say(
+                f"note: the {self._what} is finished; its Prefect server was lost, or is too slow"
+            )
             with prints_on_stdout():
                 self._show(self.result)
         elif self._run_id is not None:

@@ -16,6 +16,7 @@ from tasks import progress
 from tasks.addresses import masked, printable
 from tasks.home import Home
 from tasks.runs import cleaning, lease
+from tasks.runs.content import content_of
 from tasks.runs.run import Run
 from tasks.runs.states import Event, State, after
 from tasks.tracking import records
@@ -27,6 +28,8 @@ FLOW_TAG = "rlhf.flow_run_id"
 REASON_TAG = "rlhf.reason"
 CONFIGURATION_TAG = "rlhf.configuration"
 """Digest of the experiment in the store: what a resume reads."""
+CONTENT_TAG = "rlhf.content"
+"""Digest of all that decides the run's numbers: another run of the same digest is this one."""
 GROUP_TAG = "rlhf.group"
 PARENT_TAG = "mlflow.parentRunId"
 CONFIGURATION = "experiment.yaml"
@@ -46,6 +49,7 @@ def open_run(
     flow_run_id: str,
     group: str | None = None,
     parent: str | None = None,
+    cell: str | None = None,
 ) -> Run:
     """Create the run of a flow run, or take up the one named; nobody else works on it meanwhile.
 
@@ -60,7 +64,10 @@ def open_run(
         lease.assign(flow_run_id, run_id)
     else:
         record = move(tracker, run_id, Event.RESUME)
-        records.set_tags(tracker, run_id, {FLOW_TAG: flow_run_id, REASON_TAG: None})
+        tags = {FLOW_TAG: flow_run_id, REASON_TAG: None}
+        if record.tags.get(CONTENT_TAG) != content_of(experiment):
+            tags[CONTENT_TAG] = None  # Part of it was played by other code.
+        records.set_tags(tracker, run_id, tags)
         group, parent = record.tags.get(GROUP_TAG), record.tags.get(PARENT_TAG)
     log_parameters(tracker, run_id, experiment)
     note = f"Prefect flow run `{flow_run_id}`\n\nAfter an interruption: `rlhf resume {run_id}`"
@@ -83,6 +90,7 @@ def _create(
         PROJECT_TAG: "rlhf-flows",
         FLOW_TAG: flow_run_id,
         CONFIGURATION_TAG: digest,
+        CONTENT_TAG: content_of(experiment),
         "strategy": experiment.feedback.kind,
         "optimiser": experiment.optimiser.kind,
         "annotator": experiment.annotator.kind,

@@ -43,6 +43,8 @@ class Event(StrEnum):
     """Its process ended without closing it."""
     WAIT = "wait"
     RESUME = "resume"
+    EXTEND = "extend"
+    """More cells or seeds are added to a comparison."""
 
 
 MOVES: dict[tuple[State, Event], State] = {
@@ -56,6 +58,7 @@ MOVES: dict[tuple[State, Event], State] = {
     (State.WAITING, Event.RESUME): State.RUNNING,
     (State.FAILED, Event.RESUME): State.RUNNING,
     (State.KILLED, Event.RESUME): State.RUNNING,
+    **{(state, Event.EXTEND): State.RUNNING for state in State},
 }
 """The state after an event; what is not listed does not happen."""
 

@@ -125,6 +125,15 @@ def find(tracker: Tracker, tag: str, value: str) -> str | None:
     return runs[0].info.run_id if runs else None
 
 
+def find_all(tracker: Tracker, tags: Mapping[str, str]) -> list[Record]:
+    """Every run with all of these tags, the newest first; deleted ones do not count."""
+    client = tracker.client()
+    experiments = [e.experiment_id for e in client.search_experiments()]
+    rule = " AND ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+    runs = client.search_runs(experiments, rule, order_by=["attributes.start_time DESC"])
+    return [_record(run) for run in runs]
+
+
 def set_status(tracker: Tracker, run_id: str, status: str, ended: bool) -> None:
     """Write down the status of a run, with the time where it has ended."""
     client = tracker.client()
@@ -142,6 +151,12 @@ def set_tags(tracker: Tracker, run_id: str, tags: Mapping[str, str | None]) -> N
             client.set_tag(run_id, name, masked(value))
         elif name in client.get_run(run_id).data.tags:
             client.delete_tag(run_id, name)
+
+
+def set_files(tracker: Tracker, run_id: str, files: Mapping[str, str]) -> None:
+    """Write texts by the path of the artifact, in place of what was there."""
+    for path, content in files.items():
+        tracker.client().log_text(run_id, content, path)
 
 
 def text(tracker: Tracker, run_id: str, path: str) -> str | None:

@@ -12,7 +12,7 @@ def find_modules_here() -> None:
     """
     here = str(Path.cwd())
     # `python -m` puts it first. A checkout that the command itself runs from stays where it is.
-    if sys.path[:1] in ([here], [""]) and Path(__file__).parents[2] != Path(here):
+    if sys.path[:1] in ([here], [""]) and Path(__file__).parents[1] != Path(here):
         del sys.path[0]
     if here not in sys.path and "" not in sys.path:
         sys.path.append(here)

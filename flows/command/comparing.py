@@ -1,0 +1,133 @@
+"""`rlhf compare`: a matrix from a file or from options, played and reported."""
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flows.command.errors import plain_errors
+from flows.command.options import AsJson, HomeFolder, Overrides
+from flows.command.streams import prints_on_stderr
+
+if TYPE_CHECKING:
+    from rlhf_core.matrix import Matrix
+
+
+def compare(
+    experiment: Annotated[
+        str, typer.Argument(help="A comparison's YAML file; or a preset or experiment to vary.")
+    ],
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FIELD=VALUE,VALUE", help="Values of a field; may be repeated."),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FIELD=VALUE,FIELD=VALUE", help="Leave out cells with these values."),
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(metavar="N|N,N", help="How many seeds, or which. [default: 5]")
+    ] = None,
+    overrides: Overrides = None,
+    control: Annotated[
+        str | None, typer.Option(help="The cell that others are measured against.")
+    ] = None,
+    failure_below: Annotated[
+        float | None, typer.Option(help="A seed whose true return is lower counts as failed.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Of the comparison; the same name goes on with it.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Processes. [default: one a core]")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the cells and an estimate of the time.")
+    ] = False,
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast", help="Stop at the first run that fails.")
+    ] = False,
+    home: HomeFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Play a matrix of experiments, and say which won, by how much and how sure.
+
+    rlhf compare pendulum-preference --vary feedback.kind=preference,true_reward --seeds 5
+    """
+    with plain_errors(home), prints_on_stderr():
+        from flows.command import matrices
+
+        options = matrices.Options(
+            vary or (), exclude or (), seeds, overrides or (), control, failure_below, name
+        )
+        matrix = matrices.of(experiment, options)
+    play(matrix, workers or os.cpu_count() or 1, home, dry_run, fail_fast, as_json)
+
+
+def play(
+    matrix: "Matrix",
+    workers: int,
+    home: Path | None,
+    dry_run: bool,
+    fail_fast: bool,
+    as_json: bool,
+) -> None:
+    """Play a matrix and print what came of it; exit status 1 where a run failed.
+
+    Args:
+        matrix: what is compared.
+        workers: processes that play runs at the same time.
+        home: folder of the runs that the user named.
+        dry_run: print the cells and an estimate alone.
+        fail_fast: stop at the first run that fails.
+        as_json: print one JSON object and nothing else.
+    """
+    from rich.console import Console
+
+    from flows.command import board
+    from flows.command.playing import option
+    from flows.command.way_back import WayBack
+    from flows.services.connect import connect, lost_prefect
+    from tasks.home import Home
+
+    def show_live(result: dict[str, Any]) -> None:
+        show(result, home, as_json)
+
+    place, screen = Home(home), Console(stderr=True)
+    with plain_errors(home), prints_on_stderr():
+        from flows.comparison import plan
+
+        cells = plan.cells(matrix)
+        if dry_run:
+            from flows.comparison.estimate import estimate
+
+            lines = estimate(place, matrix, cells, workers)
+    if dry_run:
+        for text in lines:
+            typer.echo(text)
+        return
+    way = WayBack(place, option(home), show_live, matrix.name)
+    with plain_errors(home), prints_on_stderr(), way:
+        with screen.status("starting the tracking store and the Prefect server"):
+            connect(place)
+            from tasks.runs.comparisons import check_unchanged
+            from tasks.tracking.store import tracker_of
+
+            check_unchanged(tracker_of(place), matrix, cells)
+        from flows.compare import compare as flow
+
+        with board.showing(screen), lost_prefect():
+            way.result = flow(matrix, workers, fail_fast)
+    show_live(way.result)
+    if way.result["failed"]:
+        raise typer.Exit(1)
+
+
+def show(result: dict[str, Any], home: Path | None, as_json: bool) -> None:
+    """Print what came of a comparison."""
+    if as_json:
+        typer.echo(json.dumps(result, allow_nan=False))
+        return
+    typer.echo(result)

@@ -1,0 +1,147 @@
+"""The flow of a comparison: every cell with every seed, in worker processes, then the report."""
+
+import queue
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from prefect import flow, runtime, task
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture
+
+from flows.comparison import plan
+from flows.comparison.plan import Trial
+from flows.comparison.pool import Pool, RunFailedError
+from flows.comparison.result import conclude
+from flows.train import close
+from rlhf_core.matrix import Matrix
+from tasks import live, progress
+from tasks.home import Home
+from tasks.reasons import reason
+from tasks.runs import comparisons, lifecycle
+from tasks.runs.comparisons import Comparison
+from tasks.runs.states import Event
+
+
+@dataclass
+class Played:
+    """What became of the runs of a comparison."""
+
+    finished: dict[tuple[str, int], dict[str, Any]]
+    """Summaries by cell and seed."""
+    failed: dict[tuple[str, int], str]
+    """Reasons."""
+
+
+@task(name="cell", task_run_name="{trial.name}", cache_policy=NO_CACHE, persist_result=False)
+def play_cell(trial: Trial, comparison: Comparison, pool: Pool) -> dict[str, Any]:
+    """Play a run of a comparison in a worker process; returns its summary.
+
+    Raises:
+        RunFailedError: it failed; the comparison goes on without it.
+    """
+    if pool.closed:
+        raise RunFailedError("not played: another run failed before")
+    cell, seed = trial.cell.label, trial.seed
+
+    def hear(event: Any) -> None:
+        progress.send(progress.InCell(cell, seed, event))
+
+    with pool.worker() as worker:
+        try:
+            summary = worker.play(trial.job(comparison.name, comparison.run_id), hear)
+        except RunFailedError as error:
+            hear(progress.CellEnded(None, str(error)))
+            raise
+    hear(progress.CellEnded(summary, None))
+    return summary
+
+
+@flow(
+    name="compare",
+    flow_run_name="{matrix.name}",
+    on_completion=[close],
+    on_failure=[close],
+    on_crashed=[close],
+    on_cancellation=[close],
+    persist_result=False,
+)
+def compare(matrix: Matrix, workers: int = 2, fail_fast: bool = False) -> dict[str, Any]:
+    """Play a matrix of experiments and say which cell won, by how much and how sure.
+
+    Runs of the same content that are finished are not played again, and interrupted ones go on.
+
+    Args:
+        matrix: what is compared.
+        workers: processes that play runs at the same time.
+        fail_fast: play no further run once one has failed.
+
+    Returns:
+        The result, as `rlhf compare --json` prints it.
+    """
+    home = Home()
+    lifecycle.close_abandoned(home)
+    cells = plan.cells(matrix)
+    comparison = comparisons.open_comparison(home, matrix, cells, str(runtime.flow_run.id))
+    progress.send(progress.Opened(comparison.run_id, False))
+    trials = plan.trials(home, comparison.tracker, matrix, cells)
+    planned = progress.Planned([trial.planned() for trial in trials])
+    with live.published(home, live.of_comparison(matrix.name, comparison.run_id, planned)):
+        progress.send(planned)
+        played = _play(home, comparison, trials, workers, fail_fast)
+    result = conclude(home, comparison, matrix, cells, played.finished, played.failed)
+    lifecycle.move(comparison.tracker, comparison.run_id, Event.FINISH)
+    progress.send(progress.Finished(comparison.run_id, result))
+    return result
+
+
+def _play(
+    home: Home, comparison: Comparison, trials: list[Trial], workers: int, fail_fast: bool
+) -> Played:
+    played = Played({}, {})
+    left = list[Trial]()
+    for trial in trials:
+        if trial.summary is None:
+            left.append(trial)
+        else:
+            played.finished[trial.cell.label, trial.seed] = dict(trial.summary)
+    if left:
+        pool = Pool(home, min(workers, len(left)))
+        try:
+            _play_left(pool, comparison, left, fail_fast, played)
+        finally:
+            pool.close()
+            # Of a worker that was ended in the middle of a run.
+            lifecycle.close_abandoned(home)
+    return played
+
+
+def _play_left(
+    pool: Pool, comparison: Comparison, left: list[Trial], fail_fast: bool, played: Played
+) -> None:
+    """Submit a task for each run, as many at a time as there are workers."""
+    ended: queue.SimpleQueue[PrefectFuture[dict[str, Any]]] = queue.SimpleQueue()
+    submitted: dict[UUID, Trial] = {}
+    waiting = deque(left)
+
+    def submit() -> None:
+        trial = waiting.popleft()
+        future = play_cell.submit(trial, comparison, pool)
+        submitted[future.task_run_id] = trial
+        future.add_done_callback(ended.put)
+
+    for _ in range(pool.count):
+        submit()
+    for _ in left:
+        future = ended.get()
+        trial = submitted[future.task_run_id]
+        result = future.result(raise_on_failure=False)
+        if isinstance(result, BaseException):
+            played.failed[trial.cell.label, trial.seed] = reason(result)
+            if fail_fast:
+                pool.close()
+        else:
+            played.finished[trial.cell.label, trial.seed] = result
+        if waiting:
+            submit()

@@ -1,0 +1,103 @@
+"""The runs of a comparison: which of them are finished, which go on, and which are to be played."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flows.comparison.pool import Job
+from flows.experiments import presets
+from rlhf_core.configuration import read, validated
+from rlhf_core.matrix import Cell, Matrix
+from tasks.home import Home
+from tasks.progress import PlannedRun
+from tasks.runs import lease, outcome
+from tasks.runs.content import content_of
+from tasks.runs.lifecycle import CONTENT_TAG
+from tasks.runs.states import State
+from tasks.tracking import records
+from tasks.tracking.store import Tracker
+
+EXPECTED = "'name', 'experiment', 'vary', ..."
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run of a comparison."""
+
+    cell: Cell
+    seed: int
+    run_id: str | None
+    """A run of the same content that there is already."""
+    summary: Mapping[str, Any] | None
+    """Of that run, if it is finished."""
+
+    @property
+    def name(self) -> str:
+        """Such as `preference-ppo-s0`."""
+        return f"{self.cell.name}-s{self.seed}"
+
+    def planned(self) -> PlannedRun:
+        """What those who watch need to know of it."""
+        experiment = self.cell.experiment
+        steps = experiment.first_steps + experiment.total_steps
+        rounds = experiment.budget.rounds
+        return PlannedRun(self.cell.label, self.seed, rounds, steps, self.summary)
+
+    def job(self, group: str, parent: str) -> Job:
+        """What a worker needs to play it."""
+        experiment = self.cell.of_seed(self.seed).model_dump(mode="json", exclude_unset=True)
+        return Job(experiment, self.cell.name, group, parent, self.run_id)
+
+
+def load(file: str) -> Matrix:
+    """The matrix of a file. Raises `ConfigurationError`, which names every wrong field."""
+    path = presets.find(file)
+    return validated(Matrix, read(path, file, EXPECTED), file)
+
+
+def cells(matrix: Matrix) -> list[Cell]:
+    """Every cell of a matrix, validated; each environment is tried once.
+
+    Raises:
+        MatrixError: names every problem of every cell.
+        ConfigurationError: an unknown preset, or a file that holds no experiment.
+    """
+    experiments = {
+        name: read(presets.find(name), presets.source(name), "'name', 'environment', ...")
+        for name in matrix.named_experiments
+    }
+    expanded = matrix.cells(experiments)
+    tried = list[Any]()
+    for cell in expanded:
+        environment = cell.experiment.environment
+        if environment not in tried:
+            environment.try_out()
+            tried.append(environment)
+    return expanded
+
+
+def trials(home: Home, tracker: Tracker, matrix: Matrix, cells: Sequence[Cell]) -> list[Trial]:
+    """Every run, seeds first, so that each cell has some results soon."""
+    with lease.nobody_works(home) as working:
+        busy = {work.run_id for work in working}
+    return [_trial(home, tracker, cell, seed, busy) for seed in matrix.all_seeds for cell in cells]
+
+
+def _trial(home: Home, tracker: Tracker, cell: Cell, seed: int, busy: "set[str | None]") -> Trial:
+    content = content_of(cell.of_seed(seed))
+    known = records.find_all(tracker, {CONTENT_TAG: content})
+    for record in known:
+        ended = outcome.look_up(home, tracker, record.run_id)
+        if ended is not None:
+            return Trial(cell, seed, record.run_id, ended.summary)
+    for record in _resumable(known):
+        if record.run_id not in busy:
+            return Trial(cell, seed, record.run_id, None)
+    return Trial(cell, seed, None, None)
+
+
+def _resumable(known: Sequence[records.Record]) -> Iterator[records.Record]:
+    """Runs that broke, were interrupted, or whose process is gone."""
+    for record in known:
+        if State.of(record.status) is not State.FINISHED:
+            yield record

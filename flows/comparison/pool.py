@@ -1,0 +1,148 @@
+"""Worker processes of a comparison, as the process that hands out the work has them."""
+
+import itertools
+import json
+import os
+import queue
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import IO, Any
+
+from rlhf_core.errors import RlhfError
+from tasks import progress
+from tasks.home import Home, private
+
+_numbers = itertools.count()
+END_SECONDS = 5.0
+"""How long a worker may take to end after its input has ended."""
+
+
+class RunFailedError(RlhfError):
+    """A run of a comparison failed; the others go on."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run to play, small enough to be sent to a worker."""
+
+    experiment: Mapping[str, Any]
+    """Every field."""
+    cell: str
+    group: str
+    """Name of the comparison."""
+    parent: str
+    """The comparison's own run."""
+    run_id: str | None
+    """The run to go on with; None starts one."""
+
+
+class Worker:
+    """One process that plays a run at a time."""
+
+    def __init__(self, home: Home) -> None:
+        """Start the process; it is ready once its imports are done."""
+        name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}{next(_numbers):03d}.log"
+        self._ended = False
+        self._log = home.folder("logs") / name
+        with private(self._log, "a") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "flows.comparison.worker"],
+                env={**os.environ, "RLHF_HOME": str(home.path), "OMP_NUM_THREADS": "1"},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                # Ctrl-C is for the command, which ends its workers.
+                start_new_session=True,
+            )
+
+    def play(self, job: Job, hear: Callable[[progress.Event], None]) -> dict[str, Any]:
+        """Play a run to its end; returns its summary.
+
+        Raises:
+            RunFailedError: it failed, or the process ended meanwhile.
+        """
+        _pipe(self._process.stdin).write(json.dumps(vars(job)) + "\n")
+        _pipe(self._process.stdin).flush()
+        for line in _pipe(self._process.stdout):
+            event = json.loads(line)
+            match event["kind"]:
+                case "Ready":
+                    continue
+                case "Ended":
+                    summary: dict[str, Any] = event["summary"]
+                    return summary
+                case "Failed":
+                    raise RunFailedError(event["reason"])
+                case kind:
+                    hear(getattr(progress, kind)(**event["fields"]))
+        status = self._process.wait()
+        if self._ended:
+            raise RunFailedError("ended in the middle; the comparison goes on when it is run again")
+        how = f"by signal {-status}" if status < 0 else f"with status {status}"
+        raise RunFailedError(f"its worker process ended {how}; see {self._log}")
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process can play another run."""
+        return self._process.poll() is None
+
+    def end(self) -> None:
+        """End the process, in the middle of a run if need be."""
+        self._ended = True
+        with suppress(BrokenPipeError):  # It has ended already.
+            _pipe(self._process.stdin).close()
+        try:
+            self._process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        _pipe(self._process.stdout).close()
+        if self._log.stat().st_size == 0:
+            self._log.unlink()
+
+
+class Pool:
+    """Workers that are started when they are needed, and wait for the next run after one."""
+
+    def __init__(self, home: Home, count: int) -> None:
+        """No process yet.
+
+        Args:
+            home: where the runs are.
+            count: of processes, at most.
+        """
+        self._home = home
+        self._idle: queue.LifoQueue[Worker | None] = queue.LifoQueue()
+        self._all = list[Worker]()
+        self.count = count
+        self.closed = False
+        for _ in range(count):
+            self._idle.put(None)
+
+    @contextmanager
+    def worker(self) -> Iterator[Worker]:
+        """A worker that nobody else uses inside the block, waited for if need be."""
+        worker = self._idle.get()
+        try:
+            if worker is None or not worker.alive:
+                worker = Worker(self._home)
+                self._all.append(worker)
+            yield worker
+        finally:
+            self._idle.put(worker)
+
+    def close(self) -> None:
+        """End every worker."""
+        self.closed = True
+        for worker in self._all:
+            worker.end()
+
+
+def _pipe(stream: IO[str] | None) -> IO[str]:
+    assert stream is not None, "the process was started with pipes"
+    return stream
