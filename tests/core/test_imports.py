@@ -7,7 +7,15 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    "module", ["rlhf_core", "rlhf_core.experiment", "rlhf_core.loop", "rlhf_core.agents"]
+    "module",
+    [
+        "rlhf_core",
+        "rlhf_core.experiment",
+        "rlhf_core.loop",
+        "rlhf_core.agents",
+        "rlhf_core.comparison.colours",
+        "rlhf_core.comparison.assemble",
+    ],
 )
 def test_importing_the_library_loads_nothing_heavy(module: str) -> None:
     code = (

@@ -1,0 +1,134 @@
+"""One row for each task and cell: the table of a comparison."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rlhf_core.comparison.efficiency import gain_per_unit
+from rlhf_core.comparison.interquartile import interquartile_interval
+from rlhf_core.comparison.normalised import normalised_score, optimality_gap
+from rlhf_core.comparison.pairs import PAIR_COLUMNS, Returns, compare_cells, judge, pair_columns
+from rlhf_core.comparison.reliability import least_coverage
+from rlhf_core.comparison.wilson import wilson_interval
+from rlhf_core.evaluation.statistics import interquartile_mean
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+MEANS = (
+    "labels",
+    "cost",
+    "env_steps",
+    "seconds",
+    "heldout_accuracy",
+    "proxy_correlation",
+    "proxy_return",
+    "first_return",
+)
+"""Columns of the runs whose mean over the finished runs stands in the table."""
+
+
+def cell_row(
+    finished: "DataFrame", failed: int, failure_level: float, level: float
+) -> dict[str, object]:
+    """Describe one cell by itself.
+
+    Args:
+        finished: its finished runs.
+        failed: number of its runs without a return.
+        failure_level: true return below which a seed has failed; NaN where unknown.
+        level: of the intervals.
+    """
+    returns = finished["true_return"].to_numpy(np.float64)
+    count = len(returns)
+    interval = interquartile_interval(returns, level)
+    known = count > 0 and not np.isnan(failure_level)
+    failures = int((returns < failure_level).sum()) if known else 0
+    rate = wilson_interval(failures, count if known else 0, level)
+    nothing = float("nan")
+    row: dict[str, object] = {
+        "seeds": count,
+        "failed": failed,
+        "mean": returns.mean() if count else nothing,
+        "iqm": interquartile_mean(returns) if count else nothing,
+        "ci_low": interval.low,
+        "ci_high": interval.high,
+        "coverage": least_coverage(count) if level == 0.95 else nothing,
+        "failure_below": failure_level,
+        "failures": failures if known else nothing,
+        "failure_rate": failures / count if known else nothing,
+        "failure_low": rate.low,
+        "failure_high": rate.high,
+        "median": np.median(returns) if count else nothing,
+        "worst": returns.min() if count else nothing,
+        "best": returns.max() if count else nothing,
+    }
+    for column in MEANS:
+        row[column] = finished[column].mean()
+    row["alarms"] = finished["alarms"].sum(min_count=1)
+    return row
+
+
+def efficiency_columns(finished: "DataFrame", random: float) -> dict[str, float]:
+    """Interquartile mean over seeds of the gain for each label and for each unit of cost.
+
+    A run whose untrained policy was not evaluated takes the task's random level.
+    """
+    returns = finished["true_return"].to_numpy(np.float64)
+    first = finished["first_return"].fillna(random).to_numpy(np.float64)
+    return {
+        f"return_per_{name}": _middle(
+            gain_per_unit(returns, first, finished[column].to_numpy(np.float64))
+        )
+        for name, column in (("label", "labels"), ("cost", "cost"))
+    }
+
+
+def normalised_columns(
+    finished: "DataFrame", random: float, reference: float, level: float
+) -> dict[str, float]:
+    """Normalised score with its interval, and the optimality gap."""
+    scores = normalised_score(finished["true_return"].to_numpy(np.float64), random, reference)
+    known = len(scores) > 0 and not np.isnan(scores).any()
+    interval = interquartile_interval(scores if known else scores[:0], level)
+    return {
+        "normalised_score": interquartile_mean(scores) if known else float("nan"),
+        "normalised_low": interval.low,
+        "normalised_high": interval.high,
+        "optimality_gap": optimality_gap(scores) if known else float("nan"),
+    }
+
+
+def control_columns(
+    returns: Mapping[str, Returns], controls: Mapping[str, str | None], level: float
+) -> dict[str, dict[str, object]]:
+    """Compare each cell with its control; one family of comparisons for Holm's correction.
+
+    Two cells that are each other's control make one comparison.
+
+    Args:
+        returns: by cell.
+        controls: cell to compare with, by cell; None for none.
+        level: of the intervals.
+    """
+    pairs = {
+        (cell, control): compare_cells(returns[cell], returns[control], level)
+        for cell, control in controls.items()
+        if control is not None
+    }
+    family = {frozenset(names): pair for names, pair in pairs.items()}
+    verdicts = dict(zip(family, judge(list(family.values()), level), strict=True))
+    nothing = dict.fromkeys(PAIR_COLUMNS, float("nan"))
+    rows: dict[str, dict[str, object]] = {
+        cell: {"control": "", **nothing, "paired": False, "settled": False} for cell in controls
+    }
+    for (cell, control), pair in pairs.items():
+        verdict = verdicts[frozenset((cell, control))]
+        rows[cell] = {"control": control, **pair_columns(pair, verdict)}
+    return rows
+
+
+def _middle(values: np.ndarray) -> float:
+    known = values[~np.isnan(values)]
+    return interquartile_mean(known) if len(known) else float("nan")

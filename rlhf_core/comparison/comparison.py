@@ -1,0 +1,61 @@
+"""The result of a comparison: tables, and what is made of them."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Statistics of a comparison of runs. Frames are sorted best first within each task."""
+
+    name: str
+    level: float
+    """Nominal coverage of the intervals."""
+    control: str | None
+    """Cell that was named to measure the others against."""
+    references: tuple[str, ...]
+    """Cells trained on the true reward."""
+    table: "DataFrame"
+    """One row for each task and cell."""
+    pairwise: "DataFrame"
+    """One row for each pair of cells of a task."""
+    curves: "DataFrame"
+    """Interquartile mean over seeds by task, cell, axis (`env_steps`, `labels`) and x."""
+    at_labels: "DataFrame"
+    """Return at 20, 50, 100 and 200 labels, by task and cell."""
+    profiles: "DataFrame"
+    """Share of a cell's runs above each threshold of the true return."""
+    overall: "DataFrame"
+    """All tasks together, on normalised scores; empty for one task."""
+    failed: "DataFrame"
+    """Runs without a return, and why."""
+    answer: str
+    """Which cell won, by how much and how surely."""
+    runs: "DataFrame"
+    """The runs as they were checked, with `status` and `strategy` filled in."""
+    rounds: "DataFrame"
+    """The curves of the single runs, as they were checked."""
+
+    @property
+    def tasks(self) -> list[str]:
+        """Names of the tasks, in the order of the runs."""
+        return list(dict.fromkeys(self.runs["task"]))
+
+    def markdown(self) -> str:
+        """Answer and table as Markdown."""
+        from rlhf_core.comparison.tables import markdown
+
+        return markdown(self)
+
+    def csv(self) -> str:
+        """Every column of the table as comma-separated values."""
+        return str(self.table.to_csv(index=False))
+
+    def latex(self) -> str:
+        """Table as LaTeX, for a document that loads `booktabs`."""
+        from rlhf_core.comparison.tables import latex
+
+        return latex(self)

@@ -1,0 +1,48 @@
+"""Agreement with rliable, whose outputs `benchmarks/peers/rliable_statistics.py` stored."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rlhf_core.comparison.bootstrap import pooled_interquartile_mean, stratified_bootstrap
+from rlhf_core.comparison.improvement import probability_of_improvement
+from rlhf_core.comparison.normalised import optimality_gap
+from rlhf_core.comparison.profile import performance_profile
+from rlhf_core.evaluation.statistics import interquartile_mean
+
+ORACLE = Path(__file__).parents[1] / "data" / "rliable.json"
+CASES: list[dict[str, Any]] = json.loads(ORACLE.read_text())["cases"]
+EXACT = {"rel": 0, "abs": 1e-12}
+
+
+@pytest.mark.parametrize(
+    "case", CASES, ids=lambda case: "x".join(map(str, np.shape(case["first"])))
+)
+def test_equal_definitions_give_equal_numbers(case: dict[str, Any]) -> None:
+    first, second = np.array(case["first"]), np.array(case["second"])
+    strata = list(first.T)
+    assert interquartile_mean(first.ravel()) == pytest.approx(case["iqm"], **EXACT)
+    assert optimality_gap(first.ravel()) == pytest.approx(case["optimality_gap"], **EXACT)
+    by_task = [probability_of_improvement(x, y) for x, y in zip(first.T, second.T, strict=True)]
+    assert np.mean(by_task) == pytest.approx(case["improvement"], **EXACT)
+    profile = performance_profile(first.ravel(), np.array(case["thresholds"]))
+    assert profile == pytest.approx(np.array(case["profile"]), **EXACT)
+    point = pooled_interquartile_mean([scores[None] for scores in strata])
+    assert point[0] == pytest.approx(case["bootstrap_iqm"], **EXACT)
+
+
+@pytest.mark.parametrize(
+    "case", CASES, ids=lambda case: "x".join(map(str, np.shape(case["first"])))
+)
+def test_bootstrap_intervals_agree_but_for_the_random_draws(case: dict[str, Any]) -> None:
+    strata = list(np.array(case["first"]).T)
+    interval = stratified_bootstrap(
+        strata, pooled_interquartile_mean, np.random.default_rng(0), resamples=20_000
+    )
+    width = np.ptp(case["bootstrap_interval"])
+    assert (interval.low, interval.high) == pytest.approx(
+        tuple(case["bootstrap_interval"]), abs=0.04 * width
+    )
