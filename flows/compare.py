@@ -1,6 +1,8 @@
 """The flow of a comparison: every cell with every seed, in worker processes, then the report."""
 
 import queue
+import time
+import warnings
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
@@ -12,9 +14,10 @@ from prefect.futures import PrefectFuture
 
 from flows.comparison import plan
 from flows.comparison.plan import Trial
-from flows.comparison.pool import Pool, RunFailedError
+from flows.comparison.pool import Pool, RunFailedError, wait_for_orphans
 from flows.comparison.result import conclude
 from flows.train import close
+from rlhf_core.errors import UnusedFieldWarning
 from rlhf_core.matrix import Matrix
 from tasks import live, progress
 from tasks.home import Home
@@ -30,8 +33,8 @@ class Played:
 
     finished: dict[tuple[str, int], dict[str, Any]]
     """Summaries by cell and seed."""
-    failed: dict[tuple[str, int], str]
-    """Reasons."""
+    failed: dict[tuple[str, int], tuple[str, str | None]]
+    """Reasons, and ids of the runs where there are."""
 
 
 @task(name="cell", task_run_name="{trial.name}", cache_policy=NO_CACHE, persist_result=False)
@@ -81,16 +84,22 @@ def compare(matrix: Matrix, workers: int = 2, fail_fast: bool = False) -> dict[s
         The result, as `rlhf compare --json` prints it.
     """
     home = Home()
+    wait_for_orphans(home)
     lifecycle.close_abandoned(home)
-    cells = plan.cells(matrix)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnusedFieldWarning)
+        cells = plan.cells(matrix)
     comparison = comparisons.open_comparison(home, matrix, cells, str(runtime.flow_run.id))
     progress.send(progress.Opened(comparison.run_id, False))
     trials = plan.trials(home, comparison.tracker, matrix, cells)
     planned = progress.Planned([trial.planned() for trial in trials])
     with live.published(home, live.of_comparison(matrix.name, comparison.run_id, planned)):
         progress.send(planned)
+        began = time.perf_counter()
         played = _play(home, comparison, trials, workers, fail_fast)
+        seconds = time.perf_counter() - began
     result = conclude(home, comparison, matrix, cells, played.finished, played.failed)
+    result["seconds"] = float(f"{seconds:.1f}")
     lifecycle.move(comparison.tracker, comparison.run_id, Event.FINISH)
     progress.send(progress.Finished(comparison.run_id, result))
     return result
@@ -138,7 +147,8 @@ def _play_left(
         trial = submitted[future.task_run_id]
         result = future.result(raise_on_failure=False)
         if isinstance(result, BaseException):
-            played.failed[trial.cell.label, trial.seed] = reason(result)
+            run_id = result.run_id if isinstance(result, RunFailedError) else None
+            played.failed[trial.cell.label, trial.seed] = reason(result), run_id
             if fail_fast:
                 pool.close()
         else:

@@ -163,7 +163,8 @@ class Matrix(Config):
             yield "exclude: expected at least one cell that is left, actual: none"
         known = sorted({cell.name for cell in cells})
         if self.control is not None and self.control not in known and not incomplete:
-            yield f"control: unknown cell '{shortened(self.control)}'; {nearest(self.control, known)}"
+            hint = nearest(self.control, known)
+            yield f"control: unknown cell '{shortened(self.control)}'; {hint}"
         tasks = sorted({cell.task for cell in cells})
         if isinstance(self.failure_below, dict) and not incomplete:
             for task in sorted({*self.failure_below} - {*tasks}):

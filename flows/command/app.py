@@ -12,6 +12,7 @@ from flows.command.errors import plain_errors
 from flows.command.looking import runs, watch
 from flows.command.options import AsJson, FilePreset, HomeFolder, Overrides, Seed
 from flows.command.playing import option, play, show
+from flows.command.reporting import report
 from flows.command.streams import prints_on_stderr
 from flows.modules import find_modules_here
 
@@ -228,7 +229,7 @@ def ui(
         pages.show_pages(Home(home), port, announce)
 
 
-for command in (compare, runs, watch):
+for command in (compare, report, runs, watch):
     app.command()(command)
 
 

@@ -150,7 +150,7 @@ class _Board:
             self._screen.start()
 
     def _say(self, cell: str, seed: int, ended: progress.CellEnded) -> None:
-        """One line as soon as a run has ended; in a terminal the table shows those that finished."""
+        """Print a line once a run has ended; in a terminal the table shows those that finished."""
         assert self._live is not None
         name = f"{_short(cell, self._live)} seed {seed}"
         if ended.summary is None:

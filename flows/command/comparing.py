@@ -128,6 +128,14 @@ def play(
 def show(result: dict[str, Any], home: Path | None, as_json: bool) -> None:
     """Print what came of a comparison."""
     if as_json:
-        typer.echo(json.dumps(result, allow_nan=False))
+        content = {name: value for name, value in result.items() if name != "text"}
+        typer.echo(json.dumps(content, allow_nan=False))
         return
-    typer.echo(result)
+    from flows.command import display
+    from flows.command.playing import option
+
+    for hole in result["failed"]:
+        typer.echo(f"failed: {hole['cell']} seed {hole['seed']}: {hole['reason']}")
+    typer.echo(result["text"], nl=False)
+    typer.echo(f"report: {os.path.relpath(result['report'])}")
+    typer.echo(f"look at it: {display.program()} ui{option(home)}")

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from tasks.live import Live
     from tasks.tracking.listing import Listed
 
+WIDE = 160
+"""Columns of a list that does not go to a terminal."""
 LOOK_SECONDS = 0.5
 """How often what is watched is read again."""
 
@@ -67,7 +69,10 @@ def runs(
     else:
         from rich.console import Console
 
-        Console().print(_table(listed))
+        console = Console()
+        # In a pipe nothing is cut; a terminal wraps what does not fit.
+        console = console if console.is_terminal else Console(width=WIDE)
+        console.print(_table(listed))
 
 
 def _table(listed: "Sequence[Listed]") -> "Table":
@@ -78,7 +83,7 @@ def _table(listed: "Sequence[Listed]") -> "Table":
     for name in ("run", "name", "environment", "status"):
         table.add_column(name, overflow="fold")
     for name in ("return", "labels", "began"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for run in listed:
         table.add_row(
             run.run_id[:8], run.name, run.environment, run.status, _number(run.true_return, 1),

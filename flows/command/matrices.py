@@ -94,7 +94,7 @@ def _pair(option: str, part: str, text: str) -> tuple[str, Any]:
 
 def _seeds(text: str) -> int | list[int]:
     try:
-        numbers = [int(part) for part in text.split(",")]
+        numbers = [int(part) for part in text.rstrip(",").split(",")]
     except ValueError:
         raise ConfigurationError(
             f"--seeds: expected a number of seeds, or seeds with commas between, actual: "

@@ -12,17 +12,28 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, Any
 
+import psutil
+
 from rlhf_core.errors import RlhfError
 from tasks import progress
 from tasks.home import Home, private
+from tasks.runs import lease
 
+MODULE = "flows.comparison.worker"
 _numbers = itertools.count()
+ORPHAN_SECONDS = 15.0
+"""Longest wait for the end of workers whose parent was killed."""
 END_SECONDS = 5.0
 """How long a worker may take to end after its input has ended."""
 
 
 class RunFailedError(RlhfError):
     """A run of a comparison failed; the others go on."""
+
+    def __init__(self, reason: str, run_id: str | None = None) -> None:
+        super().__init__(reason)
+        self.run_id = run_id
+        """Of MLflow, where the run had begun."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +61,7 @@ class Worker:
         self._log = home.folder("logs") / name
         with private(self._log, "a") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "flows.comparison.worker"],
+                [sys.executable, "-P", "-m", MODULE, str(os.getpid())],
                 env={**os.environ, "RLHF_HOME": str(home.path), "OMP_NUM_THREADS": "1"},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -66,6 +77,7 @@ class Worker:
         Raises:
             RunFailedError: it failed, or the process ended meanwhile.
         """
+        run_id = job.run_id
         _pipe(self._process.stdin).write(json.dumps(vars(job)) + "\n")
         _pipe(self._process.stdin).flush()
         for line in _pipe(self._process.stdout):
@@ -77,14 +89,18 @@ class Worker:
                     summary: dict[str, Any] = event["summary"]
                     return summary
                 case "Failed":
-                    raise RunFailedError(event["reason"])
+                    raise RunFailedError(event["reason"], run_id)
                 case kind:
-                    hear(getattr(progress, kind)(**event["fields"]))
+                    heard = getattr(progress, kind)(**event["fields"])
+                    run_id = heard.run_id
+                    hear(heard)
         status = self._process.wait()
         if self._ended:
-            raise RunFailedError("ended in the middle; the comparison goes on when it is run again")
+            raise RunFailedError(
+                "ended in the middle; it goes on when the same is run again", run_id
+            )
         how = f"by signal {-status}" if status < 0 else f"with status {status}"
-        raise RunFailedError(f"its worker process ended {how}; see {self._log}")
+        raise RunFailedError(f"its worker process ended {how}; see {self._log}", run_id)
 
     @property
     def alive(self) -> bool:
@@ -104,6 +120,31 @@ class Worker:
         _pipe(self._process.stdout).close()
         if self._log.stat().st_size == 0:
             self._log.unlink()
+
+
+def wait_for_orphans(home: Home) -> None:
+    """Wait until workers have ended whose parent was killed; they do so by themselves.
+
+    Until then they hold runs that the next comparison would go on with.
+    """
+    deadline = time.monotonic() + ORPHAN_SECONDS
+    while _orphans(home) and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def _orphans(home: Home) -> list[int]:
+    with lease.nobody_works(home) as working:
+        pids = [work.pid for work in working]
+    return [pid for pid in pids if _is_orphan(pid)]
+
+
+def _is_orphan(pid: int) -> bool:
+    try:
+        process = psutil.Process(pid)
+        *_, module, parent = ["", "", *process.cmdline()]
+        return module == MODULE and str(process.ppid()) != parent
+    except psutil.NoSuchProcess:
+        return False
 
 
 class Pool:

@@ -22,6 +22,7 @@ from tasks.tracking.store import Tracker, tracker_of
 KIND_TAG = "rlhf.kind"
 KIND = "comparison"
 NAME_TAG = "rlhf.comparison"
+OURS = {PROJECT_TAG: "rlhf-flows", KIND_TAG: KIND}
 DEFINITION = "comparison.yaml"
 CELLS = "cells.json"
 """Every field of every cell: what a changed definition is told from."""
@@ -77,8 +78,13 @@ def check_unchanged(tracker: Tracker, matrix: Matrix, cells: Sequence[Cell]) -> 
 
 def find(tracker: Tracker, name: str) -> records.Record | None:
     """The record of a comparison by its name."""
-    found = records.find_all(tracker, {KIND_TAG: KIND, NAME_TAG: name})
+    found = records.find_all(tracker, {**OURS, NAME_TAG: name})
     return found[0] if found else None
+
+
+def names(tracker: Tracker) -> list[str]:
+    """Names of all comparisons."""
+    return sorted({record.tags[NAME_TAG] for record in records.find_all(tracker, OURS)})
 
 
 def recorded_cells(tracker: Tracker, run_id: str) -> dict[str, Any]:
@@ -96,9 +102,8 @@ def definition(matrix: Matrix) -> str:
 
 def _create(tracker: Tracker, matrix: Matrix, cells: Sequence[Cell], flow_run_id: str) -> str:
     tags = {
-        PROJECT_TAG: "rlhf-flows",
+        **OURS,
         FLOW_TAG: flow_run_id,
-        KIND_TAG: KIND,
         NAME_TAG: matrix.name,
         "mlflow.user": os.environ.get("USER", "rlhf-flows"),
         "mlflow.source.name": "rlhf compare",

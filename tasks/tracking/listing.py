@@ -37,6 +37,10 @@ class Listed:
     name: str
     environment: str
     cell: str
+    strategy: str
+    """Empty for what is no run of an experiment."""
+    optimiser: str
+    seed: int
     status: str
     true_return: float | None
     labels: float | None
@@ -131,6 +135,9 @@ def _listed(tracker: Tracker, run: "Run") -> Listed:
         run.info.run_name,
         tags.get("environment", ""),
         tags.get("rlhf.cell", ""),
+        tags.get("strategy", ""),
+        tags.get("optimiser", ""),
+        int(tags.get("seed", 0)),
         run.info.status.lower(),
         metrics.get("final/true_return_iqm", metrics.get("eval/true_return_iqm")),
         metrics.get("feedback/labels_total"),

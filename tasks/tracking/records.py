@@ -159,8 +159,8 @@ def set_files(tracker: Tracker, run_id: str, files: Mapping[str, str]) -> None:
         tracker.client().log_text(run_id, content, path)
 
 
-def text(tracker: Tracker, run_id: str, path: str) -> str | None:
-    """The text of an artifact, or None where the run has none of that path."""
+def content(tracker: Tracker, run_id: str, path: str) -> bytes | None:
+    """The bytes of an artifact, or None where the run has none of that path."""
     from mlflow.exceptions import MlflowException
 
     with tempfile.TemporaryDirectory() as folder:
@@ -168,4 +168,10 @@ def text(tracker: Tracker, run_id: str, path: str) -> str | None:
             local = tracker.client().download_artifacts(run_id, path, folder)
         except (MlflowException, OSError):
             return None
-        return Path(local).read_text(encoding="utf-8")
+        return Path(local).read_bytes()
+
+
+def text(tracker: Tracker, run_id: str, path: str) -> str | None:
+    """The text of an artifact, or None where the run has none of that path."""
+    found = content(tracker, run_id, path)
+    return None if found is None else found.decode()

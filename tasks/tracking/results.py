@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
+from tasks.tracking import records
 from tasks.tracking.store import Tracker
 
 if TYPE_CHECKING:
@@ -40,10 +43,19 @@ class Member:
     seed: int
     strategy: str
     optimiser: str
+    environment: str
+    """Its id."""
     run_id: str | None
     """None where there is none."""
     reason: str | None = None
     """Why it failed."""
+
+
+def configuration(tracker: Tracker, run_id: str) -> dict[str, Any] | None:
+    """Every field of the experiment of a run; None where it has not recorded it."""
+    text = records.text(tracker, run_id, "experiment.yaml")
+    fields: dict[str, Any] | None = None if text is None else yaml.safe_load(text)
+    return fields
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,72 @@
+"""One worker process against two, on eight equal runs: the share of one worker's time that two need.
+
+    python benchmarks/workers.py --pairs 3
+
+The commands of a pair are interleaved, each with a home of its own that exists already. The time is
+that of the playing, from the plan to the last run, without the start of the servers; the time of
+the whole command stands beside it, and the numbers of both must be equal.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+RUNS = 8
+
+
+def compare(home: Path, seeds: str, name: str, workers: int) -> tuple[dict[str, Any], float]:
+    """Play a comparison; returns its result and the seconds of the whole command."""
+    began = time.perf_counter()
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "flows.command", "compare", "pendulum-preference",
+            "--name", name, "--seeds", seeds, "--workers", str(workers),
+            "--home", str(home), "--json",
+        ],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result, time.perf_counter() - began
+
+
+def main() -> None:
+    """Compare, interleaved."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pairs", type=int, default=3)
+    chosen = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="rlhf-workers-"))
+    homes = {workers: folder / str(workers) for workers in (1, 2)}
+    for workers, home in homes.items():
+        compare(home, "1000,", "warm", workers)  # Databases are made once.
+    ratios, whole = list[float](), list[float]()
+    for pair in range(chosen.pairs):
+        seeds = ",".join(str(seed) for seed in range(pair * RUNS, (pair + 1) * RUNS))
+        playing, total, returns = {}, {}, {}
+        # The one that goes first changes from pair to pair.
+        for workers in (1, 2) if pair % 2 == 0 else (2, 1):
+            result, seconds = compare(homes[workers], seeds, f"pair{pair}", workers)
+            playing[workers], total[workers] = result["seconds"], seconds
+            returns[workers] = {run["seed"]: run["true_return"] for run in result["runs"]}
+        if returns[1] != returns[2]:
+            raise SystemExit(f"the numbers differ: {returns}")
+        ratios.append(playing[2] / playing[1])
+        whole.append(total[2] / total[1])
+        print(
+            f"pair {pair}: one worker {playing[1]:.1f} s, two {playing[2]:.1f} s: "
+            f"{ratios[-1]:.0%} (whole command {total[1]:.1f} and {total[2]:.1f} s: "
+            f"{whole[-1]:.0%}), numbers equal",
+            flush=True,
+        )
+    print(f"two workers need {statistics.median(ratios):.0%} of one's time (median)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""The runs that a report is about: those of a comparison, or those that fit a filter."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rlhf_core.configuration import validated
+from rlhf_core.errors import RunError
+from rlhf_core.matrix import Cell, Matrix
+from rlhf_core.plugin import nearest
+from rlhf_core.texts import shortened
+from rlhf_core.yaml_text import parse
+from tasks.runs import comparisons
+from tasks.tracking import listing, records
+from tasks.tracking.results import Member
+from tasks.tracking.store import Tracker
+
+MEMBERS = "members.json"
+"""The runs of a comparison, as an artifact of its own run."""
+Key = tuple[str, int]
+"""Label of a cell, and seed."""
+
+
+def of_cells(
+    cells: Sequence[Cell],
+    seeds: Sequence[int],
+    finished: Mapping[Key, Mapping[str, Any]],
+    failed: Mapping[Key, tuple[str, str | None]],
+) -> list[Member]:
+    """The runs of a comparison that was just played.
+
+    Args:
+        cells: of the comparison.
+        seeds: of each cell.
+        finished: summaries by cell and seed.
+        failed: reasons by cell and seed, with the id of the run where there is one.
+    """
+    members = list[Member]()
+    for cell in cells:
+        experiment = cell.experiment
+        kinds = experiment.feedback.kind, experiment.optimiser.kind
+        environment = experiment.environment.id
+        for seed in seeds:
+            key = cell.label, seed
+            reason, run_id = failed.get(key, (None, None))
+            if key in finished:
+                run_id = finished[key]["run_id"]
+            members.append(Member(cell.task, cell.name, seed, *kinds, environment, run_id, reason))
+    return members
+
+
+def store(tracker: Tracker, run_id: str, members: Sequence[Member]) -> None:
+    """Write down which runs a comparison consists of."""
+    text = json.dumps([asdict(member) for member in members], indent=1)
+    records.set_files(tracker, run_id, {MEMBERS: text})
+
+
+@dataclass(frozen=True)
+class Known:
+    """A comparison that has been played."""
+
+    run_id: str
+    """Of its own run."""
+    members: list[Member]
+    matrix: Matrix
+    definition: str
+    """The matrix in YAML."""
+
+
+def of_comparison(tracker: Tracker, name: str) -> Known:
+    """A comparison by its name.
+
+    Raises:
+        RunError: there is no comparison of this name, or none of its runs has ended.
+    """
+    known = comparisons.find(tracker, name)
+    if known is None:
+        names = comparisons.names(tracker)
+        hint = nearest(name, names) if names else "there is none yet"
+        raise RunError(f"unknown comparison '{shortened(name)}'; {hint}")
+    text = records.text(tracker, known.run_id, MEMBERS)
+    definition = records.text(tracker, known.run_id, comparisons.DEFINITION)
+    if text is None or definition is None:
+        raise RunError(
+            f"comparison '{name}' has not come to its end; the same rlhf compare again goes on"
+        )
+    played = [Member(**member) for member in json.loads(text)]
+    matrix = validated(Matrix, parse(definition, name), f"comparison '{name}'")
+    return Known(known.run_id, played, matrix, definition)
+
+
+def of_runs(
+    tracker: Tracker, run_ids: Sequence[str], filters: Sequence[str], experiment: str | None
+) -> list[Member]:
+    """Runs that were played one by one, by their ids or by a filter; the newest of a seed counts.
+
+    Raises:
+        RunError: no such run, or none that is finished.
+        ConfigurationError: a filter is none, or there is no such experiment.
+    """
+    if run_ids:
+        found = [listing.find_run(tracker, run_id) for run_id in run_ids]
+    else:
+        found = listing.list_runs(tracker, [*filters, "kind=run"], experiment, most=10_000)
+    members: dict[tuple[str, str, int], Member] = {}
+    for run in found:
+        if run.status == "finished" and run.strategy:
+            member = Member(
+                run.environment, run.cell or f"{run.strategy}-{run.optimiser}", run.seed,
+                run.strategy, run.optimiser, run.environment, run.run_id,
+            )  # fmt: skip
+            members.setdefault((member.task, member.cell, member.seed), member)
+    if not members:
+        what = "none that fits" if not run_ids else "none of these"
+        raise RunError(f"expected finished runs to report on, actual: {what}; see rlhf runs")
+    return list(members.values())

@@ -1,0 +1,182 @@
+"""The report of runs: statistics and one page, from what the tracking store knows."""
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from rlhf_core.comparison import Comparison, Details, compare
+
+from tasks.runs.content import NUMERIC, code_version
+from tasks.tracking import records, results
+from tasks.tracking.logging import flatten
+from tasks.tracking.results import Member
+from tasks.tracking.store import Tracker
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+    from rich.table import Table
+
+WIDTH = 100
+"""Columns of a table in text."""
+FILM = "video/policy.gif"
+FILMS_BYTES = 1_500_000
+"""Films of a page, at most: it stays below three megabytes."""
+VERSIONS = ("rlhf-flows", *NUMERIC, "prefect", "mlflow")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What to compare with."""
+
+    name: str
+    control: str | None = None
+    """The cell that others are measured against; None: the best of the others."""
+    failure_below: float | dict[str, float] | None = None
+    """A seed whose true return is lower counts as failed."""
+
+
+def compared(tracker: Tracker, members: Sequence[Member], judged: Judged) -> Comparison:
+    """The statistics of runs."""
+    runs, curves = results.frames(tracker, members)
+    return compare(
+        runs,
+        curves,
+        name=judged.name,
+        control=judged.control,
+        failure_below=judged.failure_below,
+    )
+
+
+def page(
+    tracker: Tracker,
+    comparison: Comparison,
+    members: Sequence[Member],
+    definition: str | None = None,
+    links: Mapping[str, str] | None = None,
+) -> str:
+    """The report as one page of HTML.
+
+    Args:
+        tracker: where the runs are.
+        comparison: their statistics.
+        members: the runs.
+        definition: of the comparison, in YAML.
+        links: addresses by their name.
+    """
+    details = Details(
+        links=dict(links or {}),
+        films=films(tracker, comparison, members),
+        settings=settings(tracker, members),
+        versions=versions(),
+        definition=definition,
+        made=datetime.now(UTC),
+    )
+    return comparison.html(details)
+
+
+def films(tracker: Tracker, comparison: Comparison, members: Sequence[Member]) -> dict[str, bytes]:
+    """A film of the final policy of each cell, the best first: that of the median seed."""
+    shown, size = dict[str, bytes](), 0
+    for cell in dict.fromkeys(comparison.table["cell"]):
+        rows = comparison.runs[comparison.runs["cell"] == cell].dropna(subset="true_return")
+        ordered = rows.sort_values("true_return")["run_id"].tolist()
+        if not ordered:
+            continue
+        film = records.content(tracker, ordered[len(ordered) // 2], FILM)
+        if film is not None and size + len(film) <= FILMS_BYTES:
+            shown[cell] = film
+            size += len(film)
+    return shown
+
+
+def settings(tracker: Tracker, members: Sequence[Member]) -> dict[str, dict[str, Any]]:
+    """Every field of each cell, as its first run was configured."""
+    known: dict[str, dict[str, Any]] = {}
+    for member in members:
+        if member.run_id is not None and member.cell not in known:
+            fields = results.configuration(tracker, member.run_id)
+            if fields is not None:
+                known[member.cell] = {
+                    name: value for name, value in flatten(fields).items() if name != "seed"
+                }
+    return known
+
+
+def versions() -> dict[str, str]:
+    """Versions of the libraries that are installed, and of the code."""
+    from importlib.metadata import PackageNotFoundError
+
+    known = {"Python": platform.python_version(), "code": code_version()[:12]}
+    for name in VERSIONS:
+        try:
+            known[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return known
+
+
+def as_json(comparison: Comparison) -> str:
+    """Answer, table and runs as one JSON object."""
+    content = {
+        "name": comparison.name,
+        "answer": comparison.answer,
+        "table": records_of(comparison.table),
+        "pairwise": records_of(comparison.pairwise),
+        "runs": records_of(comparison.runs),
+    }
+    return json.dumps(content, allow_nan=False) + "\n"
+
+
+def as_text(comparison: Comparison) -> str:
+    """Answer and table for a terminal of 80 columns."""
+    from rich.console import Console
+
+    console = Console(width=WIDTH)
+    with console.capture() as captured:
+        console.print(_table(records_of(comparison.table)))
+    return captured.get() + comparison.answer + "\n"
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> "Table":
+    """The cells, the best first."""
+    from rich import box
+    from rich.table import Table
+
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    tasks = len({row["task"] for row in rows}) > 1
+    for name in (*(["task"] if tasks else []), "cell"):
+        shown.add_column(name, overflow="fold")
+    for name in ("seeds", "IQM", "95 % interval", "failures", "P(better)", "labels"):
+        shown.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        low, high = row["ci_low"], row["ci_high"]
+        shown.add_row(
+            *([row["task"]] if tasks else []),
+            row["cell"],
+            str(row["seeds"]),
+            _number(row["iqm"], 1),
+            "-" if low is None else f"{low:.1f} to {high:.1f}",
+            _number(row["failures"], 0),
+            _number(row["improvement"], 2),
+            _number(row["labels"], 0),
+        )
+    return shown
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:,.{digits}f}"
+
+
+def records_of(frame: "DataFrame") -> list[dict[str, Any]]:
+    """Rows for JSON, which has neither NaN nor infinity."""
+    rows = frame.to_dict(orient="records")
+    return [{str(name): _plain(value) for name, value in row.items()} for row in rows]
+
+
+def _plain(value: Any) -> Any:
+    value = value.item() if hasattr(value, "item") else value
+    return None if isinstance(value, float) and value - value != 0 else value
