@@ -1,4 +1,4 @@
-"""One worker process against two, on eight equal runs: the share of one worker's time that two need.
+"""One worker process against two, on eight equal runs: what share of one's time two need.
 
     python benchmarks/workers.py --pairs 3
 

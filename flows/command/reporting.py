@@ -1,5 +1,6 @@
 """`rlhf report`: a report over runs that exist."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -72,14 +73,15 @@ def report(
                 known.matrix.failure_below if failure_below is None else failure_below,
             )
         comparison = report.compared(tracker, chosen_runs, judged)
-        text = {
+        forms: dict[str, Callable[[], str]] = {
             "text": lambda: report.as_text(comparison),
             "html": lambda: report.page(tracker, comparison, chosen_runs, definition),
             "markdown": comparison.markdown,
             "csv": comparison.csv,
             "latex": comparison.latex,
             "json": lambda: report.as_json(comparison),
-        }[chosen]()
+        }
+        text = forms[chosen]()
         if output is not None:
             output.write_text(text, encoding="utf-8")
     if output is None:

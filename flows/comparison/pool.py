@@ -141,8 +141,8 @@ def _orphans(home: Home) -> list[int]:
 def _is_orphan(pid: int) -> bool:
     try:
         process = psutil.Process(pid)
-        *_, module, parent = ["", "", *process.cmdline()]
-        return module == MODULE and str(process.ppid()) != parent
+        command: list[str] = process.cmdline()
+        return command[-2:-1] == [MODULE] and command[-1] != str(process.ppid())
     except psutil.NoSuchProcess:
         return False
 

@@ -9,7 +9,6 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from rlhf_core.comparison import Comparison, Details, compare
-
 from tasks.runs.content import NUMERIC, code_version
 from tasks.tracking import records, results
 from tasks.tracking.logging import flatten

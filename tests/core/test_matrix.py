@@ -84,8 +84,8 @@ def test_all_problems_of_all_cells_are_named_at_once() -> None:
         wrong.cells({})
     assert caught.value.problems == (
         "cell feedback.kind=preferenc budget.env_steps=2000 and 1 more: experiment: feedback: "
-        "unknown kind 'preferenc'; did you mean 'preference'? valid: constant, direct_reward, inverse_rl, "
-        "mixed, preference, random_network, shuffled_labels, sign_flipped, true_reward",
+        "unknown kind 'preferenc'; did you mean 'preference'? valid: constant, direct_reward, "
+        "inverse_rl, mixed, preference, random_network, shuffled_labels, sign_flipped, true_reward",
         "cell feedback.kind=constant budget.env_steps=10: experiment: budget.env_steps: expected "
         "at least 1056 (800 first steps and one rollout of 128 in each of 2 rounds), actual: 10",
     )

@@ -1,6 +1,6 @@
 """A comparison: equal numbers, holes with reasons, and nothing played twice however it ends."""
 
-import time
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +16,26 @@ pytestmark = pytest.mark.timeout(5 * LONGEST_SECONDS)
 
 BROKEN = """
 import os
-from pathlib import Path
+import sys
 
 import gymnasium as gym
-from gymnasium.envs.classic_control import PendulumEnv
+from gymnasium.envs.classic_control.pendulum import PendulumEnv
 
 
 class Stuck(PendulumEnv):
     steps = 0
 
     def step(self, action):
-        Stuck.steps += 1
-        if Stuck.steps > 300:
+        self.steps += 1
+        if self.steps > 60:
             raise RuntimeError("the motor is stuck")
         return super().step(action)
 
 
 class Refusing(PendulumEnv):
     def __init__(self, render_mode=None):
-        # Of the command it may be made; a worker of the command may not.
-        if Path("made").exists():
+        # The command may make it; the process that plays it may not.
+        if "flows.comparison.worker" in sys.orig_argv:
             raise ValueError("the port is taken")
         super().__init__(render_mode)
 
@@ -62,8 +62,8 @@ HOLES = {
 
 
 def matrix_file(folder: Path, **fields: Any) -> str:
-    content = {"name": "twelve", "experiment": TINY, "seeds": [5], **fields}
-    path = folder / "twelve.yaml"
+    content = {"experiment": TINY, "seeds": [5], **fields}
+    path = folder / "matrix.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False))
     return str(path)
 
@@ -75,15 +75,24 @@ def expected(changes: dict[str, Any], seed: int = 5) -> float:
 
 
 def members(home: Path, name: str) -> list[Any]:
-    """The runs of a comparison in MLflow."""
+    """The runs that a comparison began, in MLflow."""
+    if not (home / "mlflow" / "mlflow.db").exists():
+        return []
     client = client_of(home)
     experiments = [e.experiment_id for e in client.search_experiments()]
     return list(client.search_runs(experiments, f"tags.`rlhf.group` = '{name}'"))
 
 
-def returns(result: dict[str, Any]) -> dict[str, float]:
-    return {f"{run['cell']}-s{run['seed']}": run["true_return"] for run in result["runs"]
-            if run["true_return"] is not None}  # fmt: skip
+def finished(home: Path, name: str) -> int:
+    return sum(run.info.status == "FINISHED" for run in members(home, name))
+
+
+def returns(result: dict[str, Any]) -> dict[tuple[str, int], float]:
+    return {
+        (run["cell"], run["seed"]): run["true_return"]
+        for run in result["runs"]
+        if run["true_return"] is not None
+    }
 
 
 def test_a_comparison_killed_three_times_has_its_numbers_and_its_holes(
@@ -91,21 +100,129 @@ def test_a_comparison_killed_three_times_has_its_numbers_and_its_holes(
 ) -> None:
     (tmp_path / "broken.py").write_text(BROKEN)
     file = matrix_file(tmp_path, variants={**VARIANTS, **HOLES}, name="killed")
-    done = list[int]()
-    for finished in (1, 4, 7):
+    for count in (1, 4, 7):
         process = rlhf.start("compare", file, "--workers", "2")
-        if not done:
-            # Everything is valid; then the port is taken.
-            wait_until(lambda: bool(members(rlhf.home, "killed")))
-            (tmp_path / "made").touch()
-        wait_until(lambda count=finished: ended(rlhf.home, "killed") >= count)  # type: ignore[misc]
+        wait_until(lambda count=count: finished(rlhf.home, "killed") >= count)  # type: ignore[misc]
         process.kill()
         process.communicate()
-        (tmp_path / "made").unlink()
-        done.append(ended(rlhf.home, "killed"))
-        time.sleep(1.5)  # Workers look every second whether their parent is there.
-    ...
+    done = rlhf("compare", file, "--workers", "2", "--json")
+    assert done.returncode == 1, done.stderr
+    result = json.loads(done.stdout)
+
+    found = returns(result)
+    assert {cell.rpartition("-")[2]: value for (cell, _), value in found.items()} == {
+        name: expected(changes) for name, changes in VARIANTS.items()
+    }
+    reasons = {hole["cell"].rpartition("-")[2]: hole["reason"] for hole in result["failed"]}
+    assert set(reasons) == {*HOLES}
+    assert "failed in step() in step 61: RuntimeError: the motor is stuck" in reasons["stuck"]
+    assert "broken.py:" in reasons["stuck"]
+    assert "the port is taken" in reasons["refusing"]
+    # One run a cell; one that cannot even be opened has none.
+    statuses = sorted(run.info.status for run in members(rlhf.home, "killed"))
+    assert statuses.count("FINISHED") == len(VARIANTS)
+    assert len(statuses) <= len(VARIANTS) + len(HOLES)
+    assert "RUNNING" not in statuses
+    page = Path(result["report"]).read_text()
+    assert "the motor is stuck" in page
+    assert "the port is taken" in page
 
 
-def ended(home: Path, name: str) -> int:
-    return sum(run.info.status == "FINISHED" for run in members(home, name))
+def test_a_comparison_grows_reuses_what_is_finished_and_refuses_another_definition(
+    rlhf: Command, tmp_path: Path
+) -> None:
+    single = rlhf.train()
+    vary = {"feedback.kind": ["preference", "constant"]}
+    file = matrix_file(tmp_path, vary=vary, name="growing")
+    done = rlhf("compare", file, "--workers", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    first = json.loads(done.stdout)
+    # The run that `rlhf train` had made counts, with its numbers.
+    assert first["runs"][0]["run_id"] == single["run_id"]
+    assert returns(first)["preference-ppo", 5] == single["true_return_iqm"]
+    assert len(members(rlhf.home, "growing")) == 1
+
+    grown = rlhf("compare", file, "--workers", "1", "--json", "--seeds", "5,6")
+    assert grown.returncode == 0, grown.stderr
+    assert "2 of 4 runs are finished already" in grown.stderr
+    second = json.loads(grown.stdout)
+    assert returns(second).items() >= returns(first).items()
+    assert returns(second)["preference-ppo", 6] == expected({}, seed=6)
+    assert second["run_id"] == first["run_id"]
+    assert len(members(rlhf.home, "growing")) == 3
+
+    refused = rlhf("compare", file, "--set", "budget.labels=12")
+    assert refused.returncode == 2
+    (line,) = [text for text in refused.stderr.splitlines() if text.startswith("error: ")]
+    assert "comparison 'growing' was defined otherwise" in line
+    assert "tiny/preference-ppo: budget.labels was 9, now 12" in line
+    assert len(members(rlhf.home, "growing")) == 3
+
+
+def test_fail_fast_ends_the_others_which_go_on_later(rlhf: Command, tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text(BROKEN)
+    variants = {"refusing": HOLES["refusing"], "base": {}, "null": {"feedback.kind": "constant"}}
+    file = matrix_file(tmp_path, variants=variants, name="fast")
+    done = rlhf("compare", file, "--workers", "1", "--json", "--fail-fast")
+    assert done.returncode == 1
+    reasons = [hole["reason"] for hole in json.loads(done.stdout)["failed"]]
+    assert "the port is taken" in reasons[0]
+    assert all("another run failed before" in reason for reason in reasons[1:])
+    later = rlhf("compare", file, "--workers", "1", "--json")
+    assert later.returncode == 1
+    assert len(json.loads(later.stdout)["failed"]) == 1
+
+
+def test_ctrl_c_closes_the_runs_and_the_same_command_goes_on(rlhf: Command, tmp_path: Path) -> None:
+    import signal
+
+    file = matrix_file(tmp_path, seeds=3, name="interrupted")
+    process = rlhf.start("compare", file, "--workers", "1")
+    wait_until(lambda: finished(rlhf.home, "interrupted") >= 1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert process.returncode == 130
+    assert "to go on: the same command again" in err
+    statuses = [run.info.status for run in members(rlhf.home, "interrupted")]
+    assert "RUNNING" not in statuses
+    done = rlhf("compare", file, "--workers", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    assert returns(json.loads(done.stdout)) == {
+        ("preference-ppo", seed): expected({}, seed) for seed in range(3)
+    }
+    assert len(members(rlhf.home, "interrupted")) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--vary", "budget.label=1,2"), "unknown field 'label'; did you mean 'labels'?"),
+        (("--vary", "budget.labels="), "--vary budget.labels=: expected at least one value"),
+        (("--vary", "budget.labels"), "--vary: expected field.field=value,value"),
+        (("--seeds", ""), "--seeds: expected a number of seeds"),
+        (("--seeds", "0"), "seeds: expected"),
+        (("--vary", "budget.env_steps=10,2000"), "budget.env_steps: expected at least"),
+        (("--control", "nobody"), "control: unknown cell 'nobody'"),
+        (("--exclude", "optimiser.kind=ppo"), "exclude: expected at least one cell"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_registered(
+    rlhf: Command, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY))
+    home = tmp_path / "untouched"
+    done = rlhf("compare", "tiny.yaml", *arguments, "--home", str(home))
+    assert done.returncode == 2, done.stderr
+    (line,) = [text for text in done.stderr.splitlines() if text.startswith("error: ")]
+    assert message in line
+    assert not home.exists()
+
+
+def test_a_report_over_nothing_is_one_line(rlhf: Command) -> None:
+    rlhf.train()
+    done = rlhf("report", "nothing")
+    assert done.returncode == 2
+    assert "unknown comparison 'nothing'" in done.stderr
+    done = rlhf("report", "--filter", "strategy=sign_flipped")
+    assert done.returncode == 2
+    assert "expected finished runs to report on, actual: none that fits" in done.stderr
