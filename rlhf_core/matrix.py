@@ -79,6 +79,9 @@ class Matrix(Config):
             if "name" in changes:
                 raise ValueError(f"{place}: expected the name of the experiment to stay, actual: "
                                  "a field 'name'")  # fmt: skip
+            twice = sorted({*self.vary} & {*changes}) if place != "vary" else []
+            if twice:
+                raise ValueError(f"{place}: expected no field that 'vary' has too, actual: {twice}")
         return self
 
     @model_validator(mode="after")

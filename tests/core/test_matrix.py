@@ -109,6 +109,10 @@ def test_a_problem_that_cells_share_is_named_once() -> None:
         ({"vary": {"budget.labels": []}}, "vary.budget.labels: expected at least one value"),
         ({"vary": {"seed": [1, 2]}}, "vary: expected the seeds in 'seeds'"),
         ({"variants": {"a": {"name": "b"}}}, "variants.a: expected the name of the experiment"),
+        (
+            {"set": {"budget.labels": 5}, "vary": {"budget.labels": [20]}},
+            "set: expected no field that 'vary' has too, actual: ['budget.labels']",
+        ),
         ({"set": {"seed": 3}}, "set: expected the seeds in 'seeds'"),
         ({"varied": {}}, "unknown field 'varied'; did you mean 'vary'?"),
         ({"seeds": 1000, "vary": {"budget.labels": list(range(1000))}}, "at most 100,000 runs"),

@@ -11,8 +11,10 @@ import pytest
 import yaml
 
 from flows.command import catalogue
+from flows.comparison import plan
 from rlhf_core import in_process
-from rlhf_core.configuration import from_mapping
+from rlhf_core.configuration import from_mapping, validated
+from rlhf_core.matrix import Matrix
 from rlhf_core.round_metrics import ROUND_COUNTS, TOTALS
 from tests.core.examples import HERE
 from tests.flows.conftest import TINY
@@ -53,8 +55,12 @@ def test_python_in_the_documents_runs(
 
 
 @pytest.mark.parametrize("code", blocks("yaml"))
-def test_experiments_in_the_documents_are_valid(code: str) -> None:
-    from_mapping(yaml.safe_load(code))
+def test_experiments_and_comparisons_in_the_documents_are_valid(code: str) -> None:
+    content = yaml.safe_load(code)
+    if "experiment" in content:
+        assert plan.cells(validated(Matrix, content, "documentation"))
+    else:
+        from_mapping(content)
 
 
 def test_the_environment_of_the_documents_is_checked_as_they_say(tmp_path: Path) -> None:
