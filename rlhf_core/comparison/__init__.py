@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rlhf_core.comparison.assemble import compare
     from rlhf_core.comparison.comparison import Comparison
+    from rlhf_core.comparison.details import Details
 
-__all__ = ["Comparison", "compare"]
+__all__ = ["Comparison", "Details", "compare"]
 
-_MODULES = {"Comparison": "comparison", "compare": "assemble"}
+_MODULES = {"Comparison": "comparison", "Details": "details", "compare": "assemble"}
 
 
 def __getattr__(name: str) -> Any:

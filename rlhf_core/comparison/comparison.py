@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from rlhf_core.comparison.details import Details
+
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
@@ -59,3 +61,22 @@ class Comparison:
         from rlhf_core.comparison.tables import latex
 
         return latex(self)
+
+    def html(self, details: "Details | None" = None) -> str:
+        """Self-contained report: one HTML page without anything from elsewhere.
+
+        Args:
+            details: links, films, settings, versions and notes to show beside the numbers.
+        """
+        from rlhf_core.comparison.report import html
+
+        return html(self, details)
+
+    def figures(self) -> dict[str, str]:
+        """SVG text by the figure's name; with several tasks a name ends with `-` and the task's.
+
+        Text and axes take the colour of the page that a figure stands on, black by itself.
+        """
+        from rlhf_core.comparison.figures import all_figures
+
+        return all_figures(self)
