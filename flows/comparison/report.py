@@ -71,7 +71,7 @@ def page(
         films=films(tracker, comparison, members),
         settings=settings(tracker, members),
         versions=versions(),
-        definition=definition,
+        definition=definition or "",
         made=datetime.now(UTC),
     )
     return comparison.html(details)
