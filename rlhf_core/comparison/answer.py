@@ -15,23 +15,22 @@ Row = dict[str, Any]
 LONGEST_REASON = 120
 
 
-def answer_of(table: "DataFrame", failed: "DataFrame", references: Sequence[str]) -> str:
-    """Say which cell won, by how much and how surely, one answer for each task.
+def answers_of(
+    table: "DataFrame", failed: "DataFrame", references: Sequence[str]
+) -> dict[str, str]:
+    """Say which cell won, by how much and how surely, for each task by its name.
 
     Args:
         table: one row for each task and cell, best first.
         failed: the runs without a return.
         references: cells trained on the true reward; they win only where nobody else competes.
     """
-    tasks = list(dict.fromkeys(table["task"]))
-    answers = []
-    for task in tasks:
+    answers = {}
+    for task in dict.fromkeys(table["task"]):
         rows: list[Row] = table[table["task"] == task].to_dict("records")
         holes: list[Row] = failed[failed["task"] == task].to_dict("records")
-        answers.append(_answer(rows, holes, references))
-    if len(tasks) == 1:
-        return answers[0]
-    return " ".join(f"{task}: {answer}" for task, answer in zip(tasks, answers, strict=True))
+        answers[task] = _answer(rows, holes, references)
+    return answers
 
 
 def _answer(rows: list[Row], holes: list[Row], references: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rlhf_core.comparison.answer import answer_of
+from rlhf_core.comparison.answer import answers_of
 from rlhf_core.comparison.cells import (
     cell_row,
     control_columns,
@@ -127,7 +127,7 @@ def compare(
             {task.name: _scores(task) for task in tasks}, np.random.default_rng(seed), level
         ),
         failed=failed[["task", "cell", "seed", "reason", "run_id", "link"]],
-        answer=answer_of(table, failed, references),
+        answers=answers_of(table, failed, references),
         runs=runs,
         rounds=rounds,
     )

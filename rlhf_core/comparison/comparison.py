@@ -1,5 +1,6 @@
 """The result of a comparison: tables, and what is made of them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -34,12 +35,19 @@ class Comparison:
     """All tasks together, on normalised scores; empty for one task."""
     failed: "DataFrame"
     """Runs without a return, and why."""
-    answer: str
-    """Which cell won, by how much and how surely."""
+    answers: Mapping[str, str]
+    """Which cell won, by how much and how surely, by task."""
     runs: "DataFrame"
     """The runs as they were checked, with `status` and `strategy` filled in."""
     rounds: "DataFrame"
     """The curves of the single runs, as they were checked."""
+
+    @property
+    def answer(self) -> str:
+        """Which cell won, by how much and how surely, for one task after the other."""
+        if len(self.answers) == 1:
+            return next(iter(self.answers.values()))
+        return " ".join(f"{task}: {answer}" for task, answer in self.answers.items())
 
     @property
     def tasks(self) -> list[str]:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from rlhf_core.comparison.colours import colour_of
 from rlhf_core.comparison.columns import Column, table_columns
 from rlhf_core.comparison.details import Details, differing_settings
-from rlhf_core.comparison.figures import figures_of_task, slug
+from rlhf_core.comparison.figures import figures_of_task, slugs_of
 from rlhf_core.comparison.figures.svg import inline
 from rlhf_core.comparison.numbers import decimals_for, plain, with_interval
 from rlhf_core.comparison.reliability import COVERAGE
@@ -117,24 +117,26 @@ def html(comparison: "Comparison", details: Details | None = None) -> str:
     Every text is escaped. The file refers to nothing outside but the links that it was given.
     """
     details = details or Details()
+    slugs = slugs_of(comparison.tasks)
     films, left_out = _films(comparison, details.films)
     frame = comparison.runs
     alarms = frame[frame["alarms"] > 0].sort_values(["task", "cell", "seed"])
     return _template().render(
         comparison=comparison,
         details=details,
-        tasks=[_task_view(comparison, task) for task in comparison.tasks],
+        tasks=[_task_view(comparison, task, slug) for task, slug in slugs.items()],
         films=films,
         films_left_out=left_out,
         alarms=alarms.to_dict("records"),
         failed=comparison.failed.to_dict("records"),
         overall=comparison.overall.to_dict("records"),
         differing=differing_settings(details.settings),
-        sentences=answer_parts(comparison.answer),
+        answers={task: answer_parts(text) for task, text in comparison.answers.items()},
         links={name: url for name, url in details.links.items() if is_safe_link(url)},
         unsafe_links=[name for name, url in details.links.items() if not is_safe_link(url)],
         percent=f"{100 * comparison.level:g}",
         runs=frame[frame["link"] != ""].to_dict("records"),
+        slugs=slugs,
         colour_of=colour_of,
         plain=plain,
         with_interval=with_interval,
@@ -163,7 +165,7 @@ def _failure_levels(comparison: "Comparison") -> str:
     )
 
 
-def _task_view(comparison: "Comparison", task: str) -> TaskView:
+def _task_view(comparison: "Comparison", task: str, slug: str) -> TaskView:
     rows: list[dict[str, Any]] = comparison.table[comparison.table["task"] == task].to_dict(
         "records"
     )
@@ -172,9 +174,8 @@ def _task_view(comparison: "Comparison", task: str) -> TaskView:
         for row in rows
         if row["cell"] in comparison.references or row["strategy"] in NULL_CONTROLS
     ]
-    name = slug(task)
     drawn = {
-        key: FigureView(f"{name}-{key}", *CAPTIONS[key], inline(svg, f"{name}-{key}"))
+        key: FigureView(f"{slug}-{key}", *CAPTIONS[key], inline(svg, f"{slug}-{key}"))
         for key, svg in figures_of_task(comparison, task).items()
     }
     main = [drawn[key] for key in ("curves_by_steps", "curves_by_labels") if key in drawn]
@@ -184,7 +185,7 @@ def _task_view(comparison: "Comparison", task: str) -> TaskView:
     }
     return TaskView(
         name=task,
-        slug=name,
+        slug=slug,
         columns=table_columns(comparison.level, rows),
         rows=rows,
         digits=decimals_for(*(row["iqm"] for row in rows)),

@@ -1,7 +1,7 @@
 """Figures of a comparison as SVG text."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -50,13 +50,21 @@ def figures_of_task(comparison: "Comparison", task: str) -> dict[str, str]:
 def all_figures(comparison: "Comparison") -> dict[str, str]:
     """Figures of every task; with several tasks a name ends with `-` and the task's."""
     figures: dict[str, str] = {}
-    for task in comparison.tasks:
-        end = f"-{slug(task)}" if len(comparison.tasks) > 1 else ""
+    for task, slug in slugs_of(comparison.tasks).items():
+        end = f"-{slug}" if len(comparison.tasks) > 1 else ""
         of_task = figures_of_task(comparison, task)
         figures |= {f"{name}{end}": text for name, text in of_task.items()}
     return figures
 
 
-def slug(name: str) -> str:
-    """Make a name fit for files and for identifiers of a page."""
-    return re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-") or "task"
+def slugs_of(names: Iterable[str]) -> dict[str, str]:
+    """Make names fit for files and for identifiers of a page, no two alike."""
+    slugs: dict[str, str] = {}
+    for name in names:
+        plain = re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-") or "task"
+        slug, count = plain, 1
+        while slug in slugs.values():
+            count += 1
+            slug = f"{plain}-{count}"
+        slugs[name] = slug
+    return slugs
