@@ -8,7 +8,9 @@ from prefect import Flow, flow, runtime
 from prefect.client.schemas.objects import FlowRun, State
 
 from flows.experiments import references
+from flows.experiments.naming import cell_of
 from flows.experiments.references import Reference
+from flows.services.prefect_page import lasting_page
 from rlhf_core.errors import AnswersPendingError
 from rlhf_core.experiment import Experiment
 from rlhf_core.loop import Progress, play
@@ -16,6 +18,7 @@ from rlhf_core.store import Ref
 from tasks import live, progress
 from tasks.driver import TaskDriver, called, submitted
 from tasks.failures import recorded
+from tasks.final import final_metrics
 from tasks.home import Home
 from tasks.reporting import Published, publish, track
 from tasks.runs import lifecycle, outcome
@@ -34,7 +37,7 @@ def close(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
 
 @flow(
     name="train",
-    flow_run_name="{experiment.name}",
+    flow_run_name="{experiment.name} {experiment.feedback.kind} s{experiment.seed}",
     on_completion=[close],
     on_failure=[close],
     on_crashed=[close],
@@ -47,6 +50,7 @@ def train(
     group: str | None = None,
     parent: str | None = None,
     submit: bool = False,
+    cell: str | None = None,
 ) -> dict[str, Any]:
     """Learn a policy from feedback, in rounds of ask, answer, fit, optimise and evaluate.
 
@@ -56,6 +60,7 @@ def train(
         group: names runs that belong together.
         parent: the MLflow run that started this one.
         submit: submit stages to the flow's task runner, in place of running them here.
+        cell: names what the run has in common with those of other seeds; None: `cell_of` does.
 
     Returns:
         The summary of the run, as `rlhf train --json` prints it. Where people have not answered
@@ -65,7 +70,10 @@ def train(
     home = Home()
     lifecycle.close_abandoned(home)
     flow_run_id = str(runtime.flow_run.id)
-    run = lifecycle.open_run(home, experiment, run_id, flow_run_id, group, parent)
+    run = lifecycle.open_run(
+        home, experiment, run_id, flow_run_id, group, parent,
+        cell=cell or cell_of(experiment), prefect_page=lasting_page(),
+    )  # fmt: skip
     with recorded(run), live.published(home, live.of_run(run)):
         return play_run(TaskDriver(run, submitted if submit else called), run, began)
 
@@ -97,7 +105,8 @@ def play_run(driver: TaskDriver, run: Run, began: float) -> dict[str, Any]:
     summary = _summary(run, last, published, reference, seconds)
     # Stored before the run is finished: whoever resumes a run that is finished finds it.
     outcome.store(run, summary, finished=False)
-    lifecycle.finish(run, {"time/orchestration": seconds - work}, int(last.metrics["policy/steps"]))
+    logged = {"time/orchestration": seconds - work, "final/seconds": seconds}
+    lifecycle.finish(run, logged, final_metrics(last), int(last.metrics["policy/steps"]))
     outcome.store(run, summary, finished=True)
     progress.send(progress.Finished(run.run_id, summary))
     return summary

@@ -98,6 +98,13 @@ class FeedbackStrategy(Plugin):
     family: ClassVar[str] = "rlhf_core.feedback"
     needs_true_reward: ClassVar[bool] = False
     """Whether it reads the environment's reward, as the control does."""
+    null_control: ClassVar[bool] = False
+    """Whether its reward is wrong on purpose, so that nobody should use the policy."""
+
+    @property
+    def asks(self) -> bool:
+        """Whether anybody is asked anything."""
+        return self.smallest_question() > 0
 
     def initial(self) -> FeedbackState:
         """The state before anything was asked."""

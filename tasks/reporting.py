@@ -26,6 +26,7 @@ from rlhf_core.types import Metrics, Rollouts
 from tasks import pictures, tables
 from tasks import progress as events
 from tasks.addresses import masked
+from tasks.final import final_metrics
 from tasks.runs.cleaning import LABELS
 from tasks.runs.run import Run
 from tasks.stage import StageContext
@@ -43,7 +44,7 @@ class Published(NamedTuple):
     asking_ended: str | None
     """Why fewer labels were asked for than the budget allows; None where they were not."""
     model: str
-    """Address of the registered policy."""
+    """Address of the policy: of a version of the registered model, or of the logged one alone."""
     notes: Sequence[str]
     """What could not be published, and why."""
     work_seconds: float
@@ -110,11 +111,13 @@ def publish(
         files["labels/demonstrations.safetensors"] = pack(demonstrations)
     files |= _reward_files(run.experiment, feedback)
     log_files(run.tracker, run.run_id, files)
-    model = registry.register(run.tracker, run.run_id, run.experiment, policy, history[-1])
+    model = registry.register(
+        run.tracker, run.run_id, run.experiment, policy, history[-1], run.cell
+    )
     spent = {name: value for name, value in last.opening.items() if name.startswith("time/")}
     seconds = {"time/report": context.seconds, **spent}
     step = int(history[-1]["policy/steps"])
-    log_metrics(run.tracker, run.run_id, seconds, step, opened_ms)
+    log_metrics(run.tracker, run.run_id, {**seconds, **final_metrics(last)}, step, opened_ms)
     first = {name: value for name, value in last.opening.items() if name.startswith("eval/")}
     log_metrics(run.tracker, run.run_id, first, 0, opened_ms)
     _show_summary(run, history)

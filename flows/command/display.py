@@ -100,7 +100,11 @@ def _rows(result: Mapping[str, Any], startup: float | None) -> Iterator[tuple[st
             f"{reference['iqm']:.1f} ({reference['low']:.1f} to {reference['high']:.1f}; "
             f"{reference['seeds']} seeds, {reference['measured']})",
         )
-    yield "policy", result["model"]
+    # A version of a registered model has its number behind a second slash.
+    alone = (
+        "" if result["model"].count("/") > 1 else " (logged, and as a null control not registered)"
+    )
+    yield "policy", f"{result['model']}{alone}"
     after = "" if startup is None else f", after {startup:.1f} of start-up"
     yield "seconds", f"{result['seconds']:.1f}{after}"
 

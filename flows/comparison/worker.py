@@ -71,8 +71,9 @@ def _play(job: Mapping[str, Any], events: TextIO) -> Iterator[dict[str, Any]]:
         with progress.listening(_Reporter(events)):
             experiment = from_mapping(job["experiment"])
             run = lifecycle.open_run(
-                home, experiment, job["run_id"], owner, job["group"], job["parent"], job["cell"]
-            )
+                home, experiment, job["run_id"], owner, job["group"], job["parent"],
+                cell=job["cell"],
+            )  # fmt: skip
             with recorded(run):
                 summary = play_run(TaskDriver(run, unobserved), run, began)
     except (Exception, SystemExit) as error:

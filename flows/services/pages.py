@@ -15,7 +15,7 @@ from flows.services.gateway import ENTER
 from rlhf_core.errors import ServiceError
 from tasks.addresses import masked
 from tasks.home import Home, private
-from tasks.tracking import page
+from tasks.tracking import experiments, page, views
 from tasks.tracking.store import prepare, tracker_of
 
 START_SECONDS = 120.0
@@ -28,7 +28,8 @@ def show_pages(home: Home, port: int, announce: Callable[[str, str], None]) -> N
     Args:
         home: whose runs to show.
         port: of the MLflow page; 0 takes a free one.
-        announce: called with the name and the address of each page once it answers.
+        announce: called with the name and the address of each page once it answers, and with that
+            of the view to begin with, where there are runs.
 
     Raises:
         ServiceError: a page did not start, or MLflow's ended.
@@ -57,6 +58,10 @@ def show_pages(home: Home, port: int, announce: Callable[[str, str], None]) -> N
         if process is not None:
             _wait_for_mlflow(home, process, mlflow)
         announce("MLflow", f"{masked(mlflow)}/#/experiments?workflowType=machine_learning")
+        newest = experiments.newest(tracker)
+        if newest is not None:
+            link = views.first_link(newest.experiment_id, newest.tags)
+            announce("curves", f"{masked(mlflow)}{link}")
         while process is None or process.poll() is None:
             time.sleep(0.5)
         raise ServiceError(f"the MLflow page ended; see {home.folder('mlflow') / 'server.log'}")

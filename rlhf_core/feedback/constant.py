@@ -1,6 +1,6 @@
 """Null control: a reward that says nothing."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -20,6 +20,7 @@ class Constant(NoQuestions):
     What a policy learns from it leaked through the ends of episodes.
     """
 
+    null_control: ClassVar[bool] = True
     kind: Literal["constant"] = "constant"
     value: float = 1.0
     """The reward of every step."""

@@ -1,7 +1,7 @@
 """Null control: a reward drawn at random."""
 
 from dataclasses import replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from rlhf_core.types import Metrics
 class RandomNetwork(NoQuestions):
     """Null control: the reward network as it was initialised, never fitted."""
 
+    null_control: ClassVar[bool] = True
     kind: Literal["random_network"] = "random_network"
     reward_model: RewardModel = RewardModel(members=1)
     """The network that is drawn."""

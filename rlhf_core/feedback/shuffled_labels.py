@@ -1,7 +1,7 @@
 """Null control: labels that are assigned to the wrong clips."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from rlhf_core.reward_learning.strategy import Information, Labels, RewardLearni
 class ShuffledLabels(RewardLearning):
     """Null control: the same questions, with the answers assigned to other clips at random."""
 
+    null_control: ClassVar[bool] = True
     kind: Literal["shuffled_labels"] = "shuffled_labels"
     form: AnyForm = Comparison()
     """What is asked, as by the strategy that this is the control of."""

@@ -1,7 +1,7 @@
 """Null control: labels that state the opposite."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from rlhf_core.reward_learning.strategy import Information, Labels, RewardLearni
 class SignFlipped(RewardLearning):
     """Null control: every answer reversed, so that the worse clip is rewarded."""
 
+    null_control: ClassVar[bool] = True
     kind: Literal["sign_flipped"] = "sign_flipped"
     form: AnyForm = Comparison()
     """What is asked, as by the strategy that this is the control of."""

@@ -13,15 +13,14 @@ from rlhf_core.matrix import Cell, Matrix
 from rlhf_core.texts import shortened_repr
 from tasks.home import Home
 from tasks.runs import lease
-from tasks.runs.lifecycle import FLOW_TAG, PROJECT_TAG, REASON_TAG, move
+from tasks.runs.lifecycle import FLOW_TAG, KIND_TAG, PROJECT_TAG, REASON_TAG, move
 from tasks.runs.states import Event
 from tasks.tracking import records
 from tasks.tracking.logging import flatten
 from tasks.tracking.store import Tracker, tracker_of
+from tasks.tracking.summaries import COMPARISON_TAG
 
-KIND_TAG = "rlhf.kind"
 KIND = "comparison"
-NAME_TAG = "rlhf.comparison"
 OURS = {PROJECT_TAG: "rlhf-flows", KIND_TAG: KIND}
 DEFINITION = "comparison.yaml"
 CELLS = "cells.json"
@@ -78,13 +77,13 @@ def check_unchanged(tracker: Tracker, matrix: Matrix, cells: Sequence[Cell]) -> 
 
 def find(tracker: Tracker, name: str) -> records.Record | None:
     """The record of a comparison by its name."""
-    found = records.find_all(tracker, {**OURS, NAME_TAG: name})
+    found = records.find_all(tracker, {**OURS, COMPARISON_TAG: name})
     return found[0] if found else None
 
 
 def names(tracker: Tracker) -> list[str]:
     """Names of all comparisons."""
-    return sorted({record.tags[NAME_TAG] for record in records.find_all(tracker, OURS)})
+    return sorted({record.tags[COMPARISON_TAG] for record in records.find_all(tracker, OURS)})
 
 
 def recorded_cells(tracker: Tracker, run_id: str) -> dict[str, Any]:
@@ -104,7 +103,7 @@ def _create(tracker: Tracker, matrix: Matrix, cells: Sequence[Cell], flow_run_id
     tags = {
         **OURS,
         FLOW_TAG: flow_run_id,
-        NAME_TAG: matrix.name,
+        COMPARISON_TAG: matrix.name,
         "mlflow.user": os.environ.get("USER", "rlhf-flows"),
         "mlflow.source.name": "rlhf compare",
     }

@@ -2,11 +2,13 @@
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
 import yaml
 
+from rlhf_core.comparison.colours import colour_of
 from rlhf_core.configuration import from_mapping, to_yaml
 from rlhf_core.errors import RunError, StoreError
 from rlhf_core.experiment import Experiment
@@ -15,11 +17,11 @@ from rlhf_core.types import Metrics, Value
 from tasks import progress
 from tasks.addresses import masked, printable
 from tasks.home import Home
-from tasks.runs import cleaning, lease
+from tasks.runs import cleaning, description, lease
 from tasks.runs.content import content_of
 from tasks.runs.run import Run
 from tasks.runs.states import Event, State, after
-from tasks.tracking import records
+from tasks.tracking import notes, records
 from tasks.tracking.logging import log_metrics, log_parameters
 from tasks.tracking.store import Tracker, tracker_of
 
@@ -32,6 +34,10 @@ CONTENT_TAG = "rlhf.content"
 """Digest of all that decides the run's numbers: another run of the same digest is this one."""
 GROUP_TAG = "rlhf.group"
 PARENT_TAG = "mlflow.parentRunId"
+CELL_TAG = "rlhf.cell"
+KIND_TAG = "rlhf.kind"
+"""What a record of MLflow is: `run`, or a summary of runs (`tasks.tracking.summaries`)."""
+COLOUR_TAG = "mlflow.runColor"
 CONFIGURATION = "experiment.yaml"
 
 
@@ -49,60 +55,83 @@ def open_run(
     flow_run_id: str,
     group: str | None = None,
     parent: str | None = None,
-    cell: str | None = None,
+    *,
+    cell: str,
+    prefect_page: str | None = None,
 ) -> Run:
     """Create the run of a flow run, or take up the one named; nobody else works on it meanwhile.
 
     The run is found again by the flow run's id, so a retried flow run continues its own run.
+
+    Args:
+        home: whose run it is.
+        experiment: everything about the run.
+        run_id: an interrupted run to go on with.
+        flow_run_id: of Prefect.
+        group: names runs that belong together.
+        parent: the run that started this one.
+        cell: what the run has in common with those of other seeds; an older one keeps its own.
+        prefect_page: address of Prefect's page where it lasts.
     """
     tracker = tracker_of(home)
     run_id = run_id or find(tracker, flow_run_id)
     resumed = run_id is not None
     lease.take(home, flow_run_id, run_id)
     if run_id is None:
-        run_id = _create(tracker, home.store, experiment, flow_run_id, group, parent)
+        optional = {GROUP_TAG: group, PARENT_TAG: parent}
+        tags = {name: value for name, value in optional.items() if value is not None}
+        tags |= _tags(experiment, cell) | {FLOW_TAG: flow_run_id}
+        run_id = _create(tracker, home.store, experiment, tags)
         lease.assign(flow_run_id, run_id)
     else:
         record = move(tracker, run_id, Event.RESUME)
-        tags = {FLOW_TAG: flow_run_id, REASON_TAG: None}
+        # A run of an earlier version lacks some.
+        tags = _tags(experiment, cell) | {**record.tags}
+        added = {name: text for name, text in tags.items() if name not in record.tags}
+        changes = {**added, FLOW_TAG: flow_run_id, REASON_TAG: None}
         if record.tags.get(CONTENT_TAG) != content_of(experiment):
-            tags[CONTENT_TAG] = None  # Part of it was played by other code.
-        records.set_tags(tracker, run_id, tags)
-        group, parent = record.tags.get(GROUP_TAG), record.tags.get(PARENT_TAG)
+            changes[CONTENT_TAG] = None  # Part of it was played by other code.
+        records.set_tags(tracker, run_id, changes)
+        group, parent, cell = tags.get(GROUP_TAG), tags.get(PARENT_TAG), tags[CELL_TAG]
     log_parameters(tracker, run_id, experiment)
-    note = f"Prefect flow run `{flow_run_id}`\n\nAfter an interruption: `rlhf resume {run_id}`"
-    records.set_tags(tracker, run_id, {"mlflow.note.content": note})
+    texts = {
+        description.WHAT: description.what(experiment, cell),
+        description.ENDED: "it goes on.",
+        description.PREFECT: description.prefect(flow_run_id, prefect_page),
+        description.GO_ON: description.go_on(run_id),
+    }
+    notes.edit(tracker, run_id, texts, tags)
     progress.send(progress.Opened(run_id, resumed))
-    return Run(run_id, experiment, home.store_address, tracker, group, parent)
+    return Run(run_id, experiment, home.store_address, tracker, cell, group, parent)
 
 
-def _create(
-    tracker: Tracker,
-    store: Store,
-    experiment: Experiment,
-    flow_run_id: str,
-    group: str | None,
-    parent: str | None,
-) -> str:
-    text = to_yaml(experiment)
-    digest = store.put(Configuration(text))
-    tags = {
+def _tags(experiment: Experiment, cell: str) -> dict[str, str]:
+    """What a run is, as tags; of what it does not use there are none."""
+    annotator = {"annotator": experiment.annotator.kind} if experiment.feedback.asks else {}
+    return {
         PROJECT_TAG: "rlhf-flows",
-        FLOW_TAG: flow_run_id,
-        CONFIGURATION_TAG: digest,
-        CONTENT_TAG: content_of(experiment),
+        KIND_TAG: "run",
+        CELL_TAG: cell,
+        COLOUR_TAG: colour_of(experiment.feedback.kind),
         "strategy": experiment.feedback.kind,
         "optimiser": experiment.optimiser.kind,
-        "annotator": experiment.annotator.kind,
+        **annotator,
         "environment": experiment.environment.id,
         "seed": str(experiment.seed),
         "mlflow.user": os.environ.get("USER", "rlhf-flows"),
         "mlflow.source.name": "rlhf train",
     }
-    optional = {GROUP_TAG: group, PARENT_TAG: parent}
-    tags |= {name: value for name, value in optional.items() if value is not None}
+
+
+def _create(tracker: Tracker, store: Store, experiment: Experiment, tags: Mapping[str, str]) -> str:
+    text = to_yaml(experiment)
+    digest = store.put(Configuration(text))
     run_id = records.create(
-        tracker, experiment.environment.id, experiment.name, tags, {CONFIGURATION: text}
+        tracker,
+        experiment.environment.id,
+        f"{tags[CELL_TAG]}-s{experiment.seed}",
+        {**tags, CONFIGURATION_TAG: digest, CONTENT_TAG: content_of(experiment)},
+        {CONFIGURATION: text},
     )
     store.remember(f"{run_id}/{cleaning.CONFIGURATION}", {"refs": {"experiment": digest}})
     return run_id
@@ -129,6 +158,8 @@ def resumable(home: Home, run_id: str) -> Experiment:
         raise RunError(f"run {run_id} is deleted; restore it in MLflow first")
     if record.tags.get(PROJECT_TAG) != "rlhf-flows":
         raise RunError(f"run {run_id} was not made by rlhf train")
+    if record.tags.get(KIND_TAG, "run") != "run":
+        raise RunError(f"run {run_id} is a comparison; the same rlhf compare again goes on with it")
     after(run_id, State.of(record.status), Event.RESUME)
     return _configuration(tracker, home.store, record)
 
@@ -145,14 +176,17 @@ def _configuration(tracker: Tracker, store: Store, record: records.Record) -> Ex
     return from_mapping(yaml.safe_load(text), f"run {record.run_id}")
 
 
-def move(tracker: Tracker, run_id: str, event: Event, reason: str | None = None) -> records.Record:
+def move(
+    tracker: Tracker, run_id: str, event: Event, reason: str | None = None, result: str = ""
+) -> records.Record:
     """Let an event happen to a run; returns its record before.
 
     Args:
         tracker: where the run is tracked.
         run_id: of the run.
         event: what happens.
-        reason: why, where the run did not finish; it stands in a tag.
+        reason: why, where the run did not finish; it stands in a tag and in the description.
+        result: how it finished, for the description.
 
     Raises:
         RunError: the run does not exist, or the event does not happen to a run in its state.
@@ -163,14 +197,28 @@ def move(tracker: Tracker, run_id: str, event: Event, reason: str | None = None)
     state = after(run_id, State.of(record.status), event)
     if reason:
         records.set_tags(tracker, run_id, {REASON_TAG: masked(reason)[:5000]})
+    if event is not Event.RESUME:  # Who resumes a run writes its description anew.
+        told = result or f"{state.lower()}: {reason or 'no reason was told'}"[:1000]
+        texts: dict[str, str | None] = {description.ENDED: told}
+        if event is Event.FINISH:
+            texts[description.GO_ON] = None
+        notes.edit(tracker, run_id, texts, record.tags)
     records.set_status(tracker, run_id, state.status, state.ended)
     return record
 
 
-def finish(run: Run, metrics: Metrics, step: int) -> None:
-    """Log metrics of the run as a whole at its last step, and close it."""
-    log_metrics(run.tracker, run.run_id, metrics, step, time.time_ns() // 1_000_000)
-    move(run.tracker, run.run_id, Event.FINISH)
+def finish(run: Run, logged: Metrics, final: Metrics, step: int) -> None:
+    """Log metrics of the run as a whole at its last step, and close it.
+
+    Args:
+        run: the run.
+        logged: what is logged now.
+        final: what has been logged of its end, for the description.
+        step: environment steps.
+    """
+    log_metrics(run.tracker, run.run_id, logged, step, time.time_ns() // 1_000_000)
+    told = description.finished({**final, **logged})
+    move(run.tracker, run.run_id, Event.FINISH, result=told)
 
 
 def close_flow_run(home: Home, flow_run_id: str, event: Event | None, reason: str) -> None:

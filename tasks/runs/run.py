@@ -17,6 +17,8 @@ class Run:
     store_address: str
     """A folder or an fsspec URL."""
     tracker: Tracker
+    cell: str = ""
+    """What it has in common with runs of other seeds."""
     group: str | None = None
     """Runs that belong together, such as those of one comparison."""
     parent: str | None = None

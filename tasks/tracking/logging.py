@@ -13,11 +13,22 @@ if TYPE_CHECKING:
     from rlhf_core.experiment import Experiment
 
 
+OF_ANSWERS = (
+    "annotator.", "guard.", "budget.labels", "budget.label_schedule", "budget.money",
+    "budget.until_stable",
+)  # fmt: skip
+"""Fields, or beginnings of them, that mean nothing where nobody is asked."""
+
+
 def log_parameters(tracker: Tracker, run_id: str, experiment: "Experiment") -> None:
-    """Every field of the experiment as a parameter."""
+    """Every field of the experiment that the run uses, as a parameter."""
     from mlflow.entities import Param
 
     parameters = flatten(experiment.model_dump(mode="json"))
+    if not experiment.feedback.asks:
+        parameters = {
+            name: value for name, value in parameters.items() if not name.startswith(OF_ANSWERS)
+        }
     params = [Param(name, str(value)) for name, value in parameters.items()]
     tracker.client().log_batch(run_id, params=params)
 

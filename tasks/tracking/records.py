@@ -1,6 +1,5 @@
 """Runs as records of MLflow: created, looked up, read, with their status and tags."""
 
-import os
 import tempfile
 import time
 from collections.abc import Mapping
@@ -8,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rlhf_core.errors import RunError, ServiceError
+from rlhf_core.errors import ServiceError
 from tasks.addresses import masked, printable
+from tasks.tracking import experiments
 from tasks.tracking.store import Tracker
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
     from mlflow.entities import Run
 
 
@@ -29,7 +28,7 @@ class Record:
 
 
 def create(
-    tracker: Tracker, experiment: str, name: str, tags: Mapping[str, str], files: Mapping[str, str]
+    tracker: Tracker, environment: str, name: str, tags: Mapping[str, str], files: Mapping[str, str]
 ) -> str:
     """Create a run and return its id.
 
@@ -37,41 +36,17 @@ def create(
 
     Args:
         tracker: where.
-        experiment: name of the MLflow experiment in which runs lie side by side;
-            `MLFLOW_EXPERIMENT_NAME` goes before it.
+        environment: id of the environment, whose runs lie side by side in one experiment.
         name: of the run.
         tags: of the run.
         files: texts by the path of the artifact.
     """
     client = tracker.client()
-    run = client.create_run(
-        _experiment_id(client, tracker, experiment), run_name=name, tags=dict(tags)
-    )
+    run = client.create_run(experiments.ready(tracker, environment), run_name=name, tags=dict(tags))
     run_id: str = run.info.run_id
     for path, text in files.items():
         client.log_text(run_id, text, path)
     return run_id
-
-
-def _experiment_id(client: "MlflowClient", tracker: Tracker, name: str) -> str:
-    from mlflow.exceptions import MlflowException
-
-    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or name
-    known = client.get_experiment_by_name(name)
-    if known is None:
-        try:
-            created: str = client.create_experiment(name, artifact_location=tracker.artifacts)
-            return created
-        except MlflowException:
-            known = client.get_experiment_by_name(name)  # Another process was faster.
-            if known is None:
-                raise
-    if known.lifecycle_stage == "deleted":
-        raise RunError(
-            f"MLflow experiment '{name}' is deleted; restore it, or set MLFLOW_EXPERIMENT_NAME"
-        )
-    identity: str = known.experiment_id
-    return identity
 
 
 def read(tracker: Tracker, run_id: str) -> Record | None:
@@ -98,12 +73,12 @@ def all_runs(tracker: Tracker) -> list[Record]:
     from mlflow.entities import ViewType
 
     client = tracker.client()
-    experiments = [e.experiment_id for e in client.search_experiments(view_type=ViewType.ALL)]
+    everywhere = [e.experiment_id for e in client.search_experiments(view_type=ViewType.ALL)]
     records: list[Record] = []
     token: str | None = None
-    while experiments:
+    while everywhere:
         page = client.search_runs(
-            experiments, run_view_type=ViewType.ALL, max_results=1000, page_token=token
+            everywhere, run_view_type=ViewType.ALL, max_results=1000, page_token=token
         )
         records.extend(map(_record, page))
         token = page.token
@@ -120,8 +95,8 @@ def _record(run: "Run") -> Record:
 def find(tracker: Tracker, tag: str, value: str) -> str | None:
     """The id of a run with this tag."""
     client = tracker.client()
-    experiments = [e.experiment_id for e in client.search_experiments()]
-    runs = client.search_runs(experiments, f"tags.`{tag}` = '{value}'", max_results=1)
+    everywhere = [e.experiment_id for e in client.search_experiments()]
+    runs = client.search_runs(everywhere, f"tags.`{tag}` = '{value}'", max_results=1)
     return runs[0].info.run_id if runs else None
 
 

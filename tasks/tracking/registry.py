@@ -1,6 +1,7 @@
 """The policy as an MLflow model: one that `pyfunc` loads and `mlflow models serve` answers with."""
 
 import json
+import re
 import tempfile
 import warnings
 from importlib.metadata import version
@@ -8,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rlhf_core
+from rlhf_core.differences import differences, words
+from rlhf_core.environments.factory import Environment
 from rlhf_core.environments.spaces import Spaces, describe
 from rlhf_core.experiment import Experiment
 from rlhf_core.finite import check_arrays
@@ -33,20 +36,30 @@ def register(
     experiment: Experiment,
     policy: PolicyState,
     metrics: Metrics,
+    cell: str,
 ) -> str:
     """Log the policy as a model of the run and register a version of it, once; returns its address.
 
-    The registered model has the experiment's name. Its files are JSON and safetensors and a copy
-    of the package that reads them; nothing is pickled.
+    The registered model is named by the task, so that policies of all strategies lie side by side.
+    The policy of a null control is logged and not registered: nobody should serve it by mistake.
+    The files are JSON and safetensors and a copy of the package that reads them; nothing is
+    pickled.
+
+    Args:
+        tracker: where.
+        run_id: of the run.
+        experiment: of the run.
+        policy: what was learned.
+        metrics: of the last round.
+        cell: of the run, for a tag of the version.
 
     Raises:
         DivergedError: a weight is no finite number.
     """
-    check_arrays(
-        policy.parameters, f"registered model '{experiment.name}'", "nothing was registered"
-    )
+    name = task_name(experiment.environment)
+    check_arrays(policy.parameters, f"registered model '{name}'", "nothing was registered")
     from mlflow import pyfunc
-    from mlflow.entities import LoggedModelOutput, Metric
+    from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric
     from mlflow.exceptions import MlflowException
 
     client = tracker.client()
@@ -57,6 +70,8 @@ def register(
     for leftover in client.search_logged_models(
         [run.info.experiment_id], f"source_run_id = '{run_id}'"
     ):
+        if experiment.feedback.null_control and leftover.status == LoggedModelStatus.READY:
+            return f"models:/{leftover.model_id}"
         client.delete_logged_model(leftover.model_id)
     spaces = experiment.environment.spaces()
     needed = (*REQUIREMENTS, *experiment.optimiser.packages)
@@ -89,7 +104,6 @@ def register(
                 signature=_signature(spaces),
             )
         client.log_model_artifacts(model.model_id, str(place))
-    client.finalize_logged_model(model.model_id, "READY")
     step = policy.steps
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step)])
     final = {name: value for name, value in metrics.items() if name.startswith("eval/")}
@@ -100,24 +114,46 @@ def register(
             for name, value in final.items()
         ],
     )
+    # Not before, so that one that is ready is whole.
+    client.finalize_logged_model(model.model_id, "READY")
+    if experiment.feedback.null_control:
+        return f"models:/{model.model_id}"
     iqm = {name: metrics[name] for name in ("eval/true_return_iqm",) if name in metrics}
     try:
-        client.create_registered_model(experiment.name)
+        client.create_registered_model(name)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     version = client.create_model_version(
-        experiment.name,
+        name,
         model.artifact_location,
         run_id,
         tags={
+            "cell": cell,
             "strategy": experiment.feedback.kind,
+            "optimiser": experiment.optimiser.kind,
             "seed": str(experiment.seed),
             **{name.removeprefix("eval/"): f"{value:.1f}" for name, value in iqm.items()},
         },
         model_id=model.model_id,
     )
     return _address(version)
+
+
+def task_name(environment: Environment) -> str:
+    """Name of the registered model of a task: the environment's id, and what else makes the task.
+
+    `CartPole-v1-fixed_horizon500`; how many copies are stepped together, and how, is no part of it.
+    """
+    plain = Environment(id=environment.id)
+    found = [
+        (path, value)
+        for path, value in differences(environment, plain)
+        if path not in ("count", "batching", "frames")
+    ]
+    # MLflow takes slashes and colons for parts of an address.
+    identity = re.sub(r"[^A-Za-z0-9._-]", "-", environment.id)
+    return "-".join([identity, *words(found, environment)])
 
 
 def _address(version: "ModelVersion") -> str:

@@ -92,6 +92,11 @@ def documented_metrics() -> set[str]:
     return set(re.findall(r"^\| `([a-z_]+/[a-z_]+)` \|", table, re.M))
 
 
+FINAL = {
+    "final/true_return_iqm", "final/true_return_mean", "best/true_return_iqm", "final/labels",
+    "final/cost", "final/return_per_label", "final/env_steps", "final/seconds",
+}  # fmt: skip
+"""How a run ended."""
 TALKATIVE: list[dict[str, Any]] = [
     # A crowd, three rounds, and a robust fit.
     {
@@ -141,5 +146,5 @@ def test_every_metric_that_a_round_gives_is_documented_and_the_other_way_round()
     # Tasks add times and steps, and leave out the counts that the totals are made of.
     times = {f"time/{name}" for name in (*STAGES, "report", "orchestration")}
     rounds = logged_by_stages() - set(ROUND_COUNTS)
-    once = {"policy/steps", "eval/first_return_iqm"}
+    once = {"policy/steps", "eval/first_return_iqm", *FINAL}
     assert documented_metrics() == rounds | {*TOTALS.values()} | times | once

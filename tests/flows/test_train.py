@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -15,6 +16,7 @@ from rich.console import Console
 from flows.command.display import remarks, summary
 from flows.experiments import presets, references
 from rlhf_core import in_process
+from rlhf_core.comparison.colours import colour_of
 from rlhf_core.configuration import load, override
 from rlhf_core.experiment import Experiment
 from rlhf_core.types import Metrics
@@ -106,15 +108,25 @@ def test_mlflow_has_parameters_tags_metrics_at_environment_steps_labels_and_arti
     assert run.info.status == "FINISHED"
     assert run.data.params["feedback.reward_model.hidden"] == "[8]"
     assert run.data.params["optimiser.learning_rate"] == "0.002"
-    tags = ("strategy", "optimiser", "annotator", "environment", "seed")
+    tags = ("strategy", "optimiser", "annotator", "environment", "seed", "rlhf.kind")
     found = [run.data.tags[tag] for tag in tags]
-    assert found == ["preference", "ppo", "synthetic", "Pendulum-v1", "5"]
+    assert found == ["preference", "ppo", "synthetic", "Pendulum-v1", "5", "run"]
+    cell = run.data.tags["rlhf.cell"]
+    assert re.fullmatch(r"preference-ppo-[0-9a-f]{4}", cell), "no preset is called tiny"
+    assert run.info.run_name == f"{cell}-s5"
+    assert run.data.tags["mlflow.runColor"] == colour_of("preference")
     history = client.get_metric_history(result["run_id"], "eval/true_return_iqm")
     assert [m.step for m in history] == [416, 672, 928]
     assert history[-1].value == result["true_return_iqm"]
     labels = client.get_metric_history(result["run_id"], "feedback/labels_total")
     assert [m.value for m in labels] == [4, 7, 9]
     assert run.data.metrics["time/orchestration"] > 0
+    values = run.data.metrics
+    assert values["final/true_return_iqm"] == result["true_return_iqm"]
+    assert values["best/true_return_iqm"] == max(m.value for m in history)
+    gained = result["true_return_iqm"] - result["first_return_iqm"]
+    assert values["final/return_per_label"] == pytest.approx(gained / 9)
+    assert [m.step for m in client.get_metric_history(result["run_id"], "final/labels")] == [928]
     # Not told by a pendulum, by a single teacher, or without a robust fit.
     elsewhere = {
         "eval/success_rate", "feedback/worker_competence", "feedback/krippendorff_alpha",
@@ -137,7 +149,10 @@ def test_mlflow_has_parameters_tags_metrics_at_environment_steps_labels_and_arti
         "evidence.safetensors", "comparison.csv", "judgements.csv"
     }  # fmt: skip
     (version,) = client.search_model_versions(f"run_id = '{result['run_id']}'")
-    assert version.name == "tiny"
+    assert version.name == "Pendulum-v1-time_limit40"
+    told = {name: version.tags[name] for name in ("cell", "strategy", "optimiser", "seed")}
+    assert told == {"cell": cell, "strategy": "preference", "optimiser": "ppo", "seed": "5"}
+    assert version.tags["true_return_iqm"] == f"{result['true_return_iqm']:.1f}"
 
 
 def files(client: Any, result: dict[str, Any], folder: str) -> set[str]:
@@ -221,7 +236,7 @@ def test_the_logged_policy_predicts_what_the_trained_policy_does(
     client = client_of(shared_home)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracker_of(Home(shared_home)).uri)
     (version,) = client.search_model_versions(f"run_id = '{result['run_id']}'")
-    model = mlflow.pyfunc.load_model(f"models:/tiny/{version.version}")
+    model = mlflow.pyfunc.load_model(result["model"])
     observations = np.array([[1, 0, 0], [0, 1, -2], [-1, 0, 8]], dtype=np.float32)
 
     experiment = experiment_of(shared_home, result["run_id"])
@@ -239,10 +254,45 @@ def test_a_policy_that_was_evaluated_by_its_draws_is_served_so(
 
     result = rlhf.train("--set", "evaluation.deterministic=false", "--set", "budget.rounds=1")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracker_of(Home(rlhf.home)).uri)
-    (version,) = client_of(rlhf.home).search_model_versions(f"run_id = '{result['run_id']}'")
-    model = mlflow.pyfunc.load_model(f"models:/tiny/{version.version}")
+    model = mlflow.pyfunc.load_model(result["model"])
     same = np.tile(np.array([[1, 0, 0]], dtype=np.float32), (20, 1))
     assert len(np.unique(model.predict(same))) > 10
+
+
+@pytest.mark.parametrize("kind", ["constant", "true_reward"])
+def test_a_run_that_asks_nothing_tells_nothing_of_answers(rlhf: Command, kind: str) -> None:
+    result = rlhf.train("--set", f"feedback.kind={kind}")
+    client = client_of(rlhf.home)
+    run = client.get_run(result["run_id"])
+    assert "annotator" not in run.data.tags
+    told = {name.partition(".")[0] for name in run.data.params}
+    assert not told & {"annotator", "guard"}
+    assert "budget.labels" not in run.data.params
+    assert run.data.params["budget.rounds"] == "3"
+    assert run.data.metrics["final/labels"] == 0
+    assert "final/return_per_label" not in run.data.metrics
+    note = run.data.tags["mlflow.note.content"]
+    assert f"feedback `{kind}` on `Pendulum-v1`" in note
+    assert "**How it ended:** finished with a true return of" in note
+    assert "rlhf resume" not in note, "it is finished"
+    versions = client.search_model_versions(f"run_id = '{result['run_id']}'")
+    if kind == "constant":
+        (model,) = run.outputs.model_outputs
+        assert result["model"] == f"models:/{model.model_id}"
+        assert versions == []
+        assert client.get_logged_model(model.model_id).status == "READY"
+    else:
+        assert result["model"] == f"models:/{versions[0].name}/{versions[0].version}"
+
+
+def test_the_experiment_of_a_run_says_what_it_holds(
+    shared_home: Path, result: dict[str, Any]
+) -> None:
+    client = client_of(shared_home)
+    tags = client.get_experiment(client.get_run(result["run_id"]).info.experiment_id).tags
+    assert tags["rlhf.environment"] == "Pendulum-v1"
+    assert "[Learning curves](#/experiments/" in tags["mlflow.note.content"]
+    assert "mlflow.sharedViewState.rlhf-learning-curves" in tags
 
 
 def test_no_file_of_a_run_is_a_pickle(shared_home: Path, result: dict[str, Any]) -> None:

@@ -1,0 +1,109 @@
+"""What differs between two configurations, and short words for it."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from rlhf_core.plugin import Plugin
+
+MOST_WORDS = 3
+"""Differences that are named; of more, a digest says which they are."""
+LONGEST_VALUE = 24
+"""Characters of a value that are written out."""
+
+Difference = tuple[str, Any]
+"""Path of a field and its value, in JSON's types."""
+
+
+def differences(actual: BaseModel, base: BaseModel) -> list[Difference]:
+    """Fields of a configuration that differ from those of another one.
+
+    Where both hold plug-ins of different kinds, `kind` is one difference, and the other fields are
+    compared with what choosing that kind alone would give: what was written for the base where the
+    kind has such a field too, else the kind's default.
+
+    Args:
+        actual: the configuration.
+        base: what it is compared with, of the same class or the same family of plug-ins.
+    """
+    return list(_differences(actual, base, ""))
+
+
+def _differences(actual: BaseModel, base: BaseModel | None, prefix: str) -> Iterator[Difference]:
+    for name, field in type(actual).model_fields.items():
+        value, path = getattr(actual, name), f"{prefix}{name}"
+        inherited = base is not None and (type(base) is type(actual) or name == "kind")
+        written = base is not None and name in base.model_fields_set & set(type(base).model_fields)
+        if inherited or written:
+            expected = getattr(base, name)
+        else:
+            expected = None if field.is_required() else field.get_default(call_default_factory=True)
+        if isinstance(value, BaseModel):
+            comparable = isinstance(expected, type(value)) or (
+                isinstance(expected, Plugin) and isinstance(value, Plugin)
+            )
+            yield from _differences(value, expected if comparable else None, f"{path}.")
+        elif value != expected:
+            yield path, actual.model_dump(mode="json", include={name})[name]
+
+
+def words(found: Sequence[Difference], model: BaseModel) -> list[str]:
+    """A short word for each difference, such as `labels50`; never the same for different ones.
+
+    A field is called by the shortest end of its path that no other field shares.
+
+    Args:
+        found: differences, in an order that does not depend on their values.
+        model: the configuration that they are of.
+    """
+    named = found if len(found) <= MOST_WORDS else found[: MOST_WORDS - 1]
+    paths = list(_paths(model, ""))
+    short = [_word(path, value, paths) for path, value in named]
+    return short if len(named) == len(found) else [*short, digest(dict(found))]
+
+
+def _word(path: str, value: Any, paths: Sequence[str]) -> str:
+    parts = path.split(".")
+    if parts[-1] == "kind":
+        return _text(value)
+    ends = [".".join(parts[-count:]) for count in range(1, len(parts) + 1)]
+    shared = (sum(f".{other}".endswith(f".{end}") for other in paths) > 1 for end in ends)
+    end = next((end for end, many in zip(ends, shared, strict=True) if not many), path)
+    between = "_" if isinstance(value, str) else ""
+    return f"{end.replace('.', '_')}{between}{_text(value)}"
+
+
+def _text(value: Any) -> str:
+    match value:
+        case None:
+            return "_none"
+        case bool():
+            return "_on" if value else "_off"
+        case list():
+            text = "x".join(map(str, value))
+        case Mapping():
+            text = "_".join(f"{name}{inner}" for name, inner in value.items())
+        case _:
+            text = str(value)
+    plain = re.fullmatch(r"[A-Za-z0-9._+-]+", text)
+    return text if plain and len(text) <= LONGEST_VALUE else f"_{digest(value)}"
+
+
+def digest(content: Any) -> str:
+    """Four characters by which contents (of JSON's types) are told apart."""
+    text = json.dumps(content, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:4]
+
+
+def _paths(model: BaseModel, prefix: str) -> Iterator[str]:
+    """Paths of all fields that hold no fields themselves."""
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            yield from _paths(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"

@@ -1,0 +1,95 @@
+"""MLflow's experiments: where runs of one environment lie side by side."""
+
+import os
+from typing import TYPE_CHECKING
+
+from rlhf_core.errors import RunError
+from tasks.addresses import masked
+from tasks.tracking import views
+from tasks.tracking.notes import NOTE_TAG, edited
+from tasks.tracking.store import Tracker
+
+if TYPE_CHECKING:
+    from mlflow.entities import Experiment
+
+VARIABLE = "MLFLOW_EXPERIMENT_NAME"
+ENVIRONMENT_TAG = "rlhf.environment"
+
+
+def ready(tracker: Tracker, environment: str) -> str:
+    """The id of the experiment for runs of an environment, made where there is none.
+
+    It has a description, tags and the prepared views.
+
+    Args:
+        tracker: where.
+        environment: id of the environment, which names the experiment; `MLFLOW_EXPERIMENT_NAME`
+            goes before it.
+
+    Raises:
+        RunError: the experiment is deleted.
+    """
+    from mlflow.exceptions import MlflowException
+
+    client = tracker.client()
+    name = os.environ.get(VARIABLE) or environment
+    known = client.get_experiment_by_name(name)
+    if known is None:
+        tags = {"rlhf.project": "rlhf-flows"}
+        if name == environment:
+            tags[ENVIRONMENT_TAG] = environment
+        try:
+            made = client.create_experiment(name, artifact_location=tracker.artifacts, tags=tags)
+            known = client.get_experiment(made)
+        except MlflowException:
+            known = client.get_experiment_by_name(name)  # Another process was faster.
+            if known is None:
+                raise
+    if known.lifecycle_stage == "deleted":
+        raise RunError(f"MLflow experiment '{name}' is deleted; restore it, or set {VARIABLE}")
+    identity: str = known.experiment_id
+    if NOTE_TAG not in known.tags:
+        client.set_experiment_tag(identity, NOTE_TAG, _description(name, identity))
+    views.ensure(tracker, identity, known.tags)
+    return identity
+
+
+def tell_result(tracker: Tracker, experiment_id: str, answer: str, links: str) -> None:
+    """Put the result of the newest comparison above everything else on the experiment's pages.
+
+    Args:
+        tracker: where.
+        experiment_id: of MLflow.
+        answer: the result; secrets of addresses are masked.
+        links: where more of it is.
+    """
+    client = tracker.client()
+    before = client.get_experiment(experiment_id).tags.get(NOTE_TAG, "")
+    # The key of a view in a link is no secret.
+    after = edited(before, {"Result": f"{masked(answer)} {links}"}, first=True)
+    if after != before:
+        client.set_experiment_tag(experiment_id, NOTE_TAG, after)
+
+
+def newest(tracker: Tracker) -> "Experiment | None":
+    """The experiment of ours in which something was done last; None before the first run."""
+    found = tracker.client().search_experiments(order_by=["last_update_time DESC"])
+    return next((known for known in found if views.VERSIONS_TAG in known.tags), None)
+
+
+def _description(name: str, identity: str) -> str:
+    listed = [
+        f"- [{view.name}]({views.link(identity, views.identity(key)).removeprefix('/')}): "
+        f"{view.about}"
+        for key, view in views.definitions().items()
+        if key != views.COMPARISON
+    ]
+    return "\n".join(
+        [
+            f"Runs on `{name}` of rlhf-flows: each is one seed of a cell "
+            "(tag `rlhf.cell`): a strategy, an optimiser and what else differs. Prepared views, "
+            "also in the menu of views:",
+            "",
+            *listed,
+        ]
+    )
