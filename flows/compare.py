@@ -14,8 +14,9 @@ from prefect.futures import PrefectFuture
 
 from flows.comparison import plan
 from flows.comparison.plan import Trial
-from flows.comparison.pool import Pool, RunFailedError, wait_for_orphans
+from flows.comparison.pool import Job, Pool, RunFailedError, wait_for_orphans
 from flows.comparison.result import conclude
+from flows.services.prefect_page import lasting_page
 from flows.train import close
 from rlhf_core.errors import UnusedFieldWarning
 from rlhf_core.matrix import Matrix
@@ -53,12 +54,25 @@ def play_cell(trial: Trial, comparison: Comparison, pool: Pool) -> dict[str, Any
 
     with pool.worker() as worker:
         try:
-            summary = worker.play(trial.job(comparison.name, comparison.run_id), hear)
+            summary = worker.play(_job(trial, comparison), hear)
         except RunFailedError as error:
             hear(progress.CellEnded(None, str(error)))
             raise
     hear(progress.CellEnded(summary, None))
     return summary
+
+
+def _job(trial: Trial, comparison: Comparison) -> Job:
+    experiment = trial.cell.of_seed(trial.seed).model_dump(mode="json", exclude_unset=True)
+    return Job(
+        experiment=experiment,
+        cell=trial.cell.name,
+        group=comparison.name,
+        parent=comparison.run_id,
+        prefect_run=str(runtime.flow_run.id),
+        prefect_page=lasting_page(),
+        run_id=trial.run_id,
+    )
 
 
 @flow(
@@ -100,7 +114,8 @@ def compare(matrix: Matrix, workers: int = 2, fail_fast: bool = False) -> dict[s
         seconds = time.perf_counter() - began
     result = conclude(home, comparison, matrix, cells, played.finished, played.failed)
     result["seconds"] = float(f"{seconds:.1f}")
-    lifecycle.move(comparison.tracker, comparison.run_id, Event.FINISH)
+    ended = f"{len(played.finished)} runs finished, {len(played.failed)} failed."
+    lifecycle.move(comparison.tracker, comparison.run_id, Event.FINISH, result=ended)
     progress.send(progress.Finished(comparison.run_id, result))
     return result
 

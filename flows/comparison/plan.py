@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flows.comparison.pool import Job
 from flows.experiments import presets
 from rlhf_core.configuration import read, validated
 from rlhf_core.matrix import Cell, Matrix
@@ -42,11 +41,6 @@ class Trial:
         steps = experiment.first_steps + experiment.total_steps
         rounds = experiment.budget.rounds
         return PlannedRun(self.cell.label, self.seed, rounds, steps, self.summary)
-
-    def job(self, group: str, parent: str) -> Job:
-        """What a worker needs to play it."""
-        experiment = self.cell.of_seed(self.seed).model_dump(mode="json", exclude_unset=True)
-        return Job(experiment, self.cell.name, group, parent, self.run_id)
 
 
 def load(file: str) -> Matrix:

@@ -47,6 +47,10 @@ class Job:
     """Name of the comparison."""
     parent: str
     """The comparison's own run."""
+    prefect_run: str
+    """The flow run of the comparison."""
+    prefect_page: str | None
+    """Address of Prefect's page, where it lasts."""
     run_id: str | None
     """The run to go on with; None starts one."""
 

@@ -72,7 +72,8 @@ def _play(job: Mapping[str, Any], events: TextIO) -> Iterator[dict[str, Any]]:
             experiment = from_mapping(job["experiment"])
             run = lifecycle.open_run(
                 home, experiment, job["run_id"], owner, job["group"], job["parent"],
-                cell=job["cell"],
+                cell=job["cell"], prefect_run=job["prefect_run"],
+                prefect_page=job["prefect_page"],
             )  # fmt: skip
             with recorded(run):
                 summary = play_run(TaskDriver(run, unobserved), run, began)

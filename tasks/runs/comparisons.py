@@ -18,9 +18,9 @@ from tasks.runs.states import Event
 from tasks.tracking import records
 from tasks.tracking.logging import flatten
 from tasks.tracking.store import Tracker, tracker_of
-from tasks.tracking.summaries import COMPARISON_TAG
 
 KIND = "comparison"
+COMPARISON_TAG = "rlhf.comparison"
 OURS = {PROJECT_TAG: "rlhf-flows", KIND_TAG: KIND}
 DEFINITION = "comparison.yaml"
 CELLS = "cells.json"

@@ -57,6 +57,7 @@ def open_run(
     parent: str | None = None,
     *,
     cell: str,
+    prefect_run: str | None = None,
     prefect_page: str | None = None,
 ) -> Run:
     """Create the run of a flow run, or take up the one named; nobody else works on it meanwhile.
@@ -97,7 +98,7 @@ def open_run(
     texts = {
         description.WHAT: description.what(experiment, cell),
         description.ENDED: "it goes on.",
-        description.PREFECT: description.prefect(flow_run_id, prefect_page),
+        description.PREFECT: description.prefect(prefect_run or flow_run_id, prefect_page),
         description.GO_ON: description.go_on(run_id),
     }
     notes.edit(tracker, run_id, texts, tags)
@@ -197,7 +198,7 @@ def move(
     state = after(run_id, State.of(record.status), event)
     if reason:
         records.set_tags(tracker, run_id, {REASON_TAG: masked(reason)[:5000]})
-    if event is not Event.RESUME:  # Who resumes a run writes its description anew.
+    if event not in (Event.RESUME, Event.EXTEND):  # Who resumes a run writes its description anew.
         told = result or f"{state.lower()}: {reason or 'no reason was told'}"[:1000]
         texts: dict[str, str | None] = {description.ENDED: told}
         if event is Event.FINISH:
