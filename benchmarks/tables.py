@@ -2,8 +2,8 @@
 
     python benchmarks/tables.py
 
-`<!-- table NAME -->` ... `<!-- end -->` holds what `benchmarks/results/NAME.md` holds. Comparisons write
-theirs by `benchmarks/compare.sh`, the others by the scripts of the same name.
+`<!-- table NAME -->` ... `<!-- end -->` holds what `benchmarks/results/NAME.md` holds, which
+`benchmarks/compare.sh` writes for comparisons, and scripts of the same name for the others.
 """
 
 import re
