@@ -71,9 +71,10 @@ def interquartile_interval(values: Float[np.ndarray, " S"], level: float = 0.95)
         IQM +- t(h - 1) se
 
     Tukey and McLaughlin 1963, https://www.jstor.org/stable/25049278, with Yuen's standard error
-    (`squared_error`) and a calibrated quantile (`critical_value`). The interval has no width where the middle
-    half of the seeds is equal, whatever the others did. Measured coverage in per cent, nominal 95,
-    on normal, skewed, heavy-tailed and partly failing returns (`benchmarks/coverage.py`):
+    (`squared_error`) and a calibrated quantile (`critical_value`). The interval has no width where
+    the middle half of the seeds is equal, whatever the others did. Measured coverage in per cent,
+    nominal 95, on normal, skewed, heavy-tailed and partly failing returns
+    (`benchmarks/coverage.py`):
 
         seeds       this interval            percentile bootstrap
         5           94.3 93.4 96.5 95.2      89.5 89.7 90.0 89.6
