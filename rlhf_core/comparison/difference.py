@@ -57,6 +57,11 @@ def paired_difference(
     out zero where p < 0.05. Where the middle halves do not vary at all, p is
     `least_permutation_p`: two equal seeds against two others prove little.
 
+    Measured coverage in per cent, nominal 95, on normal, skewed, heavy-tailed and partly failing
+    returns (`benchmarks/coverage.py`): 96.2 96.4 96.8 96.4 with five pairs, 95.6 95.6 95.2 96.4
+    with ten, 93.8 94.8 95.2 96.8 with twenty. Where seeds decide nearly everything and the cells
+    little, it covers more than it says, up to 99.
+
     Args:
         first: one number for each seed.
         second: the numbers of the same seeds in the same order, so T = S.

@@ -71,9 +71,15 @@ def interquartile_interval(values: Float[np.ndarray, " S"], level: float = 0.95)
         IQM +- t(h - 1) se
 
     Tukey and McLaughlin 1963, https://www.jstor.org/stable/25049278, with Yuen's standard error
-    (`squared_error`) and a calibrated quantile (`critical_value`). Percentile bootstrap intervals
-    cover 88 to 90 % with five seeds, these 93 to 96 %. The interval is as deterministic as the
-    values; it has no width where the middle half of the seeds is equal, whatever the others did.
+    (`squared_error`) and a calibrated quantile (`critical_value`). The interval has no width where
+    the middle half of the seeds is equal, whatever the others did. Measured coverage in per cent,
+    nominal 95, on normal, skewed, heavy-tailed and partly failing returns
+    (`benchmarks/coverage.py`):
+
+        seeds       this interval            percentile bootstrap
+        5           94.3 93.4 96.5 95.2      89.5 89.7 90.0 89.6
+        10          94.8 93.9 95.9 95.8      92.2 92.2 94.0 94.2
+        20          95.7 94.8 95.5 95.7      94.2 93.9 94.7 93.7
 
     Args:
         values: one number for each seed.

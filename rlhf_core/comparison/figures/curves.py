@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rlhf_core.comparison.figures.styles import short_name
-from rlhf_core.comparison.figures.svg import new_figure, svg_text
+from rlhf_core.comparison.figures.svg import add_legend, new_figure, svg_text
 from rlhf_core.comparison.figures.task import TaskFrames
 from rlhf_core.comparison.numbers import plain, with_interval
 
@@ -32,7 +32,7 @@ def learning_curves(task: TaskFrames, axis: str) -> str | None:
     ]
     if not drawn:
         return None
-    figure, axes = new_figure(5.8, 4.4)
+    figure, axes = new_figure(3.3)
     low_limit, high_limit = _limits(task, points[points["cell"].isin(drawn)])
     handles: list[Line2D] = []
     tips: dict[str, list[str]] = {}
@@ -66,8 +66,7 @@ def learning_curves(task: TaskFrames, axis: str) -> str | None:
     axes.set_ylim(low_limit, high_limit)
     axes.set(xlabel=TITLES[axis], ylabel="true return (IQM)", xlim=(0, None))
     axes.xaxis.set_major_formatter(lambda value, _: thousands(value))
-    ncols = 3 if len(handles) > 4 else 2
-    figure.legend(handles=handles, loc="outside lower center", ncols=ncols, handlelength=2.6)
+    add_legend(figure, handles)
     ends = [(cell, points[points["cell"] == cell]["iqm"].iloc[-1]) for cell in drawn]
     described = ", ".join(f"{cell} {plain(value)}" for cell, value in ends)
     return svg_text(

@@ -4,7 +4,7 @@ import numpy as np
 
 from rlhf_core.comparison.figures.curves import thousands
 from rlhf_core.comparison.figures.styles import short_name
-from rlhf_core.comparison.figures.svg import new_figure, svg_text
+from rlhf_core.comparison.figures.svg import add_legend, new_figure, svg_text
 from rlhf_core.comparison.figures.task import TaskFrames, focus
 from rlhf_core.comparison.numbers import plain, with_interval
 from rlhf_core.evaluation.statistics import interquartile_mean
@@ -23,7 +23,7 @@ def label_bars(task: TaskFrames) -> str | None:
     if not cells:
         return None
     counts = sorted(set(frame["labels"]))
-    figure, axes = new_figure(5.8, 4.2)
+    figure, axes = new_figure(3.3)
     tips: dict[str, list[str]] = {}
     width = 0.84 / len(cells)
     # Bars grow from the lowest level, because a return of zero means nothing by itself.
@@ -50,11 +50,7 @@ def label_bars(task: TaskFrames) -> str | None:
             tips[name] = [f"{cell}: {value} at {row['labels']} labels, {row['seeds']} seeds"]
             described.append(f"{cell} at {row['labels']} labels {plain(row['iqm'])}")
             axes.vlines(x, row["ci_low"], row["ci_high"], color="#808080", linewidth=1.2)
-    handles, names = axes.get_legend_handles_labels()
-    unique = dict(zip(names, handles, strict=True))
-    figure.legend(
-        unique.values(), unique.keys(), loc="outside lower center", ncols=3 if len(cells) > 4 else 2
-    )
+    add_legend(figure, axes.get_legend_handles_labels()[0])
     axes.set(xlabel="labels", ylabel="true return (IQM)")
     axes.set_xticks(range(len(counts)), [str(count) for count in counts])
     top = float(np.max(frame["iqm"]))
@@ -77,7 +73,7 @@ def proxy_against_true(task: TaskFrames) -> str | None:
     counts = frame.groupby(["cell", "seed"])["cell"].transform("size")
     stride = np.ceil(counts / MOST_ROUNDS)
     frame = frame[(counts - 1 - place) % stride == 0]
-    figure, axes = new_figure(5.8, 4.2)
+    figure, axes = new_figure(3.3)
     tips: dict[str, list[str]] = {}
     cells = [cell for cell in task.table["cell"] if (frame["cell"] == cell).any()]
     for index, cell in enumerate(cells):
@@ -104,7 +100,7 @@ def proxy_against_true(task: TaskFrames) -> str | None:
             )
         ]
     axes.set(xlabel="true return", ylabel="proxy return, share of the run's range")
-    figure.legend(loc="outside lower center", ncols=3 if len(cells) > 4 else 2, markerscale=1.6)
+    add_legend(figure, axes.get_legend_handles_labels()[0])
     return svg_text(
         figure,
         f"Proxy return against true return in every round, {task.name}. Points that rise to the "
@@ -127,7 +123,7 @@ def reward_quality(task: TaskFrames, quality: str) -> str | None:
     cells = [cell for cell in task.table["cell"] if (frame["cell"] == cell).any()]
     if not cells:
         return None
-    figure, axes = new_figure(5.8, 3.8)
+    figure, axes = new_figure(3.3)
     tips: dict[str, list[str]] = {}
     described = []
     for index, cell in enumerate(cells):
@@ -153,7 +149,7 @@ def reward_quality(task: TaskFrames, quality: str) -> str | None:
         described.append(f"{cell} {middles[-1]:.2f}")
     axes.set(xlabel="environment steps", ylabel=QUALITIES[quality], xlim=(0, None))
     axes.xaxis.set_major_formatter(lambda value, _: thousands(value))
-    figure.legend(loc="outside lower center", ncols=3 if len(cells) > 4 else 2, handlelength=2.6)
+    add_legend(figure, axes.get_legend_handles_labels()[0])
     title = QUALITIES[quality].capitalize()
     return svg_text(figure, f"{title}, {task.name}. At the end: {', '.join(described)}.", tips)
 
@@ -169,7 +165,7 @@ def cost_frontier(task: TaskFrames) -> str | None:
     rows = [row for row in rows if not np.isnan(row[column])]
     if not any(row[column] > 0 for row in rows):
         return None
-    figure, axes = new_figure(5.8, 4.2)
+    figure, axes = new_figure(3.3)
     tips: dict[str, list[str]] = {}
     frontier = pareto_frontier([(row[column], row["iqm"]) for row in rows])
     best = [rows[index] for index in frontier]
@@ -211,7 +207,7 @@ def cost_frontier(task: TaskFrames) -> str | None:
         xlim=(0, 1.08 * most),
         ylim=focus(np.array(values), np.array(ends)),
     )
-    figure.legend(loc="outside lower center", ncols=3 if len(rows) > 4 else 2)
+    add_legend(figure, axes.get_legend_handles_labels()[0])
     names = ", ".join(row["cell"] for row in best)
     return svg_text(
         figure, f"Return against {column}, {task.name}. On the frontier: {names}.", tips

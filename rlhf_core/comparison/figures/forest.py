@@ -27,7 +27,7 @@ def forest_plot(task: TaskFrames, kind: str) -> str | None:
     if not rows:
         return None
     title, neutral = KINDS[kind]
-    figure, axes = new_figure(5.8, 1.0 + 0.28 * len(rows))
+    figure, axes = new_figure(1.0 + 0.28 * len(rows))
     tips: dict[str, list[str]] = {}
     inside = [row for row in rows if not task.is_null(row["cell"])] or rows
     low, high = (-0.02, 1.02)

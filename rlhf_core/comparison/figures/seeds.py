@@ -3,7 +3,7 @@
 import numpy as np
 
 from rlhf_core.comparison.figures.styles import short_name
-from rlhf_core.comparison.figures.svg import new_figure, svg_text
+from rlhf_core.comparison.figures.svg import add_legend, new_figure, svg_text
 from rlhf_core.comparison.figures.task import TaskFrames, focus
 from rlhf_core.comparison.numbers import plain, with_interval
 
@@ -16,7 +16,7 @@ def strip_plot(task: TaskFrames) -> str | None:
     rows = task.rows
     if not rows:
         return None
-    figure, axes = new_figure(5.8, 1.0 + 0.3 * len(rows))
+    figure, axes = new_figure(1.0 + 0.3 * len(rows))
     tips: dict[str, list[str]] = {}
     inside = [row for row in rows if not task.is_null(row["cell"])] or rows
     names = [row["cell"] for row in inside]
@@ -76,7 +76,7 @@ def profile_plot(task: TaskFrames) -> str | None:
     """
     if not len(task.profiles):
         return None
-    figure, axes = new_figure(5.8, 4.2)
+    figure, axes = new_figure(3.3)
     banded = [cell for cell in task.table["cell"] if not task.is_control(cell)][:2]
     for cell in task.table["cell"]:
         profile = task.profiles[task.profiles["cell"] == cell]
@@ -97,9 +97,7 @@ def profile_plot(task: TaskFrames) -> str | None:
     if len(values):
         axes.set_xlim(*focus(values, values))
     axes.set(xlabel="true return", ylabel="share of seeds above it", ylim=(-0.03, 1.03))
-    figure.legend(
-        loc="outside lower center", ncols=3 if len(task.table) > 4 else 2, handlelength=2.6
-    )
+    add_legend(figure, axes.get_legend_handles_labels()[0])
     medians = ", ".join(f"{row['cell']} {plain(row['median'])}" for row in task.rows)
     return svg_text(
         figure, f"Performance profiles, {task.name}. Half the seeds are above: {medians}.", {}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -41,9 +42,15 @@ SETTINGS: dict[Any, Any] = {
     "figure.facecolor": "none",
     "savefig.facecolor": "none",
     "legend.frameon": False,
-    "legend.fontsize": "small",
+    "legend.fontsize": 8.8,
     "font.size": 10,
 }
+WIDTH = 5.2
+"""Inches; on a telephone a figure then shows its letters in about their own size."""
+
+LEGEND_ROW = 0.19
+"""Inches."""
+
 LONG_NUMBER = re.compile(r"(-?\d+\.\d)\d+")
 GROUP_ATTRIBUTES = ("d", "x", "y", "transform", "width", "height")
 
@@ -59,15 +66,25 @@ def drawing() -> Iterator[None]:
         yield
 
 
-def new_figure(width: float, height: float) -> tuple["Figure", "Axes"]:
-    """Make an empty figure with one pair of axes; sizes are in inches."""
+def new_figure(height: float) -> tuple["Figure", "Axes"]:
+    """Make an empty figure with one pair of axes, so many inches high without a legend."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
     axes = figure.subplots()
     axes.grid(axis="both")
     axes.set_axisbelow(True)
     return figure, axes
+
+
+def add_legend(figure: "Figure", handles: "Sequence[Artist]") -> None:
+    """Write a legend in two columns below the axes; equal names stand once."""
+    unique = {str(handle.get_label()): handle for handle in handles}
+    rows = (len(unique) + 1) // 2
+    figure.set_figheight(figure.get_figheight() + LEGEND_ROW * rows)
+    figure.legend(
+        list(unique.values()), list(unique), loc="outside lower center", ncols=2, handlelength=2.6
+    )
 
 
 def svg_text(figure: "Figure", description: str, tips: Mapping[str, Sequence[str]]) -> str:
