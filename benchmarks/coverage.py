@@ -14,9 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from rlhf_core.comparison.difference import independent_difference, paired_difference
-from rlhf_core.comparison.improvement import improvement_interval, probability_of_improvement
-from rlhf_core.comparison.interquartile import Interval, interquartile_interval
+from rlhf_core.comparison.statistics.difference import independent_difference, paired_difference
+from rlhf_core.comparison.statistics.improvement import (
+    improvement_interval,
+    probability_of_improvement,
+)
+from rlhf_core.comparison.statistics.interquartile import Interval, interquartile_interval
 from rlhf_core.evaluation.statistics import bootstrap_interval, interquartile_mean
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]

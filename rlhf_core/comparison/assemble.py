@@ -16,11 +16,11 @@ from rlhf_core.comparison.cells import (
 from rlhf_core.comparison.comparison import Comparison
 from rlhf_core.comparison.curves import areas, iqm_curves, returns_at_labels
 from rlhf_core.comparison.frames import checked_curves, checked_runs, failure_levels
-from rlhf_core.comparison.normalised import normalised_score
 from rlhf_core.comparison.overall import overall_table
 from rlhf_core.comparison.pairs import Returns, pairwise_table
-from rlhf_core.comparison.profile import profile_table
 from rlhf_core.comparison.roles import controls_of, random_level, reference_cells, reference_of
+from rlhf_core.comparison.statistics.normalised import normalised_score
+from rlhf_core.comparison.statistics.profile import profile_table
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.evaluation.statistics import interquartile_mean
 

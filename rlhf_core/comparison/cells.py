@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rlhf_core.comparison.efficiency import gain_per_unit
-from rlhf_core.comparison.interquartile import interquartile_interval
-from rlhf_core.comparison.normalised import normalised_score, optimality_gap
 from rlhf_core.comparison.pairs import PAIR_COLUMNS, Returns, compare_cells, judge, pair_columns
-from rlhf_core.comparison.reliability import least_coverage
-from rlhf_core.comparison.wilson import wilson_interval
+from rlhf_core.comparison.statistics.efficiency import gain_per_unit
+from rlhf_core.comparison.statistics.interquartile import interquartile_interval
+from rlhf_core.comparison.statistics.normalised import normalised_score, optimality_gap
+from rlhf_core.comparison.statistics.reliability import least_coverage
+from rlhf_core.comparison.statistics.wilson import wilson_interval
 from rlhf_core.evaluation.statistics import interquartile_mean
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from rlhf_core.comparison.area import area_under_curve, latest_values
-from rlhf_core.comparison.interquartile import interquartile_interval
+from rlhf_core.comparison.statistics.area import area_under_curve, latest_values
+from rlhf_core.comparison.statistics.interquartile import interquartile_interval
 from rlhf_core.evaluation.statistics import interquartile_mean
 
 if TYPE_CHECKING:

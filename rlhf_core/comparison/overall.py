@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from rlhf_core.comparison.bootstrap import pooled_interquartile_mean, stratified_bootstrap
+from rlhf_core.comparison.statistics.bootstrap import (
+    pooled_interquartile_mean,
+    stratified_bootstrap,
+)
 
 if TYPE_CHECKING:
     from pandas import DataFrame

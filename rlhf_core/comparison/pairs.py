@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rlhf_core.comparison.difference import (
+from rlhf_core.comparison.statistics.difference import (
     Difference,
     independent_difference,
     paired_difference,
 )
-from rlhf_core.comparison.holm import holm_adjusted
-from rlhf_core.comparison.improvement import improvement_interval, probability_of_improvement
-from rlhf_core.comparison.interquartile import Interval
-from rlhf_core.comparison.power import seeds_needed
+from rlhf_core.comparison.statistics.holm import holm_adjusted
+from rlhf_core.comparison.statistics.improvement import (
+    improvement_interval,
+    probability_of_improvement,
+)
+from rlhf_core.comparison.statistics.interquartile import Interval
+from rlhf_core.comparison.statistics.power import seeds_needed
 
 if TYPE_CHECKING:
     from pandas import DataFrame

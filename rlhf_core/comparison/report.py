@@ -14,8 +14,8 @@ from rlhf_core.comparison.details import Details, differing_settings
 from rlhf_core.comparison.figures import figures_of_task, slugs_of
 from rlhf_core.comparison.figures.svg import inline
 from rlhf_core.comparison.numbers import decimals_for, plain, with_interval
-from rlhf_core.comparison.reliability import COVERAGE
 from rlhf_core.comparison.roles import NULL_CONTROLS
+from rlhf_core.comparison.statistics.reliability import COVERAGE
 
 if TYPE_CHECKING:
     from jinja2 import Template

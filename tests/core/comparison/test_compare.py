@@ -9,8 +9,8 @@ import pytest
 
 import rlhf_core
 from rlhf_core.comparison import compare
-from rlhf_core.comparison.interquartile import interquartile_interval
-from rlhf_core.comparison.wilson import wilson_interval
+from rlhf_core.comparison.statistics.interquartile import interquartile_interval
+from rlhf_core.comparison.statistics.wilson import wilson_interval
 from rlhf_core.errors import ConfigurationError
 from tests.core.comparison.frames import curves_of, runs_of
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rlhf_core.comparison.difference import paired_difference
-from rlhf_core.comparison.interquartile import interquartile_interval
-from rlhf_core.comparison.reliability import COVERAGE, least_coverage
+from rlhf_core.comparison.statistics.difference import paired_difference
+from rlhf_core.comparison.statistics.interquartile import interquartile_interval
+from rlhf_core.comparison.statistics.reliability import COVERAGE, least_coverage
 from rlhf_core.evaluation.statistics import interquartile_mean
 
 MEASURED = Path(__file__).parents[3] / "benchmarks" / "results" / "coverage.md"

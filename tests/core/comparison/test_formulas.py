@@ -6,26 +6,32 @@ import numpy as np
 import pytest
 from scipy.stats import norm, t, ttest_ind
 
-from rlhf_core.comparison.area import area_under_curve, latest_values
-from rlhf_core.comparison.bootstrap import pooled_interquartile_mean, stratified_bootstrap
-from rlhf_core.comparison.difference import (
+from rlhf_core.comparison.statistics.area import area_under_curve, latest_values
+from rlhf_core.comparison.statistics.bootstrap import (
+    pooled_interquartile_mean,
+    stratified_bootstrap,
+)
+from rlhf_core.comparison.statistics.difference import (
     Difference,
     independent_difference,
     paired_difference,
 )
-from rlhf_core.comparison.efficiency import gain_per_unit
-from rlhf_core.comparison.holm import holm_adjusted
-from rlhf_core.comparison.improvement import improvement_interval, probability_of_improvement
-from rlhf_core.comparison.interquartile import (
+from rlhf_core.comparison.statistics.efficiency import gain_per_unit
+from rlhf_core.comparison.statistics.holm import holm_adjusted
+from rlhf_core.comparison.statistics.improvement import (
+    improvement_interval,
+    probability_of_improvement,
+)
+from rlhf_core.comparison.statistics.interquartile import (
     UNKNOWN,
     interquartile_interval,
     squared_error,
     winsorise,
 )
-from rlhf_core.comparison.normalised import normalised_score, optimality_gap
-from rlhf_core.comparison.power import seeds_needed
-from rlhf_core.comparison.profile import performance_profile, profile_band
-from rlhf_core.comparison.wilson import wilson_interval
+from rlhf_core.comparison.statistics.normalised import normalised_score, optimality_gap
+from rlhf_core.comparison.statistics.power import seeds_needed
+from rlhf_core.comparison.statistics.profile import performance_profile, profile_band
+from rlhf_core.comparison.statistics.wilson import wilson_interval
 from rlhf_core.errors import ShapeError
 
 FIVE = np.array([100.0, 1, 3, 2, 4])

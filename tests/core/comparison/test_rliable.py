@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rlhf_core.comparison.bootstrap import pooled_interquartile_mean, stratified_bootstrap
-from rlhf_core.comparison.improvement import probability_of_improvement
-from rlhf_core.comparison.normalised import optimality_gap
-from rlhf_core.comparison.profile import performance_profile
+from rlhf_core.comparison.statistics.bootstrap import (
+    pooled_interquartile_mean,
+    stratified_bootstrap,
+)
+from rlhf_core.comparison.statistics.improvement import probability_of_improvement
+from rlhf_core.comparison.statistics.normalised import optimality_gap
+from rlhf_core.comparison.statistics.profile import performance_profile
 from rlhf_core.evaluation.statistics import interquartile_mean
 
 ORACLE = Path(__file__).parents[1] / "data" / "rliable.json"

@@ -1,7 +1,7 @@
 """How many seeds would tell two cells apart."""
 
-from rlhf_core.comparison.difference import Difference, least_permutation_p
-from rlhf_core.comparison.interquartile import critical_value, middle_count
+from rlhf_core.comparison.statistics.difference import Difference, least_permutation_p
+from rlhf_core.comparison.statistics.interquartile import critical_value, middle_count
 
 MOST_SEEDS = 1000
 

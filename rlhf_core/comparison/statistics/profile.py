@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from rlhf_core.comparison.wilson import wilson_interval
+from rlhf_core.comparison.statistics.wilson import wilson_interval
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -6,7 +6,7 @@ from math import comb
 import numpy as np
 from jaxtyping import Float
 
-from rlhf_core.comparison.interquartile import (
+from rlhf_core.comparison.statistics.interquartile import (
     UNKNOWN,
     Interval,
     critical_value,

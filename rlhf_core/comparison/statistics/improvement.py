@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
-from rlhf_core.comparison.interquartile import UNKNOWN, Interval
+from rlhf_core.comparison.statistics.interquartile import UNKNOWN, Interval
 
 
 def probability_of_improvement(

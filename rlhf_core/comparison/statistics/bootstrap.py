@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from rlhf_core.comparison.interquartile import Interval
+from rlhf_core.comparison.statistics.interquartile import Interval
 
 Statistic = Callable[[list[Float[np.ndarray, "R S"]]], Float[np.ndarray, " R"]]
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rlhf_core.comparison.interquartile import UNKNOWN, Interval
+from rlhf_core.comparison.statistics.interquartile import UNKNOWN, Interval
 
 
 def wilson_interval(successes: int, trials: int, level: float = 0.95) -> Interval:

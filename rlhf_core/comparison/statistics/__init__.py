@@ -1,0 +1,1 @@
+"""Statistics of returns over seeds: pure functions of arrays, one idea a file."""
