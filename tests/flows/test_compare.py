@@ -12,7 +12,10 @@ from rlhf_core.in_process import run
 from tests.flows.conftest import LONGEST_SECONDS, TINY, Command, client_of, wait_until
 
 # No speed is expected of the machine: the limits end a wait for what never happens.
-pytestmark = pytest.mark.timeout(5 * LONGEST_SECONDS)
+pytestmark = [
+    pytest.mark.timeout(5 * LONGEST_SECONDS),
+    pytest.mark.filterwarnings("ignore::rlhf_core.errors.UnusedFieldWarning"),
+]
 
 BROKEN = """
 import os
