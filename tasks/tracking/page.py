@@ -10,9 +10,15 @@ import os
 import socket
 import sys
 import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 STORE = "RLHF_PAGE_STORE"
 """Variable with the address of the tracking store."""
+ASSISTANT = "/mlflow/assistant"
+"""What the paths of MLflow's assistant contain."""
 ARTIFACTS = "RLHF_PAGE_ARTIFACTS"
 """Variable with the place of the artifacts."""
 
@@ -20,6 +26,20 @@ ARTIFACTS = "RLHF_PAGE_ARTIFACTS"
 def _end_with_parent() -> None:
     os.read(sys.stdin.fileno(), 1)  # Returns when nobody holds the other end any more.
     os._exit(0)
+
+
+def _without_assistant(app: "ASGIApp") -> "ASGIApp":
+    """MLflow without its assistant, which runs commands on this machine for whoever asks it."""
+    from starlette.responses import PlainTextResponse
+
+    async def guarded(scope: "Scope", receive: "Receive", send: "Send") -> None:
+        if scope["type"] == "http" and ASSISTANT in scope["path"]:
+            refusal = PlainTextResponse("MLflow's assistant is switched off here", 404)
+            await refusal(scope, receive, send)
+        else:
+            await app(scope, receive, send)
+
+    return guarded
 
 
 def serve(listening: socket.socket) -> None:
@@ -42,7 +62,9 @@ def serve(listening: socket.socket) -> None:
     import uvicorn
     from mlflow.server.fastapi_app import app
 
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5)
+    config = uvicorn.Config(
+        _without_assistant(app), log_level="warning", timeout_graceful_shutdown=5
+    )
     uvicorn.Server(config).run(sockets=[listening])
 
 
