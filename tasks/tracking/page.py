@@ -11,6 +11,8 @@ import socket
 import sys
 import threading
 
+from tasks.tracking.narrow import styled
+
 STORE = "RLHF_PAGE_STORE"
 """Variable with the address of the tracking store."""
 ARTIFACTS = "RLHF_PAGE_ARTIFACTS"
@@ -42,7 +44,7 @@ def serve(listening: socket.socket) -> None:
     import uvicorn
     from mlflow.server.fastapi_app import app
 
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5)
+    config = uvicorn.Config(styled(app), log_level="warning", timeout_graceful_shutdown=5)
     uvicorn.Server(config).run(sockets=[listening])
 
 

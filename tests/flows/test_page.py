@@ -206,6 +206,24 @@ def test_the_view_of_a_comparison_says_which_won_and_how_surely(
     shown.context.close()
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_the_first_screen_of_a_comparisons_table_has_every_result(
+    served: Served, browser: "Browser", size: str
+) -> None:
+    link = views.link(served.experiment, served.comparison)
+    shown = opened(browser, f"{served.url}{link.replace('CHART', 'TABLE')}", size, "light")
+    width, height = SIZES[size]
+    for cell in RETURNS:
+        name = shown.get_by_text(re.compile(rf"^\d\. {cell}: -\d+ \(-\d+ to -\d+\), 2 seeds$"))
+        name.first.wait_for()
+        box = name.first.bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] < height
+        # Up to the interval: the number of seeds may be cut off.
+        assert box["x"] + 0.8 * box["width"] < width
+    shown.context.close()
+
+
 def test_the_table_of_a_comparison_has_a_line_a_cell_in_the_order_of_the_columns(
     served: Served, browser: "Browser"
 ) -> None:
