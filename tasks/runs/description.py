@@ -40,7 +40,7 @@ def finished(metrics: Metrics) -> str:
     """The outcome of a run, from its final metrics."""
     iqm = metrics.get("final/true_return_iqm")
     result = (
-        "finished; nobody knows the true return"
+        "finished; its true return is not known,"
         if iqm is None
         else f"finished with a true return of {iqm:.1f} (IQM)"
     )

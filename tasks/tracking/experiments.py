@@ -72,9 +72,13 @@ def tell_result(tracker: Tracker, experiment_id: str, answer: str, links: str) -
 
 
 def newest(tracker: Tracker) -> "Experiment | None":
-    """The experiment of ours in which something was done last; None before the first run."""
-    found = tracker.client().search_experiments(order_by=["last_update_time DESC"])
-    return next((known for known in found if views.VERSIONS_TAG in known.tags), None)
+    """The experiment of ours with the newest run; None before the first run."""
+    client = tracker.client()
+    found = {known.experiment_id: known for known in client.search_experiments()}
+    ours = [key for key, known in found.items() if views.VERSIONS_TAG in known.tags]
+    order = ["attributes.start_time DESC"]
+    runs = client.search_runs(ours, max_results=1, order_by=order) if ours else []
+    return found[runs[0].info.experiment_id] if runs else None
 
 
 def _description(name: str, identity: str) -> str:

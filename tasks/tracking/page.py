@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tasks.tracking.narrow import styled
+
 STORE = "RLHF_PAGE_STORE"
 """Variable with the address of the tracking store."""
 ASSISTANT = "/mlflow/assistant"
@@ -62,9 +64,13 @@ def serve(listening: socket.socket) -> None:
     import uvicorn
     from mlflow.server.fastapi_app import app
 
+<<<<<<< HEAD
     config = uvicorn.Config(
         _without_assistant(app), log_level="warning", timeout_graceful_shutdown=5
     )
+=======
+    config = uvicorn.Config(styled(app), log_level="warning", timeout_graceful_shutdown=5)
+>>>>>>> helper-views
     uvicorn.Server(config).run(sockets=[listening])
 
 

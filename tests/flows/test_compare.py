@@ -53,7 +53,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "rated": {"feedback.kind": "direct_reward"},
     "truth": {"feedback.kind": "true_reward"},
     "null": {"feedback.kind": "constant"},
-    "mixed": {"feedback.kind": "mixed"},
+    "both": {"feedback.kind": "mixed"},
     "uniform": {"feedback.queries.kind": "uniform"},
     "covered": {"feedback.queries.kind": "coverage"},
     "wide": {"optimiser.hidden": [16]},
@@ -134,23 +134,23 @@ def test_a_comparison_killed_three_times_has_its_numbers_and_its_holes(
 def test_a_comparison_grows_reuses_what_is_finished_and_refuses_another_definition(
     rlhf: Command, tmp_path: Path
 ) -> None:
-    single = rlhf.train()
+    single = rlhf.train("--seed", "11")
     vary = {"feedback.kind": ["preference", "constant"]}
-    file = matrix_file(tmp_path, vary=vary, name="growing")
+    file = matrix_file(tmp_path, vary=vary, name="growing", seeds=[11])
     done = rlhf("compare", file, "--workers", "1", "--json")
     assert done.returncode == 0, done.stderr
     first = json.loads(done.stdout)
     # The run that `rlhf train` had made counts, with its numbers.
     assert first["runs"][0]["run_id"] == single["run_id"]
-    assert returns(first)["preference-ppo", 5] == single["true_return_iqm"]
+    assert returns(first)["preference-ppo", 11] == single["true_return_iqm"]
     assert len(members(rlhf.home, "growing")) == 1
 
-    grown = rlhf("compare", file, "--workers", "1", "--json", "--seeds", "5,6")
+    grown = rlhf("compare", file, "--workers", "1", "--json", "--seeds", "11,12")
     assert grown.returncode == 0, grown.stderr
     assert "2 of 4 runs are finished already" in grown.stderr
     second = json.loads(grown.stdout)
     assert returns(second).items() >= returns(first).items()
-    assert returns(second)["preference-ppo", 6] == expected({}, seed=6)
+    assert returns(second)["preference-ppo", 12] == expected({}, seed=12)
     assert second["run_id"] == first["run_id"]
     assert len(members(rlhf.home, "growing")) == 3
 
@@ -165,7 +165,7 @@ def test_a_comparison_grows_reuses_what_is_finished_and_refuses_another_definiti
 def test_fail_fast_ends_the_others_which_go_on_later(rlhf: Command, tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text(BROKEN)
     variants = {"refusing": HOLES["refusing"], "base": {}, "null": {"feedback.kind": "constant"}}
-    file = matrix_file(tmp_path, variants=variants, name="fast")
+    file = matrix_file(tmp_path, variants=variants, name="fast", seeds=[21])
     done = rlhf("compare", file, "--workers", "1", "--json", "--fail-fast")
     assert done.returncode == 1
     reasons = [hole["reason"] for hole in json.loads(done.stdout)["failed"]]
@@ -179,7 +179,7 @@ def test_fail_fast_ends_the_others_which_go_on_later(rlhf: Command, tmp_path: Pa
 def test_ctrl_c_closes_the_runs_and_the_same_command_goes_on(rlhf: Command, tmp_path: Path) -> None:
     import signal
 
-    file = matrix_file(tmp_path, seeds=3, name="interrupted")
+    file = matrix_file(tmp_path, seeds=[31, 32, 33], name="interrupted")
     process = rlhf.start("compare", file, "--workers", "1")
     wait_until(lambda: finished(rlhf.home, "interrupted") >= 1)
     process.send_signal(signal.SIGINT)
@@ -191,7 +191,7 @@ def test_ctrl_c_closes_the_runs_and_the_same_command_goes_on(rlhf: Command, tmp_
     done = rlhf("compare", file, "--workers", "1", "--json")
     assert done.returncode == 0, done.stderr
     assert returns(json.loads(done.stdout)) == {
-        ("preference-ppo", seed): expected({}, seed) for seed in range(3)
+        ("preference-ppo", seed): expected({}, seed) for seed in (31, 32, 33)
     }
     assert len(members(rlhf.home, "interrupted")) == 3
 

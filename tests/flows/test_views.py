@@ -217,6 +217,18 @@ def test_a_summary_that_was_killed_on_its_way_leaves_nothing_twice(
     assert drafts == []
 
 
+def test_the_newest_experiment_is_that_of_the_newest_run(tracker: Tracker, experiment: str) -> None:
+    client = tracker.client()
+    earlier = experiments.ready(tracker, "Earlier-v0")
+    for place, began in ((experiment, 2**41 + 1), (earlier, 2**41)):
+        client.create_run(place, start_time=began)
+    newest = experiments.newest(tracker)
+    assert newest is not None
+    assert newest.experiment_id == experiment
+    link = views.first_link(experiment, newest.tags)
+    assert link.endswith("viewStateShareKey=rlhf-learning-curves")
+
+
 def test_paragraphs_of_a_description_are_replaced_one_by_one() -> None:
     note = edited("", {"What": "a run", "How it ended": "it goes on"})
     assert note == "**What:** a run\n\n**How it ended:** it goes on"
