@@ -113,6 +113,8 @@ class Worker:
 
     def end(self) -> None:
         """End the process, in the middle of a run if need be."""
+        if self._ended:
+            return
         self._ended = True
         with suppress(BrokenPipeError):  # It has ended already.
             _pipe(self._process.stdin).close()

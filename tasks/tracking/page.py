@@ -64,13 +64,8 @@ def serve(listening: socket.socket) -> None:
     import uvicorn
     from mlflow.server.fastapi_app import app
 
-<<<<<<< HEAD
-    config = uvicorn.Config(
-        _without_assistant(app), log_level="warning", timeout_graceful_shutdown=5
-    )
-=======
-    config = uvicorn.Config(styled(app), log_level="warning", timeout_graceful_shutdown=5)
->>>>>>> helper-views
+    page = styled(_without_assistant(app))
+    config = uvicorn.Config(page, log_level="warning", timeout_graceful_shutdown=5)
     uvicorn.Server(config).run(sockets=[listening])
 
 
