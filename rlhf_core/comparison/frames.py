@@ -110,7 +110,7 @@ def checked_curves(curves: "DataFrame | None", runs: "DataFrame") -> "DataFrame"
                 f"curves, row {row}: expected a run that is in runs, got task {key[0]!r}, "
                 f"cell {key[1]!r}, seed {key[2]}"
             )
-    finished = [known[key] == "finished" for key in keys]
+    finished = np.array([known[key] == "finished" for key in keys], dtype=bool)
     return frame[finished].dropna(subset=["true_return"]).reset_index(drop=True)
 
 
