@@ -72,13 +72,18 @@ def tell_result(tracker: Tracker, experiment_id: str, answer: str, links: str) -
 
 
 def newest(tracker: Tracker) -> "Experiment | None":
-    """The experiment of ours with the newest run; None before the first run."""
+    """The experiment of ours that has the newest finished run; None before the first."""
     client = tracker.client()
-    found = {known.experiment_id: known for known in client.search_experiments()}
-    ours = [key for key, known in found.items() if views.VERSIONS_TAG in known.tags]
-    order = ["attributes.start_time DESC"]
-    runs = client.search_runs(ours, max_results=1, order_by=order) if ours else []
-    return found[runs[0].info.experiment_id] if runs else None
+    ours = [e for e in client.search_experiments() if views.VERSIONS_TAG in e.tags]
+    identities = [known.experiment_id for known in ours]
+    runs = client.search_runs(
+        identities,
+        "attributes.status = 'FINISHED'",
+        max_results=1,
+        order_by=["attributes.start_time DESC"],
+    )
+    wanted = runs[0].info.experiment_id if runs else None
+    return next((known for known in ours if known.experiment_id == wanted), None)
 
 
 def _description(name: str, identity: str) -> str:

@@ -10,17 +10,11 @@ import os
 import socket
 import sys
 import threading
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Receive, Scope, Send
-
-from tasks.tracking.narrow import styled
+from tasks.tracking.adapted_page import adapted
 
 STORE = "RLHF_PAGE_STORE"
 """Variable with the address of the tracking store."""
-ASSISTANT = "/mlflow/assistant"
-"""What the paths of MLflow's assistant contain."""
 ARTIFACTS = "RLHF_PAGE_ARTIFACTS"
 """Variable with the place of the artifacts."""
 
@@ -28,20 +22,6 @@ ARTIFACTS = "RLHF_PAGE_ARTIFACTS"
 def _end_with_parent() -> None:
     os.read(sys.stdin.fileno(), 1)  # Returns when nobody holds the other end any more.
     os._exit(0)
-
-
-def _without_assistant(app: "ASGIApp") -> "ASGIApp":
-    """MLflow without its assistant, which runs commands on this machine for whoever asks it."""
-    from starlette.responses import PlainTextResponse
-
-    async def guarded(scope: "Scope", receive: "Receive", send: "Send") -> None:
-        if scope["type"] == "http" and ASSISTANT in scope["path"]:
-            refusal = PlainTextResponse("MLflow's assistant is switched off here", 404)
-            await refusal(scope, receive, send)
-        else:
-            await app(scope, receive, send)
-
-    return guarded
 
 
 def serve(listening: socket.socket) -> None:
@@ -64,7 +44,7 @@ def serve(listening: socket.socket) -> None:
     import uvicorn
     from mlflow.server.fastapi_app import app
 
-    page = styled(_without_assistant(app))
+    page = adapted(app)
     config = uvicorn.Config(page, log_level="warning", timeout_graceful_shutdown=5)
     uvicorn.Server(config).run(sockets=[listening])
 

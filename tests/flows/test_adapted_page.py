@@ -1,11 +1,11 @@
-"""The rule of style for phones, put into MLflow's page."""
+"""MLflow's page as it is served: style for phones, and no assistant."""
 
 import asyncio
 from typing import Any
 
 import httpx
 
-from tasks.tracking.narrow import STYLE, styled
+from tasks.tracking.adapted_page import HEAD, adapted
 
 
 async def page(scope: Any, receive: Any, send: Any) -> None:
@@ -23,7 +23,7 @@ async def page(scope: Any, receive: Any, send: Any) -> None:
 
 def ask(method: str, path: str) -> httpx.Response:
     async def one() -> httpx.Response:
-        transport = httpx.ASGITransport(styled(page))
+        transport = httpx.ASGITransport(adapted(page))
         async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
             return await client.request(method, path)
 
@@ -32,7 +32,7 @@ def ask(method: str, path: str) -> httpx.Response:
 
 def test_the_first_page_has_the_rule_and_its_new_length() -> None:
     answer = ask("GET", "/")
-    assert answer.content == b"<html><head>" + STYLE + b"</head></html>"
+    assert answer.content == b"<html><head>" + HEAD + b"</head></html>"
     assert answer.headers.get_list("content-length") == [str(len(answer.content))]
     assert answer.headers["content-type"] == "text/html"
 
@@ -41,3 +41,8 @@ def test_everything_else_is_left_as_it_is() -> None:
     assert ask("GET", "/static-files/a.html").content == b"<html><head></head></html>"
     head = ask("HEAD", "/")
     assert (head.content, head.headers["content-length"]) == (b"", "26")
+
+
+def test_what_the_assistant_answers_to_is_refused() -> None:
+    for method in ("GET", "PUT", "POST"):
+        assert ask(method, "/ajax-api/3.0/mlflow/assistant/config").status_code == 404
