@@ -75,6 +75,8 @@ def newest(tracker: Tracker) -> "Experiment | None":
     """The experiment of ours that has the newest finished run; None before the first."""
     client = tracker.client()
     ours = [e for e in client.search_experiments() if views.VERSIONS_TAG in e.tags]
+    if not ours:
+        return None
     identities = [known.experiment_id for known in ours]
     runs = client.search_runs(
         identities,

@@ -119,13 +119,19 @@ def set_status(tracker: Tracker, run_id: str, status: str, ended: bool) -> None:
 
 
 def set_tags(tracker: Tracker, run_id: str, tags: Mapping[str, str | None]) -> None:
-    """Set tags; None deletes one. Secrets of addresses are masked."""
+    """Set tags, in one request; None deletes one. Secrets of addresses are masked."""
+    from mlflow.entities import RunTag
+
     client = tracker.client()
-    for name, value in tags.items():
-        if value is not None:
-            client.set_tag(run_id, name, masked(value))
-        elif name in client.get_run(run_id).data.tags:
-            client.delete_tag(run_id, name)
+    wanted = [RunTag(name, masked(value)) for name, value in tags.items() if value is not None]
+    if wanted:
+        client.log_batch(run_id, tags=wanted)
+    unwanted = [name for name, value in tags.items() if value is None]
+    if unwanted:
+        known = client.get_run(run_id).data.tags
+        for name in unwanted:
+            if name in known:
+                client.delete_tag(run_id, name)
 
 
 def set_files(tracker: Tracker, run_id: str, files: Mapping[str, str]) -> None:

@@ -217,11 +217,13 @@ def test_a_summary_that_was_killed_on_its_way_leaves_nothing_twice(
     assert drafts == []
 
 
-def test_the_newest_experiment_is_that_of_the_newest_run(tracker: Tracker, experiment: str) -> None:
+def test_the_newest_experiment_is_that_of_the_newest_finished_run(tracker: Tracker, experiment: str) -> None:
     client = tracker.client()
     earlier = experiments.ready(tracker, "Earlier-v0")
     for place, began in ((experiment, 2**41 + 1), (earlier, 2**41)):
-        client.create_run(place, start_time=began)
+        made = client.create_run(place, start_time=began)
+        client.set_terminated(made.info.run_id)
+    client.create_run(earlier, start_time=2**41 + 2)  # It goes on: there is nothing to see yet.
     newest = experiments.newest(tracker)
     assert newest is not None
     assert newest.experiment_id == experiment
