@@ -31,6 +31,9 @@ from rlhf_core.errors import (
 )
 from tasks.reasons import line, unexpected
 
+PROBLEMS = 20
+"""Problems of a comparison that are printed, one line each."""
+
 
 @contextmanager
 def plain_errors(home: Path | None = None) -> Iterator[None]:
@@ -49,8 +52,10 @@ def plain_errors(home: Path | None = None) -> Iterator[None]:
         except (BrokenEnvironmentError, DivergedError) as error:
             _fail(str(error), error, home)
         except MatrixError as error:
-            for problem in error.problems:
+            for problem in error.problems[:PROBLEMS]:
                 typer.echo(f"error: {line(problem)}", err=True)
+            if len(error.problems) > PROBLEMS:
+                typer.echo(f"error: and {len(error.problems) - PROBLEMS} more", err=True)
             raise typer.Exit(2) from None
         except RlhfError as error:
             typer.echo(f"error: {line(str(error))}", err=True)

@@ -66,6 +66,8 @@ def runs(
     elif run_id is not None:
         for name, value in _details(listed[0]):
             typer.echo(f"{name}: {value}")
+    elif not listed:
+        typer.echo("no run fits")
     else:
         from rich.console import Console
 

@@ -217,7 +217,9 @@ def test_a_summary_that_was_killed_on_its_way_leaves_nothing_twice(
     assert drafts == []
 
 
-def test_the_newest_experiment_is_that_of_the_newest_finished_run(tracker: Tracker, experiment: str) -> None:
+def test_the_newest_experiment_is_that_of_the_newest_finished_run(
+    tracker: Tracker, experiment: str
+) -> None:
     client = tracker.client()
     earlier = experiments.ready(tracker, "Earlier-v0")
     for place, began in ((experiment, 2**41 + 1), (earlier, 2**41)):
