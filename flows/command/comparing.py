@@ -63,7 +63,7 @@ def compare(
             vary or (), exclude or (), seeds, overrides or (), control, failure_below, name
         )
         matrix = matrices.of(experiment, options)
-    play(matrix, workers or os.cpu_count() or 1, home, dry_run, fail_fast, as_json)
+    play(matrix, workers or len(os.sched_getaffinity(0)), home, dry_run, fail_fast, as_json)
 
 
 def play(

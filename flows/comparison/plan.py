@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flows.experiments import presets
-from rlhf_core.configuration import read, validated
+from rlhf_core.configuration import read
 from rlhf_core.matrix import Cell, Matrix
 from tasks.home import Home
 from tasks.progress import PlannedRun
@@ -15,8 +15,6 @@ from tasks.runs.lifecycle import CONTENT_TAG
 from tasks.runs.states import State
 from tasks.tracking import records
 from tasks.tracking.store import Tracker
-
-EXPECTED = "'name', 'experiment', 'vary', ..."
 
 
 @dataclass(frozen=True)
@@ -41,12 +39,6 @@ class Trial:
         steps = experiment.first_steps + experiment.total_steps
         rounds = experiment.budget.rounds
         return PlannedRun(self.cell.label, self.seed, rounds, steps, self.summary)
-
-
-def load(file: str) -> Matrix:
-    """The matrix of a file. Raises `ConfigurationError`, which names every wrong field."""
-    path = presets.find(file)
-    return validated(Matrix, read(path, file, EXPECTED), file)
 
 
 def cells(matrix: Matrix) -> list[Cell]:

@@ -20,11 +20,12 @@ from tasks.home import Home, private
 from tasks.runs import lease
 
 MODULE = "flows.comparison.worker"
-_numbers = itertools.count()
 ORPHAN_SECONDS = 15.0
 """Longest wait for the end of workers whose parent was killed."""
 END_SECONDS = 5.0
 """How long a worker may take to end after its input has ended."""
+
+_numbers = itertools.count()
 
 
 class RunFailedError(RlhfError):
@@ -82,8 +83,9 @@ class Worker:
             RunFailedError: it failed, or the process ended meanwhile.
         """
         run_id = job.run_id
-        _pipe(self._process.stdin).write(json.dumps(vars(job)) + "\n")
-        _pipe(self._process.stdin).flush()
+        with suppress(BrokenPipeError):  # Of a process that has ended nothing is read below.
+            _pipe(self._process.stdin).write(json.dumps(vars(job)) + "\n")
+            _pipe(self._process.stdin).flush()
         for line in _pipe(self._process.stdout):
             event = json.loads(line)
             match event["kind"]:
