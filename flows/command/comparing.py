@@ -63,7 +63,9 @@ def compare(
             vary or (), exclude or (), seeds, overrides or (), control, failure_below, name
         )
         matrix = matrices.of(experiment, options)
-    play(matrix, workers or len(os.sched_getaffinity(0)), home, dry_run, fail_fast, as_json)
+        from joblib import cpu_count  # Those that this process may use.
+
+    play(matrix, workers or cpu_count(), home, dry_run, fail_fast, as_json)
 
 
 def play(
