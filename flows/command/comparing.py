@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flows.command.errors import plain_errors
-from flows.command.options import AsJson, HomeFolder, Overrides
+from flows.command.options import AsJson, Control, FailureBelow, HomeFolder, Overrides
 from flows.command.streams import prints_on_stderr
 
 if TYPE_CHECKING:
@@ -31,12 +31,8 @@ def compare(
         str | None, typer.Option(metavar="N|N,N", help="How many seeds, or which. [default: 5]")
     ] = None,
     overrides: Overrides = None,
-    control: Annotated[
-        str | None, typer.Option(help="The cell that others are measured against.")
-    ] = None,
-    failure_below: Annotated[
-        float | None, typer.Option(help="A seed whose true return is lower counts as failed.")
-    ] = None,
+    control: Control = None,
+    failure_below: FailureBelow = None,
     name: Annotated[
         str | None, typer.Option(help="Of the comparison; the same name goes on with it.")
     ] = None,

@@ -19,3 +19,9 @@ Seed = Annotated[
     typer.Option("--seed", min=0, help="Root of all randomness; short for --set seed=N."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Control = Annotated[
+    str | None, typer.Option(help="The cell that others are measured against; else the best other.")
+]
+FailureBelow = Annotated[
+    float | None, typer.Option(help="A seed whose true return is lower counts as failed.")
+]

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from flows.command.errors import plain_errors
-from flows.command.options import HomeFolder
+from flows.command.options import Control, FailureBelow, HomeFolder
 
 FORMATS = ("text", "html", "markdown", "csv", "latex", "json")
 
@@ -33,12 +33,8 @@ def report(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File to write; else it is printed.")
     ] = None,
-    control: Annotated[
-        str | None, typer.Option(help="The cell that others are measured against.")
-    ] = None,
-    failure_below: Annotated[
-        float | None, typer.Option(help="A seed whose true return is lower counts as failed.")
-    ] = None,
+    control: Control = None,
+    failure_below: FailureBelow = None,
     home: HomeFolder = None,
 ) -> None:
     """Compare runs that are finished, without playing any.
