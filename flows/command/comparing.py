@@ -28,7 +28,7 @@ def compare(
         typer.Option(metavar="FIELD=VALUE,FIELD=VALUE", help="Leave out cells with these values."),
     ] = None,
     seeds: Annotated[
-        str | None, typer.Option(metavar="N|N,N", help="How many seeds, or which. [default: 5]")
+        str | None, typer.Option(metavar="N|N,N", help="How many seeds, or which; 5 else.")
     ] = None,
     overrides: Overrides = None,
     control: Control = None,
@@ -37,7 +37,7 @@ def compare(
         str | None, typer.Option(help="Of the comparison; the same name goes on with it.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, max=256, help="Processes. [default: one a core]")
+        int | None, typer.Option(min=1, max=256, help="Processes; one a core else.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the cells and an estimate of the time.")

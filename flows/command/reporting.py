@@ -28,7 +28,7 @@ def report(
     ] = None,
     form: Annotated[
         str | None,
-        typer.Option("--format", help=f"{', '.join(FORMATS)}. [default: by the name of --output]"),
+        typer.Option("--format", help=f"{', '.join(FORMATS)}; else by the name of --output."),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File to write; else it is printed.")
