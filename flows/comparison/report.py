@@ -68,7 +68,7 @@ def page(
     """
     details = Details(
         links=dict(links or {}),
-        films=films(tracker, comparison, members),
+        films=films(tracker, comparison),
         settings=settings(tracker, members),
         versions=versions(),
         definition=definition or "",
@@ -77,32 +77,39 @@ def page(
     return comparison.html(details)
 
 
-def films(tracker: Tracker, comparison: Comparison, members: Sequence[Member]) -> dict[str, bytes]:
+def films(tracker: Tracker, comparison: Comparison) -> dict[str, bytes]:
     """A film of the final policy of each cell, the best first: that of the median seed."""
-    shown, size = dict[str, bytes](), 0
-    for cell in dict.fromkeys(comparison.table["cell"]):
-        rows = comparison.runs[comparison.runs["cell"] == cell].dropna(subset="true_return")
-        ordered = rows.sort_values("true_return")["run_id"].tolist()
-        if not ordered:
-            continue
-        film = records.content(tracker, ordered[len(ordered) // 2], FILM)
+    films, size = dict[str, bytes](), 0
+    several = len(comparison.tasks) > 1
+    for task, cell in zip(comparison.table["task"], comparison.table["cell"], strict=True):
+        runs = comparison.runs
+        runs = runs[(runs["task"] == task) & (runs["cell"] == cell)].dropna(subset="true_return")
+        ordered = runs.sort_values("true_return")["run_id"].tolist()
+        film = records.content(tracker, ordered[len(ordered) // 2], FILM) if ordered else None
         if film is not None and size + len(film) <= FILMS_BYTES:
-            shown[cell] = film
+            films[_label(task, cell, several)] = film
             size += len(film)
-    return shown
+    return films
 
 
 def settings(tracker: Tracker, members: Sequence[Member]) -> dict[str, dict[str, Any]]:
     """Every field of each cell, as its first run was configured."""
     known: dict[str, dict[str, Any]] = {}
+    several = len({member.task for member in members}) > 1
     for member in members:
-        if member.run_id is not None and member.cell not in known:
+        label = _label(member.task, member.cell, several)
+        if member.run_id is not None and label not in known:
             fields = results.configuration(tracker, member.run_id)
             if fields is not None:
-                known[member.cell] = {
+                known[label] = {
                     name: value for name, value in flatten(fields).items() if name != "seed"
                 }
     return known
+
+
+def _label(task: str, cell: str, several: bool) -> str:
+    """Unlike that of every other cell of the report."""
+    return f"{task}/{cell}" if several else cell
 
 
 def versions() -> dict[str, str]:
