@@ -106,7 +106,7 @@ def compare(matrix: Matrix, workers: int = 2, fail_fast: bool = False) -> dict[s
     comparison = comparisons.open_comparison(home, matrix, cells, str(runtime.flow_run.id))
     progress.send(progress.Opened(comparison.run_id, False))
     trials = plan.trials(home, comparison.tracker, matrix, cells)
-    planned = progress.Planned([trial.planned() for trial in trials])
+    planned = progress.Planned([trial.planned() for trial in trials], workers)
     with live.published(home, live.of_comparison(matrix.name, comparison.run_id, planned)):
         progress.send(planned)
         began = time.perf_counter()

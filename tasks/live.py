@@ -86,6 +86,8 @@ class Live:
     runs: list[LiveRun]
     """One where it is a run by itself."""
     comparison: bool
+    workers: int
+    """Runs that are played at the same time."""
     began: float
     pid: int
     ended: bool = False
@@ -118,8 +120,7 @@ class Live:
             return 0.0 if not left else None
         each = sum(whole) / len(whole)
         spent = sum(now - run.began for run in left if run.began is not None)
-        going = sum(run.state == RUNNING for run in left)
-        return max(each * len(left) - spent, 0.0) / max(going, 1)
+        return max(each * len(left) - spent, 0.0) / min(self.workers, len(left))
 
 
 def of_run(run: Run) -> Live:
@@ -128,7 +129,7 @@ def of_run(run: Run) -> Live:
     steps = experiment.first_steps + experiment.total_steps
     only = LiveRun("", experiment.seed, experiment.budget.rounds, steps, RUNNING, run.run_id)
     only.began = time.time()
-    return Live(experiment.name, run.run_id, [only], False, only.began, os.getpid())
+    return Live(experiment.name, run.run_id, [only], False, 1, only.began, os.getpid())
 
 
 def of_comparison(name: str, run_id: str, planned: Planned) -> Live:
@@ -141,7 +142,7 @@ def of_comparison(name: str, run_id: str, planned: Planned) -> Live:
             run.steps, run.labels = plan.summary["env_steps"], plan.summary["labels"]
             run.curve = [(run.steps, run.labels, plan.summary["true_return_iqm"])]
         runs.append(run)
-    return Live(name, run_id, runs, True, time.time(), os.getpid())
+    return Live(name, run_id, runs, True, planned.workers, time.time(), os.getpid())
 
 
 @contextmanager

@@ -79,6 +79,8 @@ class Planned:
     """A comparison begins."""
 
     runs: Sequence[PlannedRun]
+    workers: int
+    """Runs that are played at the same time."""
 
 
 @dataclass(frozen=True)

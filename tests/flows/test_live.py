@@ -20,7 +20,8 @@ PLAN = Planned(
         PlannedRun("task/a", 0, 2, 1000, SUMMARY),
         PlannedRun("task/a", 1, 2, 1000),
         PlannedRun("task/b", 0, 2, 1000),
-    ]
+    ],
+    workers=2,
 )
 
 
