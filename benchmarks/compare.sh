@@ -11,7 +11,10 @@ if [ $# -eq 0 ]; then
     set -- $(basename -s .yaml benchmarks/*.yaml)
 fi
 for name in "$@"; do
-    rlhf compare "benchmarks/$name.yaml" || [ $? -eq 1 ]   # failed runs stand in the report
+    # With failed runs its status is 1, and it prints a result all the same.
+    status=0
+    result=$(rlhf compare "benchmarks/$name.yaml" --json) || status=$?
+    [ -n "$result" ] || exit "$status"
     rlhf report "$name" --output "benchmarks/results/$name.md"
     rlhf report "$name" --output "benchmarks/results/$name.json"
 done

@@ -45,8 +45,6 @@ def play_cell(trial: Trial, comparison: Comparison, pool: Pool) -> dict[str, Any
     Raises:
         RunFailedError: it failed; the comparison goes on without it.
     """
-    if pool.closed:
-        raise RunFailedError("not played: another run failed before")
     cell, seed = trial.cell.label, trial.seed
 
     def hear(event: Any) -> None:
@@ -112,7 +110,9 @@ def compare(matrix: Matrix, workers: int = 2, fail_fast: bool = False) -> dict[s
         began = time.perf_counter()
         played = _play(home, comparison, trials, workers, fail_fast)
         seconds = time.perf_counter() - began
-    result = conclude(home, comparison, matrix, cells, played.finished, played.failed)
+    page = lasting_page()
+    page = None if page is None else f"{page}/runs/flow-run/{runtime.flow_run.id}"
+    result = conclude(home, comparison, matrix, cells, played.finished, played.failed, page)
     result["seconds"] = float(f"{seconds:.1f}")
     ended = f"{len(played.finished)} runs finished, {len(played.failed)} failed."
     lifecycle.move(comparison.tracker, comparison.run_id, Event.FINISH, result=ended)
@@ -157,9 +157,9 @@ def _play_left(
 
     for _ in range(pool.count):
         submit()
-    for _ in left:
+    while submitted:
         future = ended.get()
-        trial = submitted[future.task_run_id]
+        trial = submitted.pop(future.task_run_id)
         result = future.result(raise_on_failure=False)
         if isinstance(result, BaseException):
             run_id = result.run_id if isinstance(result, RunFailedError) else None
@@ -168,5 +168,10 @@ def _play_left(
                 pool.close()
         else:
             played.finished[trial.cell.label, trial.seed] = result
-        if waiting:
+        if waiting and not pool.closed:
             submit()
+    for trial in waiting:
+        text = "not played: another run failed before"
+        played.failed[trial.cell.label, trial.seed] = text, None
+        ended_unplayed = progress.CellEnded(None, text)
+        progress.send(progress.InCell(trial.cell.label, trial.seed, ended_unplayed))

@@ -19,11 +19,11 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
-from rlhf_core.configuration import changed
+from rlhf_core.configuration import changed, with_changes
 from rlhf_core.errors import ConfigurationError, MatrixError
 from rlhf_core.experiment import NAME, Experiment
 from rlhf_core.plugin import Config, nearest
@@ -47,10 +47,12 @@ class Matrix(Config):
     """Changes for every cell, by the path of the field."""
     vary: dict[str, list[Any]] = Field(default_factory=dict)
     """The values of each field that is varied, by its path."""
-    variants: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    variants: dict[Annotated[str, Field(pattern=NAME)], dict[str, Any]] = Field(
+        default_factory=dict
+    )
     """Named sets of changes, one of which every cell has."""
     exclude: list[dict[str, Any]] = Field(default_factory=list)
-    """Combinations to leave out: cells with all of these values."""
+    """Combinations to leave out: cells that have all of these values, given or by default."""
     seeds: PositiveInt | list[NonNegativeInt] = 5
     """How many seeds, from 0; or which."""
     control: str | None = None
@@ -121,25 +123,45 @@ class Matrix(Config):
         """
         cells = list[Cell]()
         refused: dict[str, list[str]] = {}
+        used = set[int]()
         for item in self._experiments:
             base = experiments[item] if isinstance(item, str) else item
             source = item if isinstance(item, str) else "experiment"
             for names, changes in self._combinations():
-                if self._is_excluded(base, changes):
-                    continue
+                whole = {**self.set, **changes, "seed": 0}
                 try:
-                    experiment = changed(base, {**self.set, **changes, "seed": 0}, source)
+                    experiment = changed(base, whole, source)
                 except ConfigurationError as error:
-                    refused.setdefault(str(error), []).append(_shown(changes))
+                    # It may be excluded because it cannot be run.
+                    rule = self._excluding(with_changes(base, whole, source))
+                    if rule is None:
+                        refused.setdefault(str(error), []).append(_described(changes))
+                    else:
+                        used.add(rule)
+                    continue
+                rule = self._excluding(experiment.model_dump(mode="json"))
+                if rule is not None:
+                    used.add(rule)
                     continue
                 kinds = (experiment.feedback.kind, experiment.optimiser.kind)
                 words = [*kinds, *(name for name in names if name not in kinds)]
                 cells.append(Cell(experiment.name, "-".join(words), changes, experiment))
-        problems = [f"{_several(shown)}: {problem}" for problem, shown in refused.items()]
+        problems = [f"{_several(cells)}: {problem}" for problem, cells in refused.items()]
+        for index in sorted({*range(len(self.exclude))} - used):
+            problems.append(
+                f"exclude: expected a rule that fits a cell, actual: {self.exclude[index]}"
+            )
         problems += self._mistakes(cells, bool(problems))
         if problems:
             raise MatrixError(problems)
         return cells
+
+    def _excluding(self, data: Mapping[str, Any]) -> int | None:
+        """The first rule that excludes an experiment; None where none does."""
+        for index, rule in enumerate(self.exclude):
+            if rule and all(_fits(_at(data, field), value) for field, value in rule.items()):
+                return index
+        return None
 
     def _combinations(self) -> Iterator[tuple[list[str], dict[str, Any]]]:
         """The words that name a cell, without its kinds, and its changes."""
@@ -150,13 +172,6 @@ class Matrix(Config):
 
     def _axes(self) -> list[list[tuple[str, Any]]]:
         return [[(field, value) for value in values] for field, values in self.vary.items()]
-
-    def _is_excluded(self, base: Mapping[str, Any], changes: Changes) -> bool:
-        values = {**self.set, **changes}
-        return any(
-            all(values.get(field, _at(base, field)) == value for field, value in rule.items())
-            for rule in self.exclude
-        )
 
     def _mistakes(self, cells: "Sequence[Cell]", incomplete: bool) -> Iterator[str]:
         names = [cell.label for cell in cells]
@@ -210,15 +225,23 @@ def _word(field: str, value: Any) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", f"{last}{separator}{text}").strip("-.")[:60]
 
 
-def _shown(changes: Changes) -> str:
+def _described(changes: Changes) -> str:
     """What distinguishes a cell, as a message calls it."""
     values = (f"{field}={shortened(str(value), 40)}" for field, value in changes.items())
     return f"cell {' '.join(values)}".strip()
 
 
-def _several(shown: Sequence[str]) -> str:
+def _several(descriptions: Sequence[str]) -> str:
     """Cells that share a problem: the first, and how many more."""
-    return shown[0] if len(shown) == 1 else f"{shown[0]} and {len(shown) - 1} more"
+    first, more = descriptions[0], len(descriptions) - 1
+    return f"{first} and {more} more" if more else first
+
+
+def _fits(value: Any, wanted: Any) -> bool:
+    """Whether a field has a value; a plug-in has that of its kind."""
+    if isinstance(value, Mapping) and not isinstance(wanted, Mapping):
+        return bool(wanted == value.get("kind", value.get("id")))
+    return bool(wanted == value)
 
 
 def _at(data: Mapping[str, Any], field: str) -> Any:

@@ -16,6 +16,7 @@ from typing import Any
 from tasks import progress
 from tasks.home import Home, write_private
 from tasks.progress import Planned
+from tasks.reasons import reason
 from tasks.runs.run import Run
 
 WRITE_SECONDS = 1.0
@@ -99,6 +100,12 @@ class Live:
         elif not self.comparison:
             self.runs[0].hear(event)
 
+    def interrupt(self, reason: str) -> None:
+        """Take note that it ended in the middle."""
+        for run in self.runs:
+            if run.state == RUNNING:
+                run.state, run.reason, run.ended = FAILED, reason, time.time()
+
     def of(self, cell: str, seed: int) -> LiveRun:
         """The run of a cell and seed."""
         return next(run for run in self.runs if (run.cell, run.seed) == (cell, seed))
@@ -155,6 +162,9 @@ def published(home: Home, live: Live) -> Iterator[None]:
     try:
         with progress.listening(writer.hear):
             yield
+    except BaseException as error:
+        live.interrupt(reason(error))
+        raise
     finally:
         live.ended = True
         writer.write()
@@ -190,6 +200,12 @@ def read(home: Home) -> list[Live]:
     folder = home.folder("progress")
     known = [_read(path) for path in folder.glob("*.json")]
     return sorted(known, key=lambda live: live.began, reverse=True)
+
+
+def read_one(home: Home, run_id: str) -> Live | None:
+    """Where one run or comparison stands; None where that is not written down."""
+    path = home.folder("progress") / f"{run_id}.json"
+    return _read(path) if path.exists() else None
 
 
 def _read(path: Path) -> Live:

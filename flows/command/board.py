@@ -27,7 +27,7 @@ def render(state: Live) -> RenderableType:
 
 
 def _comparison(state: Live) -> RenderableType:
-    table = Table(title=_title(state), title_justify="left")
+    table = Table(title=Text(_title(state)), title_justify="left")
     table.add_column("cell")
     table.add_column("seeds", justify="right")
     table.add_column("now")
@@ -46,7 +46,7 @@ def _comparison(state: Live) -> RenderableType:
         labels = max((run.labels for run in runs), default=0)
         mean = f"{np.mean(returns):.1f}" if returns else "-"
         count = Text(f"{len(ended)}/{len(runs)}", style="green" if len(ended) == len(runs) else "")
-        table.add_row(_short(cell, state), count, now, f"{labels:,}" if labels else "-", mean)
+        table.add_row(Text(_short(cell, state)), count, now, f"{labels:,}" if labels else "-", mean)
     return table
 
 
@@ -58,7 +58,7 @@ def _short(cell: str, state: Live) -> str:
 
 def _run(state: Live) -> RenderableType:
     (run,) = state.runs
-    table = Table(title=_title(state), title_justify="left", show_header=False)
+    table = Table(title=Text(_title(state)), title_justify="left", show_header=False)
     table.add_row("run", state.run_id)
     table.add_row("now", Text(_place(run), style=STYLES.get(run.state, "")))
     table.add_row("environment steps", f"{run.steps:,} of {run.total_steps:,}")
@@ -154,18 +154,16 @@ class _Board:
         assert self._live is not None
         name = f"{_short(cell, self._live)} seed {seed}"
         if ended.summary is None:
-            self._console.print(f"failed: {name}: {ended.reason}", style="red", soft_wrap=True)
+            line = Text(f"failed: {name}: {ended.reason}", style="red")
+            self._console.print(line, soft_wrap=True)
         elif self._screen is None:
             true_return = ended.summary["true_return_iqm"]
             shown = "unknown" if true_return is None else f"{true_return:.1f}"
             done = sum(run.state in (FINISHED, KNOWN, FAILED) for run in self._live.runs)
             left = self._live.seconds_left()
             more = "" if left is None else f", {duration(left)} left"
-            self._console.print(
-                f"{done}/{len(self._live.runs)} {name}: true return {shown}{more}",
-                highlight=False,
-                soft_wrap=True,
-            )
+            line = Text(f"{done}/{len(self._live.runs)} {name}: true return {shown}{more}")
+            self._console.print(line, soft_wrap=True)
 
     def close(self) -> None:
         """Leave the screen as it was."""

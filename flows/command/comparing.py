@@ -101,7 +101,7 @@ def play(
         if dry_run:
             from flows.comparison.estimate import estimate
 
-            lines = estimate(place, matrix, cells, workers)
+            lines = list(estimate(place, matrix, cells, workers))
     if dry_run:
         for text in lines:
             typer.echo(text)

@@ -80,6 +80,7 @@ def runs(
 def _table(listed: "Sequence[Listed]") -> "Table":
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("run", "name", "environment", "status"):
@@ -88,7 +89,8 @@ def _table(listed: "Sequence[Listed]") -> "Table":
         table.add_column(name, justify="right", no_wrap=True)
     for run in listed:
         table.add_row(
-            run.run_id[:8], run.name, run.environment, run.status, _number(run.true_return, 1),
+            run.run_id[:8], Text(run.name), Text(run.environment), run.status,
+            _number(run.true_return, 1),
             _number(run.labels, 0), _moment(run.began_ms)[5:],
         )  # fmt: skip
     return table
@@ -187,7 +189,7 @@ def _follow(home: Any, state: "Live", console: Any) -> "Live":
         with Screen(board.render(state), console=console, auto_refresh=False) as screen:
             while not state.ended and _alive(state):
                 time.sleep(LOOK_SECONDS)
-                state = next(s for s in live.read(home) if s.run_id == state.run_id)
+                state = live.read_one(home, state.run_id) or state
                 screen.update(board.render(state), refresh=True)
     except KeyboardInterrupt:
         typer.echo("no longer watching; it goes on", err=True)
@@ -197,7 +199,11 @@ def _follow(home: Any, state: "Live", console: Any) -> "Live":
 def _alive(state: "Live") -> bool:
     import psutil
 
-    return psutil.pid_exists(state.pid)
+    try:
+        # Another process may have got the number since.
+        return bool(psutil.Process(state.pid).create_time() <= state.began)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _way(state: "Live") -> str:

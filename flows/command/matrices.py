@@ -1,7 +1,9 @@
 """The matrix of a comparison, from a file and the options of the command."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from flows.experiments import presets
@@ -10,6 +12,9 @@ from rlhf_core.errors import ConfigurationError
 from rlhf_core.matrix import Matrix
 from rlhf_core.texts import shortened
 from rlhf_core.yaml_text import parse
+
+BETWEEN = r",(?![^\[{]*[\]}])"
+"""A comma that stands outside of brackets."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +46,29 @@ def of(file_or_preset: str, options: Options) -> Matrix:
             f"'environment', actual: {', '.join(map(repr, map(shortened, map(str, data))))}"
         )
     data = {**data, **_changes(data, options)}
+    if isinstance(data.get("experiment"), (str, list)):
+        data["experiment"] = _located(data["experiment"], path.parent)
     return validated(Matrix, data, source)
+
+
+def _located(experiment: Any, folder: Path) -> Any:
+    """Files of experiments that lie beside that of the comparison."""
+    if isinstance(experiment, list):
+        return [_located(item, folder) for item in experiment]
+    beside = folder / str(experiment)
+    here = not isinstance(experiment, str) or Path(experiment).exists()
+    return str(beside) if not here and beside.is_file() else experiment
 
 
 def _changes(data: dict[str, Any], options: Options) -> dict[str, Any]:
     """Fields of the matrix that the options set or add to."""
     changes: dict[str, Any] = {}
     if options.vary:
-        varied = dict(_varied(text) for text in options.vary)
+        pairs = [_varied(text) for text in options.vary]
+        varied = dict(pairs)
+        if len(varied) < len(pairs):
+            twice = sorted({field for field, _ in pairs if [f for f, _ in pairs].count(field) > 1})
+            raise ConfigurationError(f"--vary: expected each field once, actual: {twice} twice")
         changes["vary"] = {**_mapping(data, "vary"), **varied}
     if options.exclude:
         rules = [_rule(text) for text in options.exclude]
@@ -80,7 +100,7 @@ def _varied(text: str) -> tuple[str, list[Any]]:
 
 
 def _rule(text: str) -> dict[str, Any]:
-    return dict(_pair("--exclude", part, text) for part in text.split(","))
+    return dict(_pair("--exclude", part, text) for part in re.split(BETWEEN, text))
 
 
 def _pair(option: str, part: str, text: str) -> tuple[str, Any]:

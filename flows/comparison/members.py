@@ -1,7 +1,7 @@
 """The runs that a report is about: those of a comparison, or those that fit a filter."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from rlhf_core.plugin import nearest
 from rlhf_core.texts import shortened
 from rlhf_core.yaml_text import parse
 from tasks.runs import comparisons
+from tasks.runs.content import code_version
 from tasks.tracking import listing, records
 from tasks.tracking.results import Member
 from tasks.tracking.store import Tracker
@@ -46,8 +47,33 @@ def of_cells(
             reason, run_id = failed.get(key, (None, None))
             if key in finished:
                 run_id = finished[key]["run_id"]
-            members.append(Member(cell.task, cell.name, seed, *kinds, environment, run_id, reason))
+            members.append(
+                Member(
+                    cell.task, cell.name, seed, *kinds, environment, run_id, reason, code_version()
+                )
+            )
     return members
+
+
+def with_earlier(
+    tracker: Tracker, run_id: str, members: Sequence[Member], labels: Container[str]
+) -> list[Member]:
+    """The members of a comparison, those that an earlier call played too.
+
+    Args:
+        tracker: where they are.
+        run_id: of the comparison itself.
+        members: those of this call, which go before.
+        labels: of the cells that the comparison has.
+    """
+    text = records.text(tracker, run_id, MEMBERS)
+    earlier = [] if text is None else [Member(**fields) for fields in json.loads(text)]
+    merged = {(member.task, member.cell, member.seed): member for member in members}
+    for member in earlier:
+        # Numbers of other code are not compared with these.
+        if member.code == code_version() and f"{member.task}/{member.cell}" in labels:
+            merged.setdefault((member.task, member.cell, member.seed), member)
+    return list(merged.values())
 
 
 def store(tracker: Tracker, run_id: str, members: Sequence[Member]) -> None:
@@ -105,10 +131,11 @@ def of_runs(
         found = listing.list_runs(tracker, [*filters, "kind=run"], experiment, most=10_000)
     members: dict[tuple[str, str, int], Member] = {}
     for run in found:
-        if run.status == "finished" and run.strategy:
+        if run.status == "finished" and run.strategy and run.true_return is not None:
+            cell = run.cell or f"{run.strategy}-{run.optimiser}"
             member = Member(
-                run.environment, run.cell or f"{run.strategy}-{run.optimiser}", run.seed,
-                run.strategy, run.optimiser, run.environment, run.run_id,
+                run.environment, cell, run.seed, run.strategy, run.optimiser, run.environment,
+                run.run_id,
             )  # fmt: skip
             members.setdefault((member.task, member.cell, member.seed), member)
     if not members:

@@ -6,12 +6,12 @@ from typing import Any
 
 from flows.experiments import presets
 from rlhf_core.configuration import read
+from rlhf_core.errors import ConfigurationError, MatrixError, RlhfError
 from rlhf_core.matrix import Cell, Matrix
 from tasks.home import Home
 from tasks.progress import PlannedRun
-from tasks.runs import lease, outcome
+from tasks.runs import lease, lifecycle, outcome
 from tasks.runs.content import content_of
-from tasks.runs.lifecycle import CONTENT_TAG
 from tasks.runs.states import State
 from tasks.tracking import records
 from tasks.tracking.store import Tracker
@@ -46,20 +46,57 @@ def cells(matrix: Matrix) -> list[Cell]:
 
     Raises:
         MatrixError: names every problem of every cell.
-        ConfigurationError: an unknown preset, or a file that holds no experiment.
     """
-    experiments = {
-        name: read(presets.find(name), presets.source(name), "'name', 'environment', ...")
-        for name in matrix.named_experiments
-    }
+    problems, experiments = list[str](), dict[str, dict[str, Any]]()
+    for name in matrix.named_experiments:
+        try:
+            source = presets.source(name)
+            experiments[name] = read(presets.find(name), source, "'name', 'environment', ...")
+        except ConfigurationError as error:
+            problems.append(f"experiment: {error}")
+    if problems:
+        raise MatrixError(problems)
     expanded = matrix.cells(experiments)
-    tried = list[Any]()
-    for cell in expanded:
-        environment = cell.experiment.environment
-        if environment not in tried:
-            environment.try_out()
-            tried.append(environment)
+    problems = [*_without_truth(expanded), *_equal(expanded), *_broken(expanded)]
+    if problems:
+        raise MatrixError(problems)
     return expanded
+
+
+def _without_truth(cells: Sequence[Cell]) -> Iterator[str]:
+    for cell in cells:
+        measured = cell.experiment.evaluation.environment or cell.experiment.environment
+        if not measured.true_reward:
+            yield (
+                f"cell '{cell.label}': expected an environment with a true reward to compare by, "
+                "actual: environment.true_reward: false"
+            )
+
+
+def _equal(cells: Sequence[Cell]) -> Iterator[str]:
+    """Cells that are the same configuration would be the same runs."""
+    first: dict[str, Cell] = {}
+    for cell in cells:
+        other = first.setdefault(content_of(cell.experiment), cell)
+        if other is not cell:
+            yield (
+                f"cell '{cell.label}': expected another configuration than that of cell "
+                f"'{other.label}', actual: the same"
+            )
+
+
+def _broken(cells: Sequence[Cell]) -> Iterator[str]:
+    """Try each environment once."""
+    tried = list[Any]()
+    for cell in cells:
+        environment = cell.experiment.environment
+        if environment in tried:
+            continue
+        tried.append(environment)
+        try:
+            environment.try_out()
+        except RlhfError as error:
+            yield f"cell '{cell.label}': {error}"
 
 
 def trials(home: Home, tracker: Tracker, matrix: Matrix, cells: Sequence[Cell]) -> list[Trial]:
@@ -71,13 +108,14 @@ def trials(home: Home, tracker: Tracker, matrix: Matrix, cells: Sequence[Cell]) 
 
 def _trial(home: Home, tracker: Tracker, cell: Cell, seed: int, busy: "set[str | None]") -> Trial:
     content = content_of(cell.of_seed(seed))
-    known = records.find_all(tracker, {CONTENT_TAG: content})
+    known = records.find_all(tracker, {lifecycle.CONTENT_TAG: content})
     for record in known:
         ended = outcome.look_up(home, tracker, record.run_id)
         if ended is not None:
             return Trial(cell, seed, record.run_id, ended.summary)
     for record in _resumable(known):
-        if record.run_id not in busy:
+        # A run that this home has not begun may be going on elsewhere.
+        if record.run_id not in busy and lifecycle.began_here(home, record.run_id):
             return Trial(cell, seed, record.run_id, None)
     return Trial(cell, seed, None, None)
 

@@ -6,6 +6,7 @@ import os
 import queue
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -42,7 +43,7 @@ class Job:
     """A run to play, small enough to be sent to a worker."""
 
     experiment: Mapping[str, Any]
-    """Every field."""
+    """The fields that it was given; the others have their defaults."""
     cell: str
     group: str
     """Name of the comparison."""
@@ -63,6 +64,7 @@ class Worker:
         """Start the process; it is ready once its imports are done."""
         name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}{next(_numbers):03d}.log"
         self._ended = False
+        self._reading = threading.Lock()
         self._log = home.folder("logs") / name
         with private(self._log, "a") as log:
             self._process = subprocess.Popen(
@@ -82,11 +84,18 @@ class Worker:
         Raises:
             RunFailedError: it failed, or the process ended meanwhile.
         """
+        with self._reading:
+            return self._play(job, hear)
+
+    def _play(self, job: Job, hear: Callable[[progress.Event], None]) -> dict[str, Any]:
         run_id = job.run_id
-        with suppress(BrokenPipeError):  # Of a process that has ended nothing is read below.
+        # Of a process that has ended nothing is read below.
+        with suppress(BrokenPipeError, ValueError):
             _pipe(self._process.stdin).write(json.dumps(vars(job)) + "\n")
             _pipe(self._process.stdin).flush()
         for line in _pipe(self._process.stdout):
+            if not line.endswith("\n"):
+                break  # It was killed while it wrote.
             event = json.loads(line)
             match event["kind"]:
                 case "Ready":
@@ -125,7 +134,8 @@ class Worker:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        _pipe(self._process.stdout).close()
+        with self._reading:  # Whoever reads has come to the end by now.
+            _pipe(self._process.stdout).close()
         if self._log.stat().st_size == 0:
             self._log.unlink()
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 WIDTH = 100
 """Columns of a table in text."""
 FILM = "video/policy.gif"
-FILMS_BYTES = 1_500_000
-"""Films of a page, at most: it stays below three megabytes."""
 VERSIONS = ("rlhf-flows", *NUMERIC, "prefect", "mlflow")
 
 
@@ -79,16 +77,15 @@ def page(
 
 def films(tracker: Tracker, comparison: Comparison) -> dict[str, bytes]:
     """A film of the final policy of each cell, the best first: that of the median seed."""
-    films, size = dict[str, bytes](), 0
+    films = dict[str, bytes]()
     several = len(comparison.tasks) > 1
     for task, cell in zip(comparison.table["task"], comparison.table["cell"], strict=True):
         runs = comparison.runs
         runs = runs[(runs["task"] == task) & (runs["cell"] == cell)].dropna(subset="true_return")
         ordered = runs.sort_values("true_return")["run_id"].tolist()
         film = records.content(tracker, ordered[len(ordered) // 2], FILM) if ordered else None
-        if film is not None and size + len(film) <= FILMS_BYTES:
+        if film is not None:
             films[_label(task, cell, several)] = film
-            size += len(film)
     return films
 
 
@@ -138,7 +135,7 @@ def as_json(comparison: Comparison) -> str:
 
 
 def as_text(comparison: Comparison) -> str:
-    """Answer and table for a terminal of 80 columns."""
+    """Answer and table in plain text."""
     from rich.console import Console
 
     console = Console(width=WIDTH)
@@ -151,6 +148,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> "Table":
     """The cells, the best first."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     tasks = len({row["task"] for row in rows}) > 1
@@ -161,8 +159,8 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> "Table":
     for row in rows:
         low, high = row["ci_low"], row["ci_high"]
         shown.add_row(
-            *([row["task"]] if tasks else []),
-            row["cell"],
+            *([Text(row["task"])] if tasks else []),
+            Text(row["cell"]),
             str(row["seeds"]),
             _number(row["iqm"], 1),
             "-" if low is None else f"{low:.1f} to {high:.1f}",

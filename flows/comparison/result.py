@@ -3,8 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tasks.tracking.summaries import SummaryRow, Written
-
 from flows.comparison import members, report
 from flows.comparison.members import Key
 from flows.comparison.report import Judged
@@ -13,8 +11,9 @@ from rlhf_core.matrix import Cell, Matrix
 from tasks.home import Home, write_private
 from tasks.runs import comparisons
 from tasks.runs.comparisons import Comparison
-from tasks.tracking import summaries
+from tasks.tracking import listing, summaries
 from tasks.tracking.results import Member
+from tasks.tracking.summaries import SummaryRow, Written
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -52,6 +51,7 @@ def conclude(
     cells: Sequence[Cell],
     finished: Mapping[Key, Mapping[str, Any]],
     failed: Mapping[Key, tuple[str, str | None]],
+    prefect_page: str | None,
 ) -> dict[str, Any]:
     """Compare what was played, and write the report and the records; returns the result.
 
@@ -62,14 +62,20 @@ def conclude(
         cells: of the matrix.
         finished: summaries by cell and seed.
         failed: reasons by cell and seed, with the id of the run where there is one.
+        prefect_page: address of the flow run's page, where that lasts.
     """
     tracker = record.tracker
     played = members.of_cells(cells, matrix.all_seeds, finished, failed)
+    labels = comparisons.recorded_cells(tracker, record.run_id)
+    played = members.with_earlier(tracker, record.run_id, played, labels)
     members.store(tracker, record.run_id, played)
     judged = Judged(matrix.name, matrix.control, matrix.failure_below)
     comparison = report.compared(tracker, played, judged)
     definition = comparisons.definition(matrix)
-    html = report.page(tracker, comparison, played, definition)
+    links = {} if prefect_page is None else {"Prefect": prefect_page}
+    if tracker.remote:
+        links["MLflow"] = listing.find_run(tracker, record.run_id).link
+    html = report.page(tracker, comparison, played, definition, links)
     path = home.folder("reports") / f"{matrix.name}.html"
     write_private(path, html)
     written = record_summaries(record, comparison, played, html.encode())
@@ -111,7 +117,7 @@ def _rows(comparison: statistics.Comparison, tasks: Sequence[str]) -> Iterator[S
         table = comparison.table[comparison.table["task"] == task]
         for rank, (_, row) in enumerate(table.iterrows(), 1):
             cell = str(row["cell"])
-            label = cell if len(tasks) == 1 else f"{task}/{cell}"
+            label = cell if len(comparison.tasks) == 1 else f"{task}/{cell}"
             runs = comparison.runs
             runs = runs[(runs["task"] == task) & (runs["cell"] == cell)]
             known = {name: row[column] for column, name in FINAL.items() if column in row.index}

@@ -48,7 +48,13 @@ def open_comparison(
         RunError: one of this name has a cell of the same name with other settings, or another
             process works on it.
     """
-    tracker = tracker_of(home)
+    with home.locked("comparison"):
+        return _open(home, tracker_of(home), matrix, cells, flow_run_id)
+
+
+def _open(
+    home: Home, tracker: Tracker, matrix: Matrix, cells: Sequence[Cell], flow_run_id: str
+) -> Comparison:
     ours = {cell.label: _settings(cell) for cell in cells}
     known = find(tracker, matrix.name)
     lease.take(home, flow_run_id, known.run_id if known else None)

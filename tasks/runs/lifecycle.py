@@ -138,6 +138,11 @@ def _create(tracker: Tracker, store: Store, experiment: Experiment, tags: Mappin
     return run_id
 
 
+def began_here(home: Home, run_id: str) -> bool:
+    """Whether a run was begun with the store of this home, whose leases tell who works on it."""
+    return home.store.recall(f"{run_id}/{cleaning.CONFIGURATION}") is not None
+
+
 def find(tracker: Tracker, flow_run_id: str) -> str | None:
     """The run that belongs to a Prefect flow run."""
     return records.find(tracker, FLOW_TAG, flow_run_id)
@@ -261,7 +266,9 @@ def _close_abandoned(home: Home, left: lease.Abandoned) -> None:
         run_id = left.run_id or find(tracker, left.flow_run_id)
         record = None if run_id is None else records.read(tracker, run_id)
         if record is not None and State.of(record.status) is State.RUNNING:
-            reason = f"the process ended without closing the run; go on: rlhf resume {run_id}"
+            single = record.tags.get(KIND_TAG, "run") == "run"
+            way = f"rlhf resume {run_id}" if single else "the same rlhf compare again"
+            reason = f"the process ended without closing the run; go on: {way}"
             move(tracker, record.run_id, Event.ABANDON, reason)
         finished = record is not None and State.of(record.status) is State.FINISHED
     _close_flow_run(UUID(left.flow_run_id), finished)

@@ -141,15 +141,23 @@ def set_files(tracker: Tracker, run_id: str, files: Mapping[str, str]) -> None:
 
 
 def content(tracker: Tracker, run_id: str, path: str) -> bytes | None:
-    """The bytes of an artifact, or None where the run has none of that path."""
+    """The bytes of an artifact, or None where the run has none of that path.
+
+    Raises:
+        ServiceError: the tracking store does not answer.
+    """
     from mlflow.exceptions import MlflowException
 
+    client, place = tracker.client(), path.rpartition("/")[0]
     with tempfile.TemporaryDirectory() as folder:
         try:
-            local = tracker.client().download_artifacts(run_id, path, folder)
-        except (MlflowException, OSError):
-            return None
-        return Path(local).read_bytes()
+            if path not in [entry.path for entry in client.list_artifacts(run_id, place or None)]:
+                return None
+            return Path(client.download_artifacts(run_id, path, folder)).read_bytes()
+        except (MlflowException, OSError) as error:
+            raise ServiceError(
+                f"tracking store {printable(tracker.uri)}: {printable(str(error))}"
+            ) from error
 
 
 def text(tracker: Tracker, run_id: str, path: str) -> str | None:

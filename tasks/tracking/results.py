@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from tasks.tracking import records
+from tasks.tracking.listing import page_of
 from tasks.tracking.store import Tracker
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class Member:
     """None where there is none."""
     reason: str | None = None
     """Why it failed."""
+    code: str = ""
+    """Digest of the code that played it."""
 
 
 def configuration(tracker: Tracker, run_id: str) -> dict[str, Any] | None:
@@ -113,15 +116,15 @@ def frames(tracker: Tracker, members: Sequence[Member]) -> "tuple[pd.DataFrame, 
         if member.reason is None and member.run_id is not None:
             run = client.get_run(member.run_id)
             row |= _final(run)
+            # An embedded server has another address each time.
+            if tracker.remote:
+                row["link"] = page_of(tracker, run.info.experiment_id, member.run_id)
             points += _curve(tracker, run, member)
         rows.append(row)
     columns = ["task", "cell", "seed", "env_steps", *CURVES]
-    return (
-        pd.DataFrame(rows).reindex(
-            columns=[*rows[0], *(c for c in (*FINAL, "alarms") if c not in rows[0])]
-        ),
-        pd.DataFrame(points, columns=columns),
-    )
+    whole = dict.fromkeys([*rows[0], *FINAL, "alarms", "link"])
+    runs = pd.DataFrame(rows).reindex(columns=list(whole))
+    return runs, pd.DataFrame(points, columns=columns)
 
 
 def _final(run: "Run") -> dict[str, Any]:

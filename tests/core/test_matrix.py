@@ -75,6 +75,24 @@ def test_excluded_cells_are_left_out_also_by_values_that_the_experiment_has() ->
     ]
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"optimiser.kind": "sac"},
+        {"optimiser": "sac"},
+        {"optimiser.kind": "sac", "evaluation.episodes": 40},
+    ],
+)
+def test_a_rule_reads_what_a_cell_has_however_it_was_given(rule: dict[str, Any]) -> None:
+    variants = {"ppo": {}, "sac": {"optimiser": {"kind": "sac", "hidden": [8]}}}
+    assert names(variants=variants, exclude=[rule]) == ["preference-ppo"]
+
+
+def test_a_cell_that_cannot_be_run_may_be_excluded() -> None:
+    vary = {"budget.env_steps": [10, 2000]}
+    assert names(vary=vary, exclude=[{"budget.env_steps": 10}]) == ["preference-ppo-env_steps2000"]
+
+
 def test_all_problems_of_all_cells_are_named_at_once() -> None:
     wrong = matrix(
         vary={"feedback.kind": ["preferenc", "constant"], "budget.env_steps": [2000, 10]},
@@ -106,6 +124,7 @@ def test_a_problem_that_cells_share_is_named_once() -> None:
         ({"seeds": []}, "seeds: expected at least one seed, actual: none"),
         ({"seeds": [1, 1]}, "seeds: expected each seed once"),
         ({"seeds": 0}, "seeds"),
+        ({"variants": {"../a": {}}}, "variants"),
         ({"vary": {"budget.labels": []}}, "vary.budget.labels: expected at least one value"),
         ({"vary": {"seed": [1, 2]}}, "vary: expected the seeds in 'seeds'"),
         ({"variants": {"a": {"name": "b"}}}, "variants.a: expected the name of the experiment"),
@@ -129,6 +148,7 @@ def test_a_matrix_that_is_none_is_refused(fields: dict[str, Any], message: str) 
     [
         ({"control": "preference-pp"}, "control: unknown cell 'preference-pp'; did you mean"),
         ({"failure_below": {"smal": 1.0}}, "failure_below: unknown task 'smal'; did you mean"),
+        ({"exclude": [{"optimiser.knd": "ppo"}]}, "exclude: expected a rule that fits a cell"),
         ({"exclude": [{"optimiser.kind": "ppo"}]}, "exclude: expected at least one cell"),
         ({"vary": {"budget.labels": [20, 20]}}, "expected one of this name, actual: 2"),
     ],

@@ -154,12 +154,55 @@ def test_a_comparison_grows_reuses_what_is_finished_and_refuses_another_definiti
     assert second["run_id"] == first["run_id"]
     assert len(members(rlhf.home, "growing")) == 3
 
+    # What an earlier call played stays in the comparison.
+    fewer = json.loads(rlhf("compare", file, "--json", "--seeds", "12,").stdout)
+    assert returns(fewer) == returns(second)
+    assert {row["seeds"] for row in fewer["table"]} == {2}
+
+    dry = rlhf("compare", file, "--seeds", "11,12,13", "--dry-run")
+    assert dry.returncode == 0
+    assert "tiny/preference-ppo: 1 of 3 runs to play, about" in dry.stdout
+    assert "2 cells, 6 runs, 2 to play, about" in dry.stdout
+
+    refused = rlhf("compare", file, "--set", "budget.labels=12", "--dry-run")
+    assert refused.returncode == 2
+    assert "tiny/preference-ppo: budget.labels was 9, now 12" in refused.stderr
+    assert not refused.stdout
     refused = rlhf("compare", file, "--set", "budget.labels=12")
     assert refused.returncode == 2
     (line,) = [text for text in refused.stderr.splitlines() if text.startswith("error: ")]
     assert "comparison 'growing' was defined otherwise" in line
     assert "tiny/preference-ppo: budget.labels was 9, now 12" in line
     assert len(members(rlhf.home, "growing")) == 3
+
+
+def test_tasks_on_one_environment_stand_side_by_side(rlhf: Command, tmp_path: Path) -> None:
+    other = {**TINY, "name": "other", "budget": {**TINY["budget"], "env_steps": 1500}}
+    file = matrix_file(
+        tmp_path, experiment=[TINY, other], name="tasks", seeds=[41], set={"feedback": "constant"}
+    )
+    done = rlhf("compare", file, "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert [(row["task"], row["cell"]) for row in result["table"]] == [
+        ("tiny", "constant-ppo"),
+        ("other", "constant-ppo"),
+    ]
+    client = client_of(rlhf.home)
+    experiments = [e.experiment_id for e in client.search_experiments()]
+    rule = "tags.`rlhf.kind` = 'cell' AND tags.`rlhf.comparison` = 'tasks'"
+    summaries = client.search_runs(experiments, rule)
+    assert {run.data.tags["rlhf.cell"] for run in summaries} == {
+        "tiny/constant-ppo",
+        "other/constant-ppo",
+    }
+    page = Path(result["report"]).read_text()
+    assert page.count("data:image/gif") == 2
+    report = rlhf("report", "tasks", "--format", "csv").stdout
+    assert [line.split(",")[:2] for line in report.splitlines()[1:]] == [
+        ["tiny", "constant-ppo"],
+        ["other", "constant-ppo"],
+    ]
 
 
 def test_fail_fast_ends_the_others_which_go_on_later(rlhf: Command, tmp_path: Path) -> None:
@@ -169,8 +212,9 @@ def test_fail_fast_ends_the_others_which_go_on_later(rlhf: Command, tmp_path: Pa
     done = rlhf("compare", file, "--workers", "1", "--json", "--fail-fast")
     assert done.returncode == 1
     reasons = [hole["reason"] for hole in json.loads(done.stdout)["failed"]]
+    assert len(reasons) == 3
     assert "the port is taken" in reasons[0]
-    assert all("another run failed before" in reason for reason in reasons[1:])
+    assert reasons[1:] == ["not played: another run failed before"] * 2
     later = rlhf("compare", file, "--workers", "1", "--json")
     assert later.returncode == 1
     assert len(json.loads(later.stdout)["failed"]) == 1
@@ -207,6 +251,9 @@ def test_ctrl_c_closes_the_runs_and_the_same_command_goes_on(rlhf: Command, tmp_
         (("--vary", "budget.env_steps=10,2000"), "budget.env_steps: expected at least"),
         (("--control", "nobody"), "control: unknown cell 'nobody'"),
         (("--exclude", "optimiser.kind=ppo"), "exclude: expected at least one cell"),
+        (("--exclude", "optimiser.knd=ppo"), "exclude: expected a rule that fits a cell"),
+        (("--vary", "budget.labels=8", "--vary", "budget.labels=9"), "each field once"),
+        (("--set", "environment.true_reward=false"), "expected an environment with a true reward"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_registered(
