@@ -7,6 +7,7 @@ from flows.comparison import members, report
 from flows.comparison.members import Key
 from flows.comparison.report import Judged
 from rlhf_core import comparison as statistics
+from rlhf_core.comparison.numbers import plain
 from rlhf_core.matrix import Cell, Matrix
 from tasks.home import Home, write_private
 from tasks.runs import comparisons
@@ -139,9 +140,11 @@ def _rows(comparison: statistics.Comparison, tasks: Sequence[str]) -> Iterator[S
 def _name(rank: int, cell: str, row: Mapping[str, Any]) -> str:
     """Of a summary run, with its result: MLflow shows it beside every chart."""
     if not row["seeds"]:
-        return f"{rank}. no result: {cell}"
-    interval = f" ({row['ci_low']:.0f} to {row['ci_high']:.0f})" if row["seeds"] > 1 else ""
-    return f"{rank}. {row['iqm']:.0f}{interval} {cell}"
+        return f"{rank}. {cell}: no result"
+    # The interval is as long on either side, and MLflow's list of runs is narrow.
+    half = (row["ci_high"] - row["ci_low"]) / 2
+    interval = f" ±{plain(half)}" if row["seeds"] > 1 else ""
+    return f"{rank}. {cell} {plain(row['iqm'])}{interval}"
 
 
 def _series(curves: "DataFrame", axis: str) -> list[tuple[int, dict[str, float]]]:

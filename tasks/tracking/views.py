@@ -56,6 +56,8 @@ class Chart(Config):
     """What is drawn; of a scatter plot `x` and `y` say it."""
     x_metric: str | None = None
     """What a line is drawn against; None: the step."""
+    x_scale: Literal["linear", "log"] = "linear"
+    """Of the axis that a line is drawn against."""
     x: str | None = None
     y: str | None = None
 
@@ -258,7 +260,7 @@ def _chart(chart: Chart, identity: str, section: str) -> dict[str, Any]:
         return drawn
     return drawn | {
         "lineSmoothness": 0,
-        "xAxisScaleType": "linear",
+        "xAxisScaleType": chart.x_scale,
         "scaleType": "linear",
         "range": {},
         "xAxisKey": "step" if chart.x_metric is None else "metric",
