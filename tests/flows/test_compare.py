@@ -7,8 +7,13 @@ from typing import Any
 import pytest
 import yaml
 
-from rlhf_core.configuration import changed
+from flows.comparison import plan
+from rlhf_core.configuration import changed, validated
+from rlhf_core.errors import MatrixError
 from rlhf_core.in_process import run
+from rlhf_core.matrix import Cell, Matrix
+from tasks import live
+from tasks.home import Home
 from tests.flows.conftest import LONGEST_SECONDS, TINY, Command, client_of, run_ids, wait_until
 
 # No speed is expected of the machine: the limits end a wait for what never happens.
@@ -79,15 +84,17 @@ def expected(changes: dict[str, Any], seed: int = 5) -> float:
 
 def members(home: Path, name: str) -> list[Any]:
     """The runs that a comparison began, in MLflow."""
-    if not (home / "mlflow" / "mlflow.db").exists():
-        return []
     client = client_of(home)
     experiments = [e.experiment_id for e in client.search_experiments()]
     return list(client.search_runs(experiments, f"tags.`rlhf.group` = '{name}'"))
 
 
 def finished(home: Path, name: str) -> int:
-    return sum(run.info.status == "FINISHED" for run in members(home, name))
+    """Runs that are finished, read without the database, which a first command is still making."""
+    playing = [state for state in live.read(Home(home)) if state.name == name]
+    return (
+        sum(run.state in (live.FINISHED, live.KNOWN) for run in playing[0].runs) if playing else 0
+    )
 
 
 def returns(result: dict[str, Any]) -> dict[tuple[str, int], float]:
@@ -253,7 +260,6 @@ def test_ctrl_c_closes_the_runs_and_the_same_command_goes_on(rlhf: Command, tmp_
         (("--exclude", "optimiser.kind=ppo"), "exclude: expected at least one cell"),
         (("--exclude", "optimiser.knd=ppo"), "exclude: expected a rule that fits a cell"),
         (("--vary", "budget.labels=8", "--vary", "budget.labels=9"), "each field once"),
-        (("--set", "environment.true_reward=false"), "expected an environment with a true reward"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_registered(
@@ -266,6 +272,23 @@ def test_bad_input_is_one_line_and_nothing_is_registered(
     (line,) = [text for text in done.stderr.splitlines() if text.startswith("error: ")]
     assert message in line
     assert not home.exists()
+
+
+def test_cells_that_cannot_be_compared_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    twice = validated(Matrix, {"name": "m", "experiment": [TINY, {**TINY, "name": "b"}]}, "file")
+    with pytest.raises(MatrixError) as caught:
+        plan.cells(twice)
+    assert caught.value.problems == (
+        "cell 'b/preference-ppo': expected another configuration than that of cell "
+        "'tiny/preference-ppo', actual: the same",
+    )
+    single = validated(Matrix, {"name": "m", "experiment": TINY}, "file")
+    (cell,) = plan.cells(single)
+    hidden = cell.experiment.environment.model_copy(update={"true_reward": False})
+    experiment = cell.experiment.model_copy(update={"environment": hidden})
+    monkeypatch.setattr(Matrix, "cells", lambda *_: [Cell("tiny", "a", {}, experiment)])
+    with pytest.raises(MatrixError, match="expected an environment with a true reward"):
+        plan.cells(single)
 
 
 def test_a_report_over_nothing_is_one_line(rlhf: Command) -> None:
