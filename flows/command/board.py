@@ -73,12 +73,18 @@ def _run(state: Live) -> RenderableType:
 
 
 def _title(state: Live) -> str:
-    done = sum(run.state in (FINISHED, KNOWN, FAILED) for run in state.runs)
-    counted = f", {done} of {len(state.runs)} runs" if state.comparison else ""
+    parts = [state.name] if state.name else []
+    if state.comparison:
+        done = sum(run.state in (FINISHED, KNOWN, FAILED) for run in state.runs)
+        parts.append(f"{done} of {len(state.runs)} runs")
+    now = _end(state) if state.ended else time.time()
+    parts.append(f"{duration(now - state.began)} so far")
     left = None if state.ended else state.seconds_left()
-    time_left = "ended" if state.ended else "" if left is None else f"{duration(left)} left"
-    spent = duration((time.time() if not state.ended else _end(state)) - state.began)
-    return f"{state.name}{counted}, {spent} so far" + (f", {time_left}" if time_left else "")
+    if state.ended:
+        parts.append("ended")
+    elif left is not None:
+        parts.append(f"{duration(left)} left")
+    return ", ".join(parts)
 
 
 def _end(state: Live) -> float:
