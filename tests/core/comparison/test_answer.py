@@ -32,8 +32,9 @@ def test_what_is_not_settled_is_said_with_the_seeds_that_it_takes() -> None:
 
 def test_the_next_unsettled_cell_is_named_too() -> None:
     wide = [40.0, 90, 98, 95, 20, 99]
-    text = answer({"a": GOOD, "b": [v - 8 for v in GOOD], "c": wide})
-    assert text.startswith("`a` beats `b` by 8.0 (8.0 to 8.0)")
+    lower = [91.0, 96, 89, 94, 91, 91]
+    text = answer({"a": GOOD, "b": lower, "c": wide})
+    assert text.startswith("`a` beats `b` by 8.2 (")
     assert "more seeds would settle `c`." in text
 
 

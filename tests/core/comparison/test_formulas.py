@@ -114,7 +114,9 @@ def test_the_interval_leaves_out_zero_where_p_is_below_five_per_cent() -> None:
 
 
 def test_without_any_variation_p_is_the_least_of_a_permutation() -> None:
-    assert paired_difference(FIVE + 10, FIVE).p == 2 / comb(10, 5)
+    # All five differences have one sign: 2 of the 2^5 ways to flip them are as extreme.
+    assert paired_difference(FIVE + 10, FIVE).p == 1 / 16
+    assert independent_difference(np.full(4, 9.0), np.zeros(3)).p == 2 / comb(7, 3)
     two = np.array([500.0, 500])
     assert independent_difference(two, two / 50).p == pytest.approx(1 / 3)
     assert paired_difference(two, two).p == 1
@@ -234,8 +236,9 @@ def test_seeds_that_no_budget_pays_for_are_not_counted() -> None:
 
 
 def test_seeds_without_variation_need_as_many_as_a_permutation_test() -> None:
-    # 2 / C(6, 3) = 0.1 and 2 / C(8, 4) = 0.029.
-    assert seeds_needed(Difference(1.0, UNKNOWN, 0.3, 0.0, paired=True, seeds=2)) == 4
+    # Independent: 2 / C(6, 3) = 0.1 and 2 / C(8, 4) = 0.029. Pairs: 2 / 2^5 = 0.063, then 0.031.
+    assert seeds_needed(Difference(1.0, UNKNOWN, 0.3, 0.0, paired=False, seeds=2)) == 4
+    assert seeds_needed(Difference(1.0, UNKNOWN, 0.5, 0.0, paired=True, seeds=2)) == 6
 
 
 def test_strata_keep_their_weight_in_every_resample() -> None:
