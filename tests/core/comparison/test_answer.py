@@ -98,10 +98,11 @@ def test_a_cell_whose_rivals_all_failed() -> None:
 
 def test_no_finished_run() -> None:
     runs = runs_of({"a": [NAN, NAN], "b": [NAN]})
-    runs["reason"] = ["no memory", "no memory", "x" * 500]
-    assert compare(runs).answer == "No run finished: 3 runs failed (no memory)."
+    runs["reason"] = ["no memory", "broken pool", "broken pool"]
+    assert compare(runs).answer == "No run finished: 3 runs failed (the first: no memory)."
+    assert compare(runs[:1]).answer == "No run finished: 1 run failed (no memory)."
     runs["reason"] = "x" * 500
-    assert len(compare(runs).answer) < 180
+    assert len(compare(runs).answer) < 190
 
 
 def test_failed_seeds_of_the_winner_are_said() -> None:
