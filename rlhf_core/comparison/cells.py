@@ -11,6 +11,7 @@ from rlhf_core.comparison.pairs import (
     Returns,
     adjusted_verdicts,
     compare_cells,
+    difference_of,
     pair_columns,
     seed_columns,
 )
@@ -135,10 +136,10 @@ def control_columns(
         if control is not None
     }
     if named_control:
-        family = {frozenset(names): pair for names, pair in pairs.items()}
+        family = {frozenset(names): pair.difference for names, pair in pairs.items()}
     else:
         family = {
-            frozenset((first, second)): compare_cells(returns[first], returns[second], level)
+            frozenset((first, second)): difference_of(returns[first], returns[second], level)
             for first, second in combinations(returns, 2)
         }
     verdicts = dict(zip(family, adjusted_verdicts(list(family.values()), level), strict=True))

@@ -48,31 +48,38 @@ class Verdict:
 
 
 def compare_cells(first: Returns, second: Returns, level: float) -> Pair:
-    """Compare two cells, in pairs where at least half of the smaller side's seeds are common.
+    """Compare two cells.
 
     The probability of improvement is NaN with a single run on both sides.
     """
-    common = sorted(set(first) & set(second))
     sides = [np.array(list(returns.values()), dtype=np.float64) for returns in (first, second)]
-    if len(common) >= 2 and 2 * len(common) >= min(len(first), len(second)):
-        difference = paired_difference(
-            np.array([first[seed] for seed in common]),
-            np.array([second[seed] for seed in common]),
-            level,
-        )
-    else:
-        difference = independent_difference(sides[0], sides[1], level)
     improvement = probability_of_improvement(sides[0], sides[1])
     if max(len(side) for side in sides) < 2:
         # One run against another can only give 0, 0.5 or 1, which reads as certainty.
         improvement = float("nan")
     ends = improvement_interval(improvement, len(sides[0]), len(sides[1]), level)
-    return Pair(difference, improvement, ends)
+    return Pair(difference_of(first, second, level), improvement, ends)
 
 
-def adjusted_verdicts(pairs: Sequence[Pair], level: float) -> list[Verdict]:
-    """Correct the p values of one family of comparisons (Holm); one verdict for each pair."""
-    p = np.array([pair.difference.p for pair in pairs], dtype=np.float64)
+def difference_of(first: Returns, second: Returns, level: float) -> Difference:
+    """Difference of two cells, paired where half of the smaller side's seeds or more are common."""
+    common = sorted(set(first) & set(second))
+    if len(common) >= 2 and 2 * len(common) >= min(len(first), len(second)):
+        return paired_difference(
+            np.array([first[seed] for seed in common], dtype=np.float64),
+            np.array([second[seed] for seed in common], dtype=np.float64),
+            level,
+        )
+    return independent_difference(
+        np.array(list(first.values()), dtype=np.float64),
+        np.array(list(second.values()), dtype=np.float64),
+        level,
+    )
+
+
+def adjusted_verdicts(differences: Sequence[Difference], level: float) -> list[Verdict]:
+    """Correct the p values of one family of comparisons (Holm); one verdict for each of them."""
+    p = np.array([difference.p for difference in differences], dtype=np.float64)
     adjusted = holm_adjusted(p)
     # Holm multiplies the r-th smallest by K - r; the value itself is cut off at 1.
     comparisons = np.count_nonzero(~np.isnan(p))
@@ -112,7 +119,7 @@ def pairwise_table(task: str, returns: Mapping[str, Returns], level: float) -> "
 
     names = list(combinations(returns, 2))
     pairs = [compare_cells(returns[a], returns[b], level) for a, b in names]
-    verdicts = adjusted_verdicts(pairs, level)
+    verdicts = adjusted_verdicts([pair.difference for pair in pairs], level)
     rows = [
         {
             "task": task,

@@ -233,7 +233,7 @@ def test_several_tasks_come_together_on_normalised_scores() -> None:
     row = row_of(comparison.overall, cell="preference-ppo")
     assert (row["tasks"], row["runs"]) == (2, 4)
     # Normalised (.5, .5) and (.9, .9).
-    assert row["iqm"] == row["ci_low"] == row["ci_high"] == pytest.approx(0.7)
+    assert [row["iqm"], row["ci_low"], row["ci_high"]] == pytest.approx([0.7] * 3)
     assert row["optimality_gap"] == pytest.approx(0.3)
     assert comparison.tasks == ["pendulum", "cartpole"]
     assert compare(one).overall.empty

@@ -9,7 +9,9 @@ from scipy.stats import norm, t, ttest_ind
 from rlhf_core.comparison.statistics.area import area_under_curve, latest_values
 from rlhf_core.comparison.statistics.bootstrap import (
     pooled_interquartile_mean,
-    stratified_bootstrap,
+    pooled_mean,
+    stratified_interval,
+    stratified_resamples,
 )
 from rlhf_core.comparison.statistics.difference import (
     Difference,
@@ -243,11 +245,17 @@ def test_seeds_without_variation_need_as_many_as_a_permutation_test() -> None:
 
 def test_strata_keep_their_weight_in_every_resample() -> None:
     strata = [np.zeros(3), np.ones(3)]
-
-    def mean(draws: list[np.ndarray]) -> np.ndarray:
-        return np.asarray(np.concatenate(draws, axis=1).mean(axis=1))
-
-    interval = stratified_bootstrap(strata, mean, np.random.default_rng(0))
-    assert (interval.low, interval.high) == (0.5, 0.5)
+    means = stratified_resamples(strata, pooled_mean, np.random.default_rng(0), 50)
+    assert means.tolist() == [0.5] * 50
     pooled = pooled_interquartile_mean([np.array([[1.0, 2]]), np.array([[3.0, 100]])])
     assert pooled.tolist() == [2.5]
+
+
+def test_the_interval_of_several_tasks_is_students_t_on_their_means() -> None:
+    # Variances within the tasks are 1 and 6, so se^2 = (3 * 1 + 4 * 6) / 7^2; 2 + 3 degrees.
+    strata = [np.array([1.0, 2, 3]), np.array([2.0, 8, 5, 5])]
+    interval = stratified_interval(strata, pooled_mean, np.random.default_rng(0), resamples=40_000)
+    centre, half = (6 + 20) / 7, t.ppf(1 - 0.8 * 0.025, 5) * sqrt(27) / 7
+    assert (interval.low, interval.high) == pytest.approx((centre - half, centre + half), abs=0.02)
+    single = [*strata, np.array([1.0])]
+    assert stratified_interval(single, pooled_mean, np.random.default_rng(0)) is UNKNOWN
