@@ -4,7 +4,11 @@
 
 Normal, skewed (lognormal, sigma 0.8) and heavy-tailed (Student's t, 3 degrees of freedom) returns,
 and such of which one in ten fails. The true value is the interquartile mean of four million draws.
-Pairs share a third of their variance. Writes `benchmarks/results/coverage.md`.
+Pairs share a third of their variance. Rows `tasks` and `gap` are the interquartile mean and the
+capped mean of three tasks of so many seeds each. Rows `equal cells` are the share of comparisons of
+twelve cells of one distribution in which no cell is told from the best, whose p values are
+corrected over all pairs; rows `equal, control` correct over the comparisons with the best alone.
+Writes `benchmarks/results/coverage.md`.
 """
 
 import argparse
@@ -14,6 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
+from rlhf_core.comparison.cells import control_columns
+from rlhf_core.comparison.roles import controls_of
+from rlhf_core.comparison.statistics.bootstrap import (
+    pooled_interquartile_mean,
+    pooled_mean,
+    stratified_interval,
+)
 from rlhf_core.comparison.statistics.difference import independent_difference, paired_difference
 from rlhf_core.comparison.statistics.improvement import (
     improvement_interval,
@@ -82,16 +93,56 @@ def improvement(draw: Draw, rng: np.random.Generator, seeds: int) -> Interval:
     return improvement_interval(probability_of_improvement(first, second), seeds, seeds)
 
 
+TASKS = ((0.7, 0.1), (0.9, 0.1), (0.5, 0.1))
+"""Mean and scale of the scores of each task, for the intervals over tasks."""
+
+
+def task_scores(draw: Draw, rng: np.random.Generator, seeds: int) -> list[np.ndarray]:
+    """Scores by task."""
+    return [centre + scale * draw(rng, seeds) for centre, scale in TASKS]
+
+
+def tasks(draw: Draw, rng: np.random.Generator, seeds: int) -> Interval:
+    """Interval of the interquartile mean over three tasks."""
+    return stratified_interval(task_scores(draw, rng, seeds), pooled_interquartile_mean, rng)
+
+
+def gap(draw: Draw, rng: np.random.Generator, seeds: int) -> Interval:
+    """Interval of one minus the optimality gap over three tasks."""
+    capped = [np.minimum(scores, 1) for scores in task_scores(draw, rng, seeds)]
+    return stratified_interval(capped, pooled_mean, rng)
+
+
+CELLS = 12
+
+
+def equal_cells(
+    draw: Draw, rng: np.random.Generator, seeds: int, *, named_control: bool
+) -> Interval:
+    """Interval of the number of settled differences between equal cells, which should hold 0."""
+    samples = sorted(draw(rng, CELLS * seeds).reshape(CELLS, seeds), key=interquartile_mean)
+    returns = {str(place): dict(enumerate(values)) for place, values in enumerate(samples[::-1])}
+    controls = controls_of(list(returns), list(returns), [], None)
+    rows = control_columns(returns, controls, 0.95, named_control=named_control)
+    settled = sum(bool(row["settled"]) for row in rows.values())
+    return Interval(settled, settled)
+
+
 def truths(draw: Draw, rng: np.random.Generator, count: int = 4_000_000) -> dict[str, float]:
     """Value that each kind of interval should cover."""
     x, y, shared = draw(rng, count), draw(rng, count), draw(rng, count)
     centre = interquartile_mean(x)
+    scores = np.concatenate(task_scores(draw, rng, count // len(TASKS)))
     return {
         "IQM": centre,
         "percentile": centre,
         "pairs": interquartile_mean(x + shared / 2) - interquartile_mean((y + shared) / 2),
         "independent": centre - interquartile_mean(y / 2),
         "improvement": float((x + 1 > y).mean()),
+        "tasks": interquartile_mean(scores),
+        "gap": float(np.minimum(scores, 1).mean()),
+        "equal cells": 0.0,
+        "equal, control": 0.0,
     }
 
 
@@ -101,6 +152,10 @@ KINDS = {
     "independent": independent,
     "improvement": improvement,
     "percentile": percentile,
+    "tasks": tasks,
+    "gap": gap,
+    "equal cells": partial(equal_cells, named_control=False),
+    "equal, control": partial(equal_cells, named_control=True),
 }
 
 

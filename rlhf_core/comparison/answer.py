@@ -50,11 +50,12 @@ def _answer(rows: list[Row], holes: list[Row], references: Sequence[str]) -> str
 
 
 def _nothing(holes: list[Row]) -> str:
-    reasons = [row["reason"] for row in holes]
-    common = max(set(reasons), key=reasons.count)
-    if len(common) > LONGEST_REASON:
-        common = common[: LONGEST_REASON - 3].rstrip() + "..."
-    return f"No run finished: {plural(len(holes), 'run')} failed ({common})."
+    """Name the first reason: later runs often fail in consequence of the first."""
+    reason = holes[0]["reason"]
+    if len(reason) > LONGEST_REASON:
+        reason = reason[: LONGEST_REASON - 3].rstrip() + "..."
+    first = "" if len(holes) == 1 else "the first: "
+    return f"No run finished: {plural(len(holes), 'run')} failed ({first}{reason})."
 
 
 def _alone(row: Row, cells: int) -> str:

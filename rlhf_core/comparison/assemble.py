@@ -62,13 +62,12 @@ def compare(
     """Compare the cells of each task: which one won, by how much and how surely.
 
     A seed's number is its `true_return`, a cell's the interquartile mean over its finished runs.
-    Cells are compared on common seeds. P values are corrected after Holm over a task's comparisons
-    with the control, and in `pairwise` over all pairs of a task.
+    Cells are compared on common seeds. P values are corrected after Holm: over a task's comparisons
+    with a named control, otherwise, and in `pairwise`, over all pairs of a task.
 
     Args:
         runs: one row for each run, with `task`, `cell`, `seed` and `true_return` (NaN for a run
-        that
-            failed), and any of `status`, `reason`, `strategy`, `optimiser`, `labels`, `cost`,
+            that failed), and any of `status`, `reason`, `strategy`, `optimiser`, `labels`, `cost`,
             `env_steps`, `seconds`, `alarms`, `heldout_accuracy`, `proxy_correlation`,
             `proxy_return`, `first_return` (of the untrained policy), `run_id`, `link`.
         curves: one row for each run and round, with `task`, `cell`, `seed`, `env_steps`, `labels`,
@@ -109,9 +108,9 @@ def compare(
         [_table(task, failures[task.name], control, level) for task in tasks], ignore_index=True
     )
     for column, axis in (("auc_steps", "env_steps"), ("auc_labels", "labels")):
-        found = areas(rounds, axis)
+        by_cell = areas(rounds, axis)
         keys = zip(table["task"], table["cell"], strict=True)
-        table[column] = [found.get(key, float("nan")) for key in keys]
+        table[column] = [by_cell.get(key, float("nan")) for key in keys]
     failed = runs[runs["status"] == "failed"].reset_index(drop=True)
     return Comparison(
         name=name,
@@ -156,7 +155,7 @@ def _table(task: _Task, failure_level: float, control: str | None, level: float)
     import pandas as pd
 
     controls = controls_of(list(task.ranking), list(task.returns), task.references, control)
-    compared = control_columns(task.returns, controls, level)
+    compared = control_columns(task.returns, controls, level, named_control=control is not None)
     rows: list[dict[str, Any]] = []
     for cell in task.ranking:
         runs = task.runs[task.runs["cell"] == cell]

@@ -65,7 +65,7 @@ def table_columns(level: float, rows: list[Row]) -> tuple[Column, ...]:
         Column(
             "p_adjusted",
             "p",
-            "Of no difference from the control, corrected after Holm",
+            "Of no difference from the control, corrected for several comparisons",
             lambda row, _: p_text(row["p_adjusted"]),
         ),
         Column("more_seeds", "More seeds", "Of each cell that would settle it", _more_seeds),

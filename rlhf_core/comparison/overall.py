@@ -8,8 +8,11 @@ from jaxtyping import Float
 
 from rlhf_core.comparison.statistics.bootstrap import (
     pooled_interquartile_mean,
-    stratified_bootstrap,
+    pooled_mean,
+    stratified_interval,
 )
+from rlhf_core.comparison.statistics.normalised import optimality_gap
+from rlhf_core.evaluation.statistics import interquartile_mean
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -34,7 +37,8 @@ def overall_table(
 ) -> "DataFrame":
     """Bring the tasks together: one row for each cell that has a normalised score in all of them.
 
-    The interquartile mean pools all runs of all tasks; intervals are by `stratified_bootstrap`.
+    Interquartile mean and optimality gap pool all runs of all tasks; intervals are by
+    `stratified_interval`.
 
     Args:
         scores: normalised, by task and cell, of finished runs.
@@ -51,25 +55,22 @@ def overall_table(
     cells = [cell for cell in scores[tasks[0]] if all(cell in scores[task] for task in tasks)]
     for cell in cells if len(tasks) > 1 else []:
         strata = [scores[task][cell] for task in tasks]
-        pool = [np.concatenate(strata)[None]]
-        middle = stratified_bootstrap(strata, pooled_interquartile_mean, rng, level)
-        gap = stratified_bootstrap(strata, _pooled_gap, rng, level)
+        pool = np.concatenate(strata)
+        middle = stratified_interval(strata, pooled_interquartile_mean, rng, level)
+        capped = [np.minimum(of_task, 1.0) for of_task in strata]
+        reached = stratified_interval(capped, pooled_mean, rng, level)
         rows.append(
             {
                 "cell": cell,
                 "tasks": len(tasks),
-                "runs": pool[0].shape[1],
-                "iqm": float(pooled_interquartile_mean(pool)[0]),
+                "runs": len(pool),
+                "iqm": interquartile_mean(pool),
                 "ci_low": middle.low,
                 "ci_high": middle.high,
-                "optimality_gap": float(_pooled_gap(pool)[0]),
-                "gap_low": gap.low,
-                "gap_high": gap.high,
+                "optimality_gap": optimality_gap(pool),
+                "gap_low": 1 - reached.high,
+                "gap_high": 1 - reached.low,
             }
         )
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     return frame.sort_values("iqm", ascending=False, ignore_index=True)
-
-
-def _pooled_gap(draws: list[Float[np.ndarray, "R S"]]) -> Float[np.ndarray, " R"]:
-    return np.asarray(1 - np.minimum(np.concatenate(draws, axis=1), 1.0).mean(axis=1))

@@ -38,55 +38,73 @@ class Pair:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a pair amounts to among all comparisons that were made with it."""
+    """Result of a pair after the correction for the other comparisons of its family."""
 
     adjusted_p: float
     settled: bool
     """Whether the adjusted p value is below the level of the comparison."""
-    seeds_needed: float
-    """Seeds of each cell that would probably tell the two apart; infinite above 1,000."""
-    more_seeds: float
-    """As above, beyond those played; 0 where the pair is settled."""
+    threshold: float
+    """What the p value of the pair is compared with by the same correction."""
 
 
 def compare_cells(first: Returns, second: Returns, level: float) -> Pair:
-    """Compare two cells, in pairs where at least half of the smaller side's seeds are common."""
-    common = sorted(set(first) & set(second))
+    """Compare two cells.
+
+    The probability of improvement is NaN with a single run on both sides.
+    """
     sides = [np.array(list(returns.values()), dtype=np.float64) for returns in (first, second)]
+    improvement = probability_of_improvement(sides[0], sides[1])
+    if max(len(side) for side in sides) < 2:
+        # One run against another can only give 0, 0.5 or 1, which reads as certainty.
+        improvement = float("nan")
+    ends = improvement_interval(improvement, len(sides[0]), len(sides[1]), level)
+    return Pair(difference_of(first, second, level), improvement, ends)
+
+
+def difference_of(first: Returns, second: Returns, level: float) -> Difference:
+    """Difference of two cells, paired where half of the smaller side's seeds or more are common."""
+    common = sorted(set(first) & set(second))
     if len(common) >= 2 and 2 * len(common) >= min(len(first), len(second)):
-        difference = paired_difference(
-            np.array([first[seed] for seed in common]),
-            np.array([second[seed] for seed in common]),
+        return paired_difference(
+            np.array([first[seed] for seed in common], dtype=np.float64),
+            np.array([second[seed] for seed in common], dtype=np.float64),
             level,
         )
-    else:
-        difference = independent_difference(sides[0], sides[1], level)
-    improvement = probability_of_improvement(sides[0], sides[1])
-    ends = improvement_interval(improvement, len(sides[0]), len(sides[1]), level)
-    return Pair(difference, improvement, ends)
+    return independent_difference(
+        np.array(list(first.values()), dtype=np.float64),
+        np.array(list(second.values()), dtype=np.float64),
+        level,
+    )
 
 
-def judge(pairs: Sequence[Pair], level: float) -> list[Verdict]:
-    """Correct the p values of one family of comparisons (Holm) and say what is settled.
-
-    The seeds needed are those at which the same correction would still let the pair pass.
-    """
-    p = np.array([pair.difference.p for pair in pairs], dtype=np.float64)
+def adjusted_verdicts(differences: Sequence[Difference], level: float) -> list[Verdict]:
+    """Correct the p values of one family of comparisons (Holm); one verdict for each of them."""
+    p = np.array([difference.p for difference in differences], dtype=np.float64)
     adjusted = holm_adjusted(p)
     # Holm multiplies the r-th smallest by K - r; the value itself is cut off at 1.
-    known = np.count_nonzero(~np.isnan(p))
-    factors = known - np.argsort(np.argsort(p, kind="stable"), kind="stable")
+    comparisons = np.count_nonzero(~np.isnan(p))
+    factors = comparisons - np.argsort(np.argsort(p, kind="stable"), kind="stable")
     verdicts = []
-    for pair, p_adjusted, factor in zip(pairs, adjusted, factors, strict=True):
-        settled = bool(p_adjusted < 1 - level)
+    for p_adjusted, factor in zip(adjusted, factors, strict=True):
         if np.isnan(p_adjusted):
-            needed = more = float("nan")
-        else:
-            found = seeds_needed(pair.difference, (1 - level) / float(factor))
-            needed = float("inf") if found is None else float(found)
-            more = 0.0 if settled else max(1.0, needed - pair.difference.seeds)
-        verdicts.append(Verdict(float(p_adjusted), settled, needed, more))
+            verdicts.append(Verdict(float("nan"), settled=False, threshold=float("nan")))
+            continue
+        settled = bool(p_adjusted < 1 - level)
+        verdicts.append(Verdict(float(p_adjusted), settled, (1 - level) / float(factor)))
     return verdicts
+
+
+def seed_columns(pair: Pair, verdict: Verdict) -> dict[str, float]:
+    """Seeds of each cell that would probably settle the pair, and how many of them are missing.
+
+    Both are NaN without a p value and infinite above 1,000; a settled pair misses none.
+    """
+    if np.isnan(verdict.adjusted_p):
+        return {"more_seeds": float("nan"), "seeds_needed": float("nan")}
+    count = seeds_needed(pair.difference, verdict.threshold)
+    needed = float("inf") if count is None else float(count)
+    more = 0.0 if verdict.settled else max(1.0, needed - pair.difference.seeds)
+    return {"more_seeds": more, "seeds_needed": needed}
 
 
 def pairwise_table(task: str, returns: Mapping[str, Returns], level: float) -> "DataFrame":
@@ -101,17 +119,18 @@ def pairwise_table(task: str, returns: Mapping[str, Returns], level: float) -> "
 
     names = list(combinations(returns, 2))
     pairs = [compare_cells(returns[a], returns[b], level) for a, b in names]
+    verdicts = adjusted_verdicts([pair.difference for pair in pairs], level)
     rows = [
         {
             "task": task,
             "first": first,
             "second": second,
             **pair_columns(pair, verdict),
-            "seeds_needed": verdict.seeds_needed,
+            **seed_columns(pair, verdict),
         }
-        for (first, second), pair, verdict in zip(names, pairs, judge(pairs, level), strict=True)
+        for (first, second), pair, verdict in zip(names, pairs, verdicts, strict=True)
     ]
-    columns = ["task", "first", "second", *PAIR_COLUMNS, "seeds_needed"]
+    columns = ["task", "first", "second", *PAIR_COLUMNS, *SEED_COLUMNS]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -127,9 +146,11 @@ PAIR_COLUMNS = (
     "p",
     "p_adjusted",
     "settled",
-    "more_seeds",
 )
 """Columns of a comparison of two cells, in the tables."""
+
+SEED_COLUMNS = ("more_seeds", "seeds_needed")
+"""Columns of the seeds that a comparison of two cells would need."""
 
 
 def pair_columns(pair: Pair, verdict: Verdict) -> dict[str, float | bool | int]:
@@ -147,5 +168,4 @@ def pair_columns(pair: Pair, verdict: Verdict) -> dict[str, float | bool | int]:
         "p": difference.p,
         "p_adjusted": verdict.adjusted_p,
         "settled": verdict.settled,
-        "more_seeds": verdict.more_seeds,
     }

@@ -147,8 +147,15 @@ def html(comparison: "Comparison", details: Details | None = None) -> str:
 
 
 def is_safe_link(url: str) -> bool:
-    """Whether an address may be clicked on: `http`, `https`, or relative to the report."""
-    return urlsplit(url).scheme in ("http", "https", "")
+    """Whether an address may be clicked on: `http`, `https`, or relative to the report.
+
+    An address that cannot be parsed, such as `http://[`, is not safe.
+    """
+    try:
+        scheme = urlsplit(url).scheme
+    except ValueError:
+        return False
+    return scheme in ("http", "https", "")
 
 
 def answer_parts(answer: str) -> list[tuple[bool, str]]:

@@ -1,4 +1,4 @@
-"""Which cells of a task play which part: the reference, the null controls, those that compete."""
+"""Roles of a task's cells: references, null controls, controls and competitors."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -28,7 +28,7 @@ def reference_of(cell: str, runs: "DataFrame", references: Sequence[str]) -> str
 
     Args:
         cell: name.
-        runs: finished runs of one task.
+        runs: all runs of one task, finished or not; only `cell` and `optimiser` are used.
         references: of that task, best first.
 
     Returns:
@@ -41,8 +41,8 @@ def reference_of(cell: str, runs: "DataFrame", references: Sequence[str]) -> str
 
 def random_level(runs: "DataFrame") -> float:
     """Interquartile mean of the return of the untrained policies of one task; NaN where unknown."""
-    known = runs["first_return"].dropna().to_numpy(np.float64)
-    return interquartile_mean(known) if len(known) else float("nan")
+    returns = runs["first_return"].dropna().to_numpy(np.float64)
+    return interquartile_mean(returns) if len(returns) else float("nan")
 
 
 def controls_of(
@@ -51,7 +51,7 @@ def controls_of(
     references: Sequence[str],
     control: str | None,
 ) -> dict[str, str | None]:
-    """Cell that each cell is compared with; None for nobody.
+    """Cell that each cell is compared with; None where there is none.
 
     Without a named control it is the best other cell that is not a reference, where two compete.
 
@@ -59,7 +59,7 @@ def controls_of(
         cells: all of a task.
         ranking: those with a finished run, best first.
         references: cells trained on the true reward.
-        control: named cell; one without a finished run is compared with nobody.
+        control: named cell; without a finished run of it, no cell has a control.
     """
     competitors = [cell for cell in ranking if cell not in references]
     candidates = competitors if len(competitors) > 1 else list(ranking)

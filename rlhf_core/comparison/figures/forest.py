@@ -21,9 +21,9 @@ def forest_plot(task: TaskFrames, kind: str) -> str | None:
         kind: of `KINDS`.
 
     Returns:
-        The figure; None where no cell has a control.
+        The figure; None where the value is known for no cell.
     """
-    rows = [row for row in task.rows if row["control"]]
+    rows = [row for row in task.rows if row["control"] and not np.isnan(row[kind])]
     if not rows:
         return None
     title, neutral = KINDS[kind]

@@ -54,8 +54,8 @@ def paired_difference(
     w Winsorises each side by itself (Yuen's test for dependent groups: Yuen 1974,
     https://doi.org/10.1093/biomet/61.1.165; Wilcox 2012, section 5.9.5). The quantile is the
     calibrated one of `critical_value`, and the p value agrees with it: the interval at 95 % leaves
-    out zero where p < 0.05. Where the middle halves do not vary at all, p is
-    `least_permutation_p`: two equal seeds against two others prove little.
+    out zero where p < 0.05. Where the middle half of the differences does not vary at all, p is
+    `least_sign_flip_p`: two equal differences prove little.
 
     Measured coverage in per cent, nominal 95, on normal, skewed, heavy-tailed and partly failing
     returns (`benchmarks/coverage.py`): 96.2 96.4 96.8 96.4 with five pairs, 95.6 95.6 95.2 96.4
@@ -90,7 +90,8 @@ def independent_difference(
         d = IQM(x) - IQM(y),  se^2 = se(x)^2 + se(y)^2,  d +- t(f) se
         f = se^4 / (se(x)^4 / (h_x - 1) + se(y)^4 / (h_y - 1))
 
-    Yuen 1974, https://doi.org/10.1093/biomet/61.1.165, with p as in `paired_difference`.
+    Yuen 1974, https://doi.org/10.1093/biomet/61.1.165, with p as in `paired_difference`, but
+    `least_permutation_p` where the middle halves do not vary.
     """
     if min(len(first), len(second)) < 2:
         return _difference(first, second, float("nan"), 1.0, level, paired=False)
@@ -102,8 +103,13 @@ def independent_difference(
 
 
 def least_permutation_p(first_seeds: int, second_seeds: int) -> float:
-    """Least two-sided p value that a permutation of the seeds can reach: 2 / C(m + n, m)."""
+    """Least two-sided p value of a permutation test of independent seeds: 2 / C(m + n, m)."""
     return 2 / comb(first_seeds + second_seeds, first_seeds)
+
+
+def least_sign_flip_p(pairs: int) -> float:
+    """Least two-sided p value of a sign-flip test of paired differences: 2 / 2^n."""
+    return 2.0 ** (1 - pairs)
 
 
 def _difference(
@@ -128,7 +134,7 @@ def _difference(
     if value == 0:
         p = 1.0
     elif error == 0:
-        p = least_permutation_p(len(first), len(second))
+        p = least_sign_flip_p(seeds) if paired else least_permutation_p(len(first), len(second))
     else:
         p = min(1.0, 2 * float(stdtr(freedom, -abs(value) / error)) / calibration)
     return Difference(value, Interval(value - half, value + half), p, error, paired, seeds)

@@ -69,11 +69,11 @@ def test_a_seed_below_half_way_to_the_true_reward_has_failed() -> None:
     assert row["optimality_gap"] == pytest.approx(1 - (90 + 80 + 85 + 95 + 10) / 500)
 
 
-def test_without_a_known_level_nobody_has_failed_or_not() -> None:
+def test_without_a_level_the_failure_rate_is_unknown() -> None:
     row = row_of(compare(runs_of(CELLS)).table, cell="preference-ppo")
     assert np.isnan([row["failure_rate"], row["failure_below"], row["normalised_score"]]).all()
-    given = compare(runs_of(CELLS), failure_below={"pendulum": 61.0}).table
-    assert row_of(given, cell="direct_reward-ppo")["failures"] == 2
+    table = compare(runs_of(CELLS), failure_below={"pendulum": 61.0}).table
+    assert row_of(table, cell="direct_reward-ppo")["failures"] == 2
     assert compare(runs_of(CELLS), failure_below=0).table["failures"].sum() == 0
 
 
@@ -94,22 +94,40 @@ def test_the_control_is_the_best_other_cell_that_competes() -> None:
     assert table.loc["preference-ppo", "p_adjusted"] == row["p_adjusted"]
 
 
-def test_a_named_control_is_compared_with_nobody() -> None:
+def test_a_named_control_has_no_control() -> None:
     table = compare(runs_of(CELLS), control="constant-ppo").table.set_index("cell")
     assert set(table["control"]) == {"constant-ppo", ""}
     assert np.isnan(table.loc["constant-ppo", "p"])
     assert table.loc["true_reward-ppo", "improvement"] == 1
 
 
-def test_holm_corrects_over_the_comparisons_with_the_control_and_over_all_pairs() -> None:
+def test_holm_corrects_over_the_comparisons_with_a_named_control() -> None:
+    table = compare(runs_of(CELLS), control="preference-ppo").table
+    assert table["p_adjusted"].min() == pytest.approx(3 * table["p"].min())
+
+
+def test_holm_corrects_over_all_pairs_where_the_control_is_the_best_cell() -> None:
     comparison = compare(runs_of(CELLS))
-    # Preference and direct reward are each other's control: three comparisons, not four.
-    smallest = comparison.table["p"].min()
-    assert comparison.table["p_adjusted"].min() == pytest.approx(3 * smallest)
     assert len(comparison.pairwise) == 6
     assert comparison.pairwise["p_adjusted"].min() == pytest.approx(
         6 * comparison.pairwise["p"].min()
     )
+    pairs = {
+        frozenset((row["first"], row["second"])): row["p_adjusted"]
+        for row in comparison.pairwise.to_dict("records")
+    }
+    for row in comparison.table.to_dict("records"):
+        assert row["p_adjusted"] == pairs[frozenset((row["cell"], row["control"]))]
+
+
+def test_one_run_against_another_has_no_probability_of_improvement() -> None:
+    columns = ["improvement", "improvement_low", "improvement_high", "p"]
+    single = compare(runs_of({"a": [1.0], "b": [2.0]}))
+    assert single.table[columns].isna().all(axis=None)
+    assert single.pairwise[columns].isna().all(axis=None)
+    assert set(single.figures()) == {"seeds", "profiles", "differences"}
+    assert "| 2.0 | - | 1.0 | - | - |" in single.markdown()
+    assert compare(runs_of({"a": [1.0], "b": [2.0, 3]})).table["improvement"].tolist() == [1, 0]
 
 
 def test_a_settled_pair_needs_no_more_seeds() -> None:
@@ -215,7 +233,7 @@ def test_several_tasks_come_together_on_normalised_scores() -> None:
     row = row_of(comparison.overall, cell="preference-ppo")
     assert (row["tasks"], row["runs"]) == (2, 4)
     # Normalised (.5, .5) and (.9, .9).
-    assert row["iqm"] == row["ci_low"] == row["ci_high"] == pytest.approx(0.7)
+    assert [row["iqm"], row["ci_low"], row["ci_high"]] == pytest.approx([0.7] * 3)
     assert row["optimality_gap"] == pytest.approx(0.3)
     assert comparison.tasks == ["pendulum", "cartpole"]
     assert compare(one).overall.empty
@@ -286,7 +304,7 @@ def test_settings_that_name_nothing_are_refused(settings: dict[str, Any], messag
         compare(runs_of({"a": [1.0, 2], "b": [4.0, 5]}), **settings)
 
 
-def test_no_runs_and_curves_of_nobody_are_refused() -> None:
+def test_no_runs_and_curves_without_a_run_are_refused() -> None:
     runs = runs_of({"a": [1.0, 2]})
     with pytest.raises(ConfigurationError, match="runs: expected at least one row, got none"):
         compare(runs.iloc[:0])

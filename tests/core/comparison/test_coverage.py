@@ -1,10 +1,12 @@
-"""Real coverage of the intervals: nominal 95 % must be 93 to 97 % at ten seeds."""
+"""Real coverage of the intervals (nominal 95 % must be 93 to 97 % at ten seeds) and of Holm."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from rlhf_core.comparison.cells import control_columns
+from rlhf_core.comparison.roles import controls_of
 from rlhf_core.comparison.statistics.difference import paired_difference
 from rlhf_core.comparison.statistics.interquartile import interquartile_interval
 from rlhf_core.comparison.statistics.reliability import COVERAGE, least_coverage
@@ -48,6 +50,25 @@ def test_ten_pairs_cover_the_difference(shape: str) -> None:
         interval = paired_difference(x, y).interval
         hits += interval.low <= truth <= interval.high
     assert 0.93 <= hits / SIMULATIONS <= 0.97
+
+
+def settled_between_equals(rng: np.random.Generator, *, named_control: bool) -> bool:
+    """Whether twelve cells with one distribution have a settled difference from their control."""
+    samples = sorted(rng.normal(size=(12, 10)), key=interquartile_mean, reverse=True)
+    returns = {f"cell {place}": dict(enumerate(values)) for place, values in enumerate(samples)}
+    controls = controls_of(list(returns), list(returns), [], None)
+    rows = control_columns(returns, controls, 0.95, named_control=named_control)
+    return any(row["settled"] for row in rows.values())
+
+
+def test_equal_cells_have_no_settled_difference_from_the_best_of_them() -> None:
+    rng = np.random.default_rng(8)
+    assert np.mean([settled_between_equals(rng, named_control=False) for _ in range(40)]) <= 0.05
+
+
+def test_the_best_cell_is_no_control_that_was_named_beforehand() -> None:
+    rng = np.random.default_rng(8)
+    assert np.mean([settled_between_equals(rng, named_control=True) for _ in range(100)]) > 0.05
 
 
 def test_the_printed_coverage_is_the_measured_one() -> None:

@@ -125,7 +125,8 @@ def test_extreme_returns_can_be_drawn(values: list[float]) -> None:
     count = len(values)
     runs = runs_of({"a": values, "b": [7.0] * count}, labels=20, cost=1.0)
     curves = curves_of({"a": [[value] for value in values], "b": [[1.0, 7.0]] * count})
-    assert len(compare(runs, curves).figures()) == 8
+    # One run against another has no probability of improvement.
+    assert len(compare(runs, curves).figures()) == (7 if count == 1 else 8)
 
 
 def test_several_tasks_have_figures_of_their_own() -> None:

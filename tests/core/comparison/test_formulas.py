@@ -9,7 +9,9 @@ from scipy.stats import norm, t, ttest_ind
 from rlhf_core.comparison.statistics.area import area_under_curve, latest_values
 from rlhf_core.comparison.statistics.bootstrap import (
     pooled_interquartile_mean,
-    stratified_bootstrap,
+    pooled_mean,
+    stratified_interval,
+    stratified_resamples,
 )
 from rlhf_core.comparison.statistics.difference import (
     Difference,
@@ -114,7 +116,9 @@ def test_the_interval_leaves_out_zero_where_p_is_below_five_per_cent() -> None:
 
 
 def test_without_any_variation_p_is_the_least_of_a_permutation() -> None:
-    assert paired_difference(FIVE + 10, FIVE).p == 2 / comb(10, 5)
+    # All five differences have one sign: 2 of the 2^5 ways to flip them are as extreme.
+    assert paired_difference(FIVE + 10, FIVE).p == 1 / 16
+    assert independent_difference(np.full(4, 9.0), np.zeros(3)).p == 2 / comb(7, 3)
     two = np.array([500.0, 500])
     assert independent_difference(two, two / 50).p == pytest.approx(1 / 3)
     assert paired_difference(two, two).p == 1
@@ -234,17 +238,24 @@ def test_seeds_that_no_budget_pays_for_are_not_counted() -> None:
 
 
 def test_seeds_without_variation_need_as_many_as_a_permutation_test() -> None:
-    # 2 / C(6, 3) = 0.1 and 2 / C(8, 4) = 0.029.
-    assert seeds_needed(Difference(1.0, UNKNOWN, 0.3, 0.0, paired=True, seeds=2)) == 4
+    # Independent: 2 / C(6, 3) = 0.1 and 2 / C(8, 4) = 0.029. Pairs: 2 / 2^5 = 0.063, then 0.031.
+    assert seeds_needed(Difference(1.0, UNKNOWN, 0.3, 0.0, paired=False, seeds=2)) == 4
+    assert seeds_needed(Difference(1.0, UNKNOWN, 0.5, 0.0, paired=True, seeds=2)) == 6
 
 
 def test_strata_keep_their_weight_in_every_resample() -> None:
     strata = [np.zeros(3), np.ones(3)]
-
-    def mean(draws: list[np.ndarray]) -> np.ndarray:
-        return np.asarray(np.concatenate(draws, axis=1).mean(axis=1))
-
-    interval = stratified_bootstrap(strata, mean, np.random.default_rng(0))
-    assert (interval.low, interval.high) == (0.5, 0.5)
+    means = stratified_resamples(strata, pooled_mean, np.random.default_rng(0), 50)
+    assert means.tolist() == [0.5] * 50
     pooled = pooled_interquartile_mean([np.array([[1.0, 2]]), np.array([[3.0, 100]])])
     assert pooled.tolist() == [2.5]
+
+
+def test_the_interval_of_several_tasks_is_students_t_on_their_means() -> None:
+    # Variances within the tasks are 1 and 6, so se^2 = (3 * 1 + 4 * 6) / 7^2; 2 + 3 degrees.
+    strata = [np.array([1.0, 2, 3]), np.array([2.0, 8, 5, 5])]
+    interval = stratified_interval(strata, pooled_mean, np.random.default_rng(0), resamples=40_000)
+    centre, half = (6 + 20) / 7, t.ppf(1 - 0.8 * 0.025, 5) * sqrt(27) / 7
+    assert (interval.low, interval.high) == pytest.approx((centre - half, centre + half), abs=0.02)
+    single = [*strata, np.array([1.0])]
+    assert stratified_interval(single, pooled_mean, np.random.default_rng(0)) is UNKNOWN

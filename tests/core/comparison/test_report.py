@@ -12,6 +12,7 @@ from PIL import Image
 from rlhf_core.comparison import Comparison, Details, compare
 from rlhf_core.comparison.columns import table_columns
 from rlhf_core.comparison.details import differing_settings
+from rlhf_core.comparison.report import is_safe_link
 from tests.core.comparison.examples import REASON, example
 from tests.core.comparison.frames import curves_of, runs_of
 
@@ -192,6 +193,26 @@ def test_texts_are_escaped_everywhere() -> None:
 def test_a_link_that_runs_a_script_is_only_a_text(page: Page) -> None:
     assert "bad" in page.text
     assert not any(value.startswith("javascript") for value in page.values("href"))
+
+
+@pytest.mark.parametrize(
+    ("url", "safe"),
+    [
+        ("https://example.org/a?b=1#c", True),
+        ("runs/1.html", True),
+        ("JavaScript:alert(1)", False),
+        ("data:text/html,x", False),
+        ("http://[", False),
+    ],
+)
+def test_only_addresses_of_pages_can_be_clicked_on(url: str, safe: bool) -> None:
+    assert is_safe_link(url) is safe
+
+
+def test_a_link_that_cannot_be_parsed_is_only_a_text(comparison: Comparison) -> None:
+    page = Page(comparison.html(Details(links={"broken": "http://["})))
+    assert "broken" in page.text
+    assert "http://[" not in page.values("href")
 
 
 def test_films_that_do_not_fit_are_named(comparison: Comparison) -> None:
