@@ -11,10 +11,10 @@ from tasks.home import Home
 from tasks.progress import PlannedRun
 from tasks.runs import lease, outcome
 from tasks.runs.content import content_of
-from tasks.runs.lifecycle import CONTENT_TAG
 from tasks.runs.states import State
 from tasks.tracking import records
 from tasks.tracking.store import Tracker
+from tasks.tracking.tags import CONTENT_TAG
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tasks.tracking.summaries import SummaryRow, Written
-
 from flows.comparison import members, report
 from flows.comparison.members import Key
 from flows.comparison.report import Judged
@@ -15,6 +13,8 @@ from tasks.runs import comparisons
 from tasks.runs.comparisons import Comparison
 from tasks.tracking import summaries
 from tasks.tracking.results import Member
+from tasks.tracking.summaries import SummaryLocation as Written
+from tasks.tracking.summaries import SummaryRow
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -21,8 +21,8 @@ from rlhf_core.configuration import load, override
 from rlhf_core.experiment import Experiment
 from rlhf_core.types import Metrics
 from tasks.home import Home
-from tasks.reporting import GUARD_TAG
 from tasks.tracking.store import tracker_of
+from tasks.tracking.tags import GUARD_TAG
 from tests.docs.test_docs import documented_metrics
 from tests.flows.conftest import Command, client_of, experiment_of
 
