@@ -16,7 +16,6 @@ varied, but for those that are excluded.
 """
 
 import itertools
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +23,7 @@ from typing import Any
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from rlhf_core.configuration import changed
+from rlhf_core.differences import word
 from rlhf_core.errors import ConfigurationError, MatrixError
 from rlhf_core.experiment import NAME, Experiment
 from rlhf_core.plugin import Config, nearest
@@ -31,8 +31,6 @@ from rlhf_core.texts import shortened
 
 Changes = Mapping[str, Any]
 """Values by the path of a field, such as `{"feedback.kind": "inverse_rl"}`."""
-KINDS = ("feedback.kind", "optimiser.kind")
-"""Every cell is named by these first, then by what else distinguishes it."""
 MOST_RUNS = 100_000
 
 
@@ -130,22 +128,23 @@ class Matrix(Config):
                 try:
                     experiment = changed(base, {**self.set, **changes, "seed": 0}, source)
                 except ConfigurationError as error:
-                    refused.setdefault(str(error), []).append(_shown(changes))
+                    refused.setdefault(str(error), []).append(_described(changes))
                     continue
                 kinds = (experiment.feedback.kind, experiment.optimiser.kind)
+                # Strategy and optimiser begin every name, whether they are varied or not.
                 words = [*kinds, *(name for name in names if name not in kinds)]
                 cells.append(Cell(experiment.name, "-".join(words), changes, experiment))
-        problems = [f"{_several(shown)}: {problem}" for problem, shown in refused.items()]
+        problems = [f"{_several(cells_of)}: {problem}" for problem, cells_of in refused.items()]
         problems += self._mistakes(cells, bool(problems))
         if problems:
             raise MatrixError(problems)
         return cells
 
     def _combinations(self) -> Iterator[tuple[list[str], dict[str, Any]]]:
-        """The words that name a cell, without its kinds, and its changes."""
+        """The words that name a cell, its variant first, and its changes."""
         variants = [([name], changes) for name, changes in self.variants.items()] or [([], {})]
         for (names, changes), *values in itertools.product(variants, *self._axes()):
-            words = [_word(field, value) for field, value in values if field not in KINDS]
+            words = [word(field, value, [*self.vary]) for field, value in values]
             yield [*names, *words], {**changes, **dict(values)}
 
     def _axes(self) -> list[list[tuple[str, Any]]]:
@@ -197,28 +196,15 @@ class Cell:
         return self.experiment.model_copy(update={"seed": seed})
 
 
-def _word(field: str, value: Any) -> str:
-    """A value in the name of a cell, such as `labels50`."""
-    text = "x".join(map(str, value)) if isinstance(value, list) else str(value)
-    if isinstance(value, dict):
-        text = str(value.get("kind") or value.get("id") or "-".join(map(str, value.values())))
-    if isinstance(value, bool) or value is None:
-        text = {True: "on", False: "off", None: "none"}[value]
-    *_, parent, last = ("", *field.split("."))
-    last = parent if last == "kind" else last
-    separator = "" if text[:1].isdigit() else "-"
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", f"{last}{separator}{text}").strip("-.")[:60]
-
-
-def _shown(changes: Changes) -> str:
+def _described(changes: Changes) -> str:
     """What distinguishes a cell, as a message calls it."""
     values = (f"{field}={shortened(str(value), 40)}" for field, value in changes.items())
     return f"cell {' '.join(values)}".strip()
 
 
-def _several(shown: Sequence[str]) -> str:
+def _several(cells: Sequence[str]) -> str:
     """Cells that share a problem: the first, and how many more."""
-    return shown[0] if len(shown) == 1 else f"{shown[0]} and {len(shown) - 1} more"
+    return cells[0] if len(cells) == 1 else f"{cells[0]} and {len(cells) - 1} more"
 
 
 def _at(data: Mapping[str, Any], field: str) -> Any:
