@@ -16,6 +16,7 @@ from flows.comparison import plan
 from flows.comparison.plan import Trial
 from flows.comparison.pool import Job, Pool, RunFailedError, wait_for_orphans
 from flows.comparison.result import conclude
+from flows.experiments.naming import cell_of
 from flows.services.prefect_page import lasting_page
 from flows.train import close
 from rlhf_core.errors import UnusedFieldWarning
@@ -61,10 +62,10 @@ def play_cell(trial: Trial, comparison: Comparison, pool: Pool) -> dict[str, Any
 
 
 def _job(trial: Trial, comparison: Comparison) -> Job:
-    experiment = trial.cell.of_seed(trial.seed).model_dump(mode="json", exclude_unset=True)
+    experiment = trial.cell.of_seed(trial.seed)
     return Job(
-        experiment=experiment,
-        cell=trial.cell.name,
+        experiment=experiment.model_dump(mode="json", exclude_unset=True),
+        cell=cell_of(experiment),
         group=comparison.name,
         parent=comparison.run_id,
         prefect_run=str(runtime.flow_run.id),

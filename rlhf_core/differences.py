@@ -11,9 +11,11 @@ from pydantic import BaseModel
 from rlhf_core.plugin import Plugin
 
 MOST_WORDS = 3
-"""Differences that are named; of more, a digest says which they are."""
+"""Differences that have a word each; of more, a digest stands for all."""
 LONGEST_VALUE = 24
-"""Characters of a value that are written out."""
+"""Characters of the longest value that is written out."""
+DIGITS = 6
+"""Characters of a digest."""
 
 Difference = tuple[str, Any]
 """Path of a field and its value, in JSON's types."""
@@ -51,22 +53,29 @@ def _differences(actual: BaseModel, base: BaseModel | None, prefix: str) -> Iter
             yield path, actual.model_dump(mode="json", include={name})[name]
 
 
-def words(found: Sequence[Difference], model: BaseModel) -> list[str]:
+def words(changes: Sequence[Difference], model: BaseModel) -> list[str]:
     """A short word for each difference, such as `labels50`; never the same for different ones.
 
-    A field is called by the shortest end of its path that no other field shares.
-
     Args:
-        found: differences, in an order that does not depend on their values.
+        changes: differences, in an order that does not depend on their values.
         model: the configuration that they are of.
     """
-    named = found if len(found) <= MOST_WORDS else found[: MOST_WORDS - 1]
+    written_out = changes if len(changes) <= MOST_WORDS else changes[: MOST_WORDS - 1]
     paths = list(_paths(model, ""))
-    short = [_word(path, value, paths) for path, value in named]
-    return short if len(named) == len(found) else [*short, digest(dict(found))]
+    short = [word(path, value, paths) for path, value in written_out]
+    return short if len(written_out) == len(changes) else [*short, digest(dict(changes))]
 
 
-def _word(path: str, value: Any, paths: Sequence[str]) -> str:
+def word(path: str, value: Any, paths: Sequence[str]) -> str:
+    """A short word for a field's value: `labels50`, `method_airl`, `robust_on`; for a kind, it.
+
+    The field is called by the shortest end of its path that no other field shares.
+
+    Args:
+        path: of the field.
+        value: in JSON's types; a digest stands for one that is long or has strange characters.
+        paths: of all fields from which it is to be distinguished, this one among them.
+    """
     parts = path.split(".")
     if parts[-1] == "kind":
         return _text(value)
@@ -83,20 +92,30 @@ def _text(value: Any) -> str:
             return "_none"
         case bool():
             return "_on" if value else "_off"
+        case list() | Mapping() if not value:
+            return "_empty"
         case list():
             text = "x".join(map(str, value))
         case Mapping():
-            text = "_".join(f"{name}{inner}" for name, inner in value.items())
+            text = "_".join(map(_entry, value.items()))
         case _:
             text = str(value)
     plain = re.fullmatch(r"[A-Za-z0-9._+-]+", text)
     return text if plain and len(text) <= LONGEST_VALUE else f"_{digest(value)}"
 
 
+def _entry(entry: tuple[str, Any]) -> str:
+    name, value = entry
+    between = "_" if isinstance(value, str) else ""
+    return _text(value) if name in ("kind", "id") else f"{name}{between}{_text(value)}"
+
+
 def digest(content: Any) -> str:
-    """Four characters by which contents (of JSON's types) are told apart."""
+    """Six characters that differ where contents (of JSON's types) do: of 1,000 contents any two
+    have the same ones with a probability of 3 %.
+    """
     text = json.dumps(content, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:4]
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
 
 
 def _paths(model: BaseModel, prefix: str) -> Iterator[str]:

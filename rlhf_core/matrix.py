@@ -16,7 +16,6 @@ varied, but for those that are excluded.
 """
 
 import itertools
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -24,6 +23,7 @@ from typing import Annotated, Any
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from rlhf_core.configuration import changed, with_changes
+from rlhf_core.differences import word
 from rlhf_core.errors import ConfigurationError, MatrixError
 from rlhf_core.experiment import NAME, Experiment
 from rlhf_core.plugin import Config, nearest
@@ -31,8 +31,6 @@ from rlhf_core.texts import shortened
 
 Changes = Mapping[str, Any]
 """Values by the path of a field, such as `{"feedback.kind": "inverse_rl"}`."""
-KINDS = ("feedback.kind", "optimiser.kind")
-"""Every cell is named by these first, then by what else distinguishes it."""
 MOST_RUNS = 100_000
 
 
@@ -144,6 +142,7 @@ class Matrix(Config):
                     used.add(rule)
                     continue
                 kinds = (experiment.feedback.kind, experiment.optimiser.kind)
+                # Strategy and optimiser begin every name, whether they are varied or not.
                 words = [*kinds, *(name for name in names if name not in kinds)]
                 cells.append(Cell(experiment.name, "-".join(words), changes, experiment))
         problems = [f"{_several(cells)}: {problem}" for problem, cells in refused.items()]
@@ -164,10 +163,10 @@ class Matrix(Config):
         return None
 
     def _combinations(self) -> Iterator[tuple[list[str], dict[str, Any]]]:
-        """The words that name a cell, without its kinds, and its changes."""
+        """The words that name a cell, its variant first, and its changes."""
         variants = [([name], changes) for name, changes in self.variants.items()] or [([], {})]
         for (names, changes), *values in itertools.product(variants, *self._axes()):
-            words = [_word(field, value) for field, value in values if field not in KINDS]
+            words = [word(field, value, [*self.vary]) for field, value in values]
             yield [*names, *words], {**changes, **dict(values)}
 
     def _axes(self) -> list[list[tuple[str, Any]]]:
@@ -210,19 +209,6 @@ class Cell:
     def of_seed(self, seed: int) -> Experiment:
         """The experiment with this seed."""
         return self.experiment.model_copy(update={"seed": seed})
-
-
-def _word(field: str, value: Any) -> str:
-    """A value in the name of a cell, such as `labels50`."""
-    text = "x".join(map(str, value)) if isinstance(value, list) else str(value)
-    if isinstance(value, dict):
-        text = str(value.get("kind") or value.get("id") or "-".join(map(str, value.values())))
-    if isinstance(value, bool) or value is None:
-        text = {True: "on", False: "off", None: "none"}[value]
-    *_, parent, last = ("", *field.split("."))
-    last = parent if last == "kind" else last
-    separator = "" if text[:1].isdigit() else "-"
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", f"{last}{separator}{text}").strip("-.")[:60]
 
 
 def _described(changes: Changes) -> str:

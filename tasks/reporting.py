@@ -33,9 +33,7 @@ from tasks.stage import StageContext
 from tasks.tracking import registry
 from tasks.tracking.logging import log_files, log_labels, log_metrics
 from tasks.tracking.records import set_tags
-
-GUARD_TAG = "rlhf.guard"
-ENDED_TAG = "rlhf.asking_ended"
+from tasks.tracking.tags import ENDED_TAG, GUARD_TAG
 
 
 class Published(NamedTuple):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from tasks.live import Live
-    from tasks.tracking.listing import Listed
+    from tasks.tracking.listing import RunSummary as Listed
 
 WIDE = 160
 """Columns of a list that does not go to a terminal."""

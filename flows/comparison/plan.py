@@ -15,6 +15,7 @@ from tasks.runs.content import content_of
 from tasks.runs.states import State
 from tasks.tracking import records
 from tasks.tracking.store import Tracker
+from tasks.tracking.tags import CONTENT_TAG
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def trials(home: Home, tracker: Tracker, matrix: Matrix, cells: Sequence[Cell]) 
 
 def _trial(home: Home, tracker: Tracker, cell: Cell, seed: int, busy: "set[str | None]") -> Trial:
     content = content_of(cell.of_seed(seed))
-    known = records.find_all(tracker, {lifecycle.CONTENT_TAG: content})
+    known = records.find_all(tracker, {CONTENT_TAG: content})
     for record in known:
         ended = outcome.look_up(home, tracker, record.run_id)
         if ended is not None:

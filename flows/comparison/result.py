@@ -14,7 +14,7 @@ from tasks.runs import comparisons
 from tasks.runs.comparisons import Comparison
 from tasks.tracking import listing, summaries
 from tasks.tracking.results import Member
-from tasks.tracking.summaries import SummaryRow, Written
+from tasks.tracking.summaries import SummaryLocation, SummaryRow
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -101,9 +101,9 @@ def record_summaries(
     comparison: statistics.Comparison,
     played: Sequence[Member],
     html: bytes,
-) -> list[Written]:
+) -> list[SummaryLocation]:
     """Write the summary runs, one a cell, beside the runs of each environment."""
-    written = list[Written]()
+    written = list[SummaryLocation]()
     for environment in dict.fromkeys(member.environment for member in played):
         tasks = [m.task for m in played if m.environment == environment]
         rows = list(_rows(comparison, list(dict.fromkeys(tasks))))

@@ -13,15 +13,24 @@ from rlhf_core.matrix import Cell, Matrix
 from rlhf_core.texts import shortened_repr
 from tasks.home import Home
 from tasks.runs import lease
-from tasks.runs.lifecycle import FLOW_TAG, KIND_TAG, PROJECT_TAG, REASON_TAG, move
+from tasks.runs.lifecycle import move
 from tasks.runs.states import Event
 from tasks.tracking import records
 from tasks.tracking.logging import flatten
 from tasks.tracking.store import Tracker, tracker_of
+from tasks.tracking.tags import (
+    COMPARISON_TAG,
+    FLOW_TAG,
+    KIND_TAG,
+    PROJECT,
+    PROJECT_TAG,
+    REASON_TAG,
+    SOURCE_TAG,
+    USER_TAG,
+)
 
 KIND = "comparison"
-COMPARISON_TAG = "rlhf.comparison"
-OURS = {PROJECT_TAG: "rlhf-flows", KIND_TAG: KIND}
+OURS = {PROJECT_TAG: PROJECT, KIND_TAG: KIND}
 DEFINITION = "comparison.yaml"
 CELLS = "cells.json"
 """Every field of every cell: what a changed definition is told from."""
@@ -110,8 +119,8 @@ def _create(tracker: Tracker, matrix: Matrix, cells: Sequence[Cell], flow_run_id
         **OURS,
         FLOW_TAG: flow_run_id,
         COMPARISON_TAG: matrix.name,
-        "mlflow.user": os.environ.get("USER", "rlhf-flows"),
-        "mlflow.source.name": "rlhf compare",
+        USER_TAG: os.environ.get("USER", "rlhf-flows"),
+        SOURCE_TAG: "rlhf compare",
     }
     # With the runs of its first task.
     environment = cells[0].experiment.environment.id

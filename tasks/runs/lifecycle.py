@@ -24,20 +24,24 @@ from tasks.runs.states import Event, State, after
 from tasks.tracking import notes, records
 from tasks.tracking.logging import log_metrics, log_parameters
 from tasks.tracking.store import Tracker, tracker_of
+from tasks.tracking.tags import (
+    CELL_TAG,
+    COLOUR_TAG,
+    CONFIGURATION_TAG,
+    CONTENT_TAG,
+    ENVIRONMENT_TAG,
+    FLOW_TAG,
+    GROUP_TAG,
+    KIND_TAG,
+    PARENT_TAG,
+    PROJECT,
+    PROJECT_TAG,
+    REASON_TAG,
+    SOURCE_TAG,
+    USER_TAG,
+    membership,
+)
 
-PROJECT_TAG = "rlhf.project"
-FLOW_TAG = "rlhf.flow_run_id"
-REASON_TAG = "rlhf.reason"
-CONFIGURATION_TAG = "rlhf.configuration"
-"""Digest of the experiment in the store: what a resume reads."""
-CONTENT_TAG = "rlhf.content"
-"""Digest of all that decides the run's numbers: another run of the same digest is this one."""
-GROUP_TAG = "rlhf.group"
-PARENT_TAG = "mlflow.parentRunId"
-CELL_TAG = "rlhf.cell"
-KIND_TAG = "rlhf.kind"
-"""What a record of MLflow is: `run`, or a summary of runs (`tasks.tracking.summaries`)."""
-COLOUR_TAG = "mlflow.runColor"
 CONFIGURATION = "experiment.yaml"
 
 
@@ -78,16 +82,17 @@ def open_run(
     run_id = run_id or find(tracker, flow_run_id)
     resumed = run_id is not None
     lease.take(home, flow_run_id, run_id)
+    parts = membership(group) if group is not None else {}
     if run_id is None:
         optional = {GROUP_TAG: group, PARENT_TAG: parent}
         tags = {name: value for name, value in optional.items() if value is not None}
-        tags |= _tags(experiment, cell) | {FLOW_TAG: flow_run_id}
+        tags |= _tags(experiment, cell) | parts | {FLOW_TAG: flow_run_id}
         run_id = _create(tracker, home.store, experiment, tags)
         lease.assign(flow_run_id, run_id)
     else:
         record = move(tracker, run_id, Event.RESUME)
-        # A run of an earlier version lacks some.
-        tags = _tags(experiment, cell) | {**record.tags}
+        # A run of an earlier version lacks some, one of another comparison the last.
+        tags = _tags(experiment, cell) | parts | {**record.tags}
         added = {name: text for name, text in tags.items() if name not in record.tags}
         changes = {**added, FLOW_TAG: flow_run_id, REASON_TAG: None}
         if record.tags.get(CONTENT_TAG) != content_of(experiment):
@@ -110,17 +115,17 @@ def _tags(experiment: Experiment, cell: str) -> dict[str, str]:
     """What a run is, as tags; of what it does not use there are none."""
     annotator = {"annotator": experiment.annotator.kind} if experiment.feedback.asks else {}
     return {
-        PROJECT_TAG: "rlhf-flows",
+        PROJECT_TAG: PROJECT,
         KIND_TAG: "run",
         CELL_TAG: cell,
         COLOUR_TAG: colour_of(experiment.feedback.kind),
         "strategy": experiment.feedback.kind,
         "optimiser": experiment.optimiser.kind,
         **annotator,
-        "environment": experiment.environment.id,
+        ENVIRONMENT_TAG: experiment.environment.id,
         "seed": str(experiment.seed),
-        "mlflow.user": os.environ.get("USER", "rlhf-flows"),
-        "mlflow.source.name": "rlhf train",
+        USER_TAG: os.environ.get("USER", "rlhf-flows"),
+        SOURCE_TAG: "rlhf train",
     }
 
 
@@ -162,7 +167,7 @@ def resumable(home: Home, run_id: str) -> Experiment:
         raise RunError(f"run '{printable(run_id)}' is not known to {known}")
     if record.deleted:
         raise RunError(f"run {run_id} is deleted; restore it in MLflow first")
-    if record.tags.get(PROJECT_TAG) != "rlhf-flows":
+    if record.tags.get(PROJECT_TAG) != PROJECT:
         raise RunError(f"run {run_id} was not made by rlhf train")
     if record.tags.get(KIND_TAG, "run") != "run":
         raise RunError(f"run {run_id} is a comparison; the same rlhf compare again goes on with it")

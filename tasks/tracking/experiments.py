@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 from rlhf_core.errors import RunError
 from tasks.addresses import masked
 from tasks.tracking import views
-from tasks.tracking.notes import NOTE_TAG, edited
+from tasks.tracking.notes import edited
 from tasks.tracking.store import Tracker
+from tasks.tracking.tags import NOTE_TAG, PROJECT, PROJECT_TAG, TASK_TAG, VIEWS_TAG
 
 if TYPE_CHECKING:
     from mlflow.entities import Experiment
 
 VARIABLE = "MLFLOW_EXPERIMENT_NAME"
-ENVIRONMENT_TAG = "rlhf.environment"
 
 
 def ready(tracker: Tracker, environment: str) -> str:
@@ -33,28 +33,28 @@ def ready(tracker: Tracker, environment: str) -> str:
 
     client = tracker.client()
     name = os.environ.get(VARIABLE) or environment
-    known = client.get_experiment_by_name(name)
-    if known is None:
-        tags = {"rlhf.project": "rlhf-flows"}
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        tags = {PROJECT_TAG: PROJECT}
         if name == environment:
-            tags[ENVIRONMENT_TAG] = environment
+            tags[TASK_TAG] = environment
         try:
-            made = client.create_experiment(name, artifact_location=tracker.artifacts, tags=tags)
-            known = client.get_experiment(made)
+            created = client.create_experiment(name, artifact_location=tracker.artifacts, tags=tags)
+            experiment = client.get_experiment(created)
         except MlflowException:
-            known = client.get_experiment_by_name(name)  # Another process was faster.
-            if known is None:
+            experiment = client.get_experiment_by_name(name)  # Another process was faster.
+            if experiment is None:
                 raise
-    if known.lifecycle_stage == "deleted":
+    if experiment.lifecycle_stage == "deleted":
         raise RunError(f"MLflow experiment '{name}' is deleted; restore it, or set {VARIABLE}")
-    identity: str = known.experiment_id
-    if NOTE_TAG not in known.tags:
+    identity: str = experiment.experiment_id
+    if NOTE_TAG not in experiment.tags:
         client.set_experiment_tag(identity, NOTE_TAG, _description(name, identity))
-    views.ensure(tracker, identity, known.tags)
+    views.ensure(tracker, identity, experiment.tags)
     return identity
 
 
-def tell_result(tracker: Tracker, experiment_id: str, answer: str, links: str) -> None:
+def write_result(tracker: Tracker, experiment_id: str, answer: str, links: str) -> None:
     """Put the result of the newest comparison above everything else on the experiment's pages.
 
     Args:
@@ -74,10 +74,10 @@ def tell_result(tracker: Tracker, experiment_id: str, answer: str, links: str) -
 def newest(tracker: Tracker) -> "Experiment | None":
     """The experiment of ours that has the newest finished run; None before the first."""
     client = tracker.client()
-    ours = [e for e in client.search_experiments() if views.VERSIONS_TAG in e.tags]
+    ours = [e for e in client.search_experiments() if VIEWS_TAG in e.tags]
     if not ours:
         return None
-    identities = [known.experiment_id for known in ours]
+    identities = [experiment.experiment_id for experiment in ours]
     runs = client.search_runs(
         identities,
         "attributes.status = 'FINISHED'",
@@ -85,11 +85,11 @@ def newest(tracker: Tracker) -> "Experiment | None":
         order_by=["attributes.start_time DESC"],
     )
     wanted = runs[0].info.experiment_id if runs else None
-    return next((known for known in ours if known.experiment_id == wanted), None)
+    return next((e for e in ours if e.experiment_id == wanted), None)
 
 
 def _description(name: str, identity: str) -> str:
-    listed = [
+    links = [
         f"- [{view.name}]({views.link(identity, views.identity(key)).removeprefix('/')}): "
         f"{view.about}"
         for key, view in views.definitions().items()
@@ -101,6 +101,6 @@ def _description(name: str, identity: str) -> str:
             "(tag `rlhf.cell`): a strategy, an optimiser and what else differs. Prepared views, "
             "also in the menu of views:",
             "",
-            *listed,
+            *links,
         ]
     )

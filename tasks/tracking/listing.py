@@ -8,30 +8,44 @@ from rlhf_core.errors import ConfigurationError, RunError
 from rlhf_core.plugin import nearest
 from rlhf_core.texts import shortened
 from tasks.addresses import printable
+from tasks.tracking import views
 from tasks.tracking.store import Tracker
+from tasks.tracking.tags import (
+    CELL_TAG,
+    ENVIRONMENT_TAG,
+    GROUP_TAG,
+    KIND_TAG,
+    MEMBER,
+    PROJECT,
+    PROJECT_TAG,
+    REASON_TAG,
+    membership,
+)
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
+COMPARISON = "comparison"
 TAGS = {
     "strategy": "strategy",
     "optimiser": "optimiser",
     "annotator": "annotator",
-    "environment": "environment",
+    "environment": ENVIRONMENT_TAG,
     "seed": "seed",
-    "cell": "rlhf.cell",
-    "comparison": "rlhf.group",
-    "kind": "rlhf.kind",
+    "cell": CELL_TAG,
+    COMPARISON: GROUP_TAG,
+    "kind": KIND_TAG,
 }
-"""Words of a filter, and the tag that holds their value."""
+"""Words of a filter, and the tag that holds their value. A run has one more tag for each comparison
+that it is a part of (`membership`)."""
 STATUS = "status"
 STATES = ("running", "finished", "failed", "killed", "scheduled")
-PROJECT = "tags.`rlhf.project` = 'rlhf-flows'"
+OURS = f"tags.`{PROJECT_TAG}` = '{PROJECT}'"
 
 
 @dataclass(frozen=True)
-class Listed:
-    """A run as a list shows it."""
+class RunSummary:
+    """A run as a line of a list."""
 
     run_id: str
     name: str
@@ -55,7 +69,7 @@ class Listed:
 
 def list_runs(
     tracker: Tracker, filters: Sequence[str] = (), experiment: str | None = None, most: int = 20
-) -> list[Listed]:
+) -> list[RunSummary]:
     """The newest runs that fit all filters.
 
     Args:
@@ -68,20 +82,21 @@ def list_runs(
         ConfigurationError: a filter is none, or there is no such experiment.
     """
     client = tracker.client()
-    known = {e.name: e.experiment_id for e in client.search_experiments()}
-    if experiment is not None and experiment not in known:
+    experiments = {e.name: e.experiment_id for e in client.search_experiments()}
+    if experiment is not None and experiment not in experiments:
         raise ConfigurationError(
-            f"--experiment: unknown '{shortened(experiment)}'; {nearest(experiment, list(known))}"
+            f"--experiment: unknown '{shortened(experiment)}'; "
+            f"{nearest(experiment, list(experiments))}"
         )
-    wanted = [known[experiment]] if experiment is not None else list(known.values())
-    rule = " AND ".join([PROJECT, *map(_clause, filters)])
+    searched = [experiments[experiment]] if experiment is not None else [*experiments.values()]
+    rule = " AND ".join([OURS, *map(_clause, filters)])
     runs = client.search_runs(
-        wanted, rule, max_results=most, order_by=["attributes.start_time DESC"]
+        searched, rule, max_results=most, order_by=["attributes.start_time DESC"]
     )
-    return [_listed(tracker, run) for run in runs]
+    return [_summary(tracker, run) for run in runs]
 
 
-def find_run(tracker: Tracker, beginning: str) -> Listed:
+def find_run(tracker: Tracker, beginning: str) -> RunSummary:
     """The run whose id begins so.
 
     Raises:
@@ -93,11 +108,11 @@ def find_run(tracker: Tracker, beginning: str) -> Listed:
     experiments = [e.experiment_id for e in client.search_experiments()]
     runs = client.search_runs(experiments, f"attributes.run_id LIKE '{beginning}%'", max_results=3)
     if len(runs) != 1:
-        found = [run.info.run_id for run in runs]
+        matching = [run.info.run_id for run in runs]
         raise RunError(
-            f"run '{beginning}': expected one run that begins so, actual: {found or 'none'}"
+            f"run '{beginning}': expected one run that begins so, actual: {matching or 'none'}"
         )
-    return _listed(tracker, runs[0])
+    return _summary(tracker, runs[0])
 
 
 def page_of(tracker: Tracker, experiment_id: str, run_id: str) -> str:
@@ -108,7 +123,7 @@ def page_of(tracker: Tracker, experiment_id: str, run_id: str) -> str:
 
 def _clause(text: str) -> str:
     word, equals, value = text.partition("=")
-    if not equals or not word or "'" in value or "`" in word:
+    if not equals or not word or not views.is_quotable(value) or "`" in word:
         raise ConfigurationError(
             f"--filter: expected WORD=VALUE with a word of {', '.join([*TAGS, STATUS])} or the "
             f"path of a field, actual: '{shortened(text)}'"
@@ -119,22 +134,25 @@ def _clause(text: str) -> str:
                 f"--filter status: unknown '{shortened(value)}'; {nearest(value, list(STATES))}"
             )
         return f"attributes.status = '{value.upper()}'"
-    place = f"tags.`{TAGS[word]}`" if word in TAGS else f"params.`{word}`"
     if word not in TAGS and "." not in word:
         raise ConfigurationError(
             f"--filter: unknown word '{shortened(word)}'; {nearest(word, [*TAGS, STATUS])}, or the "
             "path of a field such as budget.labels"
         )
-    return f"{place} = '{value}'"
+    if word == COMPARISON and membership(value):
+        [tag] = membership(value)
+        return f"tags.`{tag}` = '{MEMBER}'"
+    place = f"tags.`{TAGS[word]}`" if word in TAGS else f"params.`{word}`"
+    return f"{place} = {views.quoted(value)}"
 
 
-def _listed(tracker: Tracker, run: "Run") -> Listed:
+def _summary(tracker: Tracker, run: "Run") -> RunSummary:
     tags, metrics = run.data.tags, run.data.metrics
-    return Listed(
+    return RunSummary(
         run.info.run_id,
         run.info.run_name,
-        tags.get("environment", ""),
-        tags.get("rlhf.cell", ""),
+        tags.get(ENVIRONMENT_TAG, ""),
+        tags.get(CELL_TAG, ""),
         tags.get("strategy", ""),
         tags.get("optimiser", ""),
         int(tags.get("seed", 0)),
@@ -143,6 +161,6 @@ def _listed(tracker: Tracker, run: "Run") -> Listed:
         metrics.get("feedback/labels_total"),
         run.info.start_time,
         run.info.end_time,
-        tags.get("rlhf.reason"),
+        tags.get(REASON_TAG),
         page_of(tracker, run.info.experiment_id, run.info.run_id),
     )

@@ -9,9 +9,7 @@ from collections.abc import Mapping
 
 from tasks.addresses import masked
 from tasks.tracking.store import Tracker
-
-NOTE_TAG = "mlflow.note.content"
-"""MLflow shows its value as the description."""
+from tasks.tracking.tags import NOTE_TAG
 
 
 def edited(note: str, changes: Mapping[str, str | None], first: bool = False) -> str:

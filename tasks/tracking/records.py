@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rlhf_core.errors import ServiceError
 from tasks.addresses import masked, printable
-from tasks.tracking import experiments
+from tasks.tracking import experiments, views
 from tasks.tracking.store import Tracker
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Record:
-    """What MLflow knows of a run."""
+    """A run as MLflow holds it."""
 
     run_id: str
     status: str
@@ -69,7 +69,7 @@ def read(tracker: Tracker, run_id: str) -> Record | None:
 
 
 def all_runs(tracker: Tracker) -> list[Record]:
-    """Every run that the tracking store knows, deleted ones included."""
+    """Every run of the tracking store, deleted ones included."""
     from mlflow.entities import ViewType
 
     client = tracker.client()
@@ -93,19 +93,23 @@ def _record(run: "Run") -> Record:
 
 
 def find(tracker: Tracker, tag: str, value: str) -> str | None:
-    """The id of a run with this tag."""
+    """The id of a run with this tag; None where there is none."""
+    if not views.is_quotable(value):
+        return None
     client = tracker.client()
     everywhere = [e.experiment_id for e in client.search_experiments()]
-    runs = client.search_runs(everywhere, f"tags.`{tag}` = '{value}'", max_results=1)
+    runs = client.search_runs(everywhere, f"tags.`{tag}` = {views.quoted(value)}", max_results=1)
     return runs[0].info.run_id if runs else None
 
 
 def find_all(tracker: Tracker, tags: Mapping[str, str]) -> list[Record]:
     """Every run with all of these tags, the newest first; deleted ones do not count."""
+    if not all(map(views.is_quotable, tags.values())):
+        return []
     client = tracker.client()
-    experiments = [e.experiment_id for e in client.search_experiments()]
-    rule = " AND ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
-    runs = client.search_runs(experiments, rule, order_by=["attributes.start_time DESC"])
+    everywhere = [e.experiment_id for e in client.search_experiments()]
+    rule = " AND ".join(f"tags.`{name}` = {views.quoted(value)}" for name, value in tags.items())
+    runs = client.search_runs(everywhere, rule, order_by=["attributes.start_time DESC"])
     return [_record(run) for run in runs]
 
 
@@ -128,9 +132,9 @@ def set_tags(tracker: Tracker, run_id: str, tags: Mapping[str, str | None]) -> N
         client.log_batch(run_id, tags=wanted)
     unwanted = [name for name, value in tags.items() if value is None]
     if unwanted:
-        known = client.get_run(run_id).data.tags
+        present = client.get_run(run_id).data.tags
         for name in unwanted:
-            if name in known:
+            if name in present:
                 client.delete_tag(run_id, name)
 
 
@@ -162,5 +166,5 @@ def content(tracker: Tracker, run_id: str, path: str) -> bytes | None:
 
 def text(tracker: Tracker, run_id: str, path: str) -> str | None:
     """The text of an artifact, or None where the run has none of that path."""
-    found = content(tracker, run_id, path)
-    return None if found is None else found.decode()
+    artifact = content(tracker, run_id, path)
+    return None if artifact is None else artifact.decode()

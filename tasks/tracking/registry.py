@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rlhf_core
-from rlhf_core.differences import differences, words
+from rlhf_core.differences import Difference, differences, words
 from rlhf_core.environments.factory import Environment
 from rlhf_core.environments.spaces import Spaces, describe
 from rlhf_core.experiment import Experiment
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.models import ModelSignature
 
+OUTSIDE_TASK = ("count", "batching", "frames")
+"""Fields of an environment that are no part of the task: how copies are stepped and recorded."""
 REQUIREMENTS = (
     "mlflow", "torch", "stable-baselines3", "gymnasium", "numpy", "pydantic", "safetensors",
     "jaxtyping", "fsspec",
@@ -41,7 +43,7 @@ def register(
     """Log the policy as a model of the run and register a version of it, once; returns its address.
 
     The registered model is named by the task, so that policies of all strategies lie side by side.
-    The policy of a null control is logged and not registered: nobody should serve it by mistake.
+    The policy of a null control is logged and not registered, so that it is not served by mistake.
     The files are JSON and safetensors and a copy of the package that reads them; nothing is
     pickled.
 
@@ -64,9 +66,9 @@ def register(
 
     client = tracker.client()
     run = client.get_run(run_id)
-    known = client.search_model_versions(f"run_id = '{run_id}'")
-    if known:
-        return _address(known[0])  # Done before this process was killed and resumed.
+    versions = client.search_model_versions(f"run_id = '{run_id}'")
+    if versions:
+        return _address(versions[0])  # Done before this process was killed and resumed.
     for leftover in client.search_logged_models(
         [run.info.experiment_id], f"source_run_id = '{run_id}'"
     ):
@@ -143,17 +145,19 @@ def register(
 def task_name(environment: Environment) -> str:
     """Name of the registered model of a task: the environment's id, and what else makes the task.
 
-    `CartPole-v1-fixed_horizon500`; how many copies are stepped together, and how, is no part of it.
+    `CartPole-v1-fixed_horizon500`; `OUTSIDE_TASK` is no part of it.
     """
-    plain = Environment(id=environment.id)
-    found = [
-        (path, value)
-        for path, value in differences(environment, plain)
-        if path not in ("count", "batching", "frames")
-    ]
+    changes = task_differences(environment, Environment(id=environment.id))
     # MLflow takes slashes and colons for parts of an address.
     identity = re.sub(r"[^A-Za-z0-9._-]", "-", environment.id)
-    return "-".join([identity, *words(found, environment)])
+    return "-".join([identity, *words(changes, environment)])
+
+
+def task_differences(environment: Environment, base: Environment) -> list[Difference]:
+    """What distinguishes the task of an environment from that of another one."""
+    return [
+        (path, value) for path, value in differences(environment, base) if path not in OUTSIDE_TASK
+    ]
 
 
 def _address(version: "ModelVersion") -> str:

@@ -9,6 +9,7 @@ import yaml
 from tasks.tracking import records
 from tasks.tracking.listing import page_of
 from tasks.tracking.store import Tracker
+from tasks.tracking.tags import ENVIRONMENT_TAG, GUARD_TAG
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,12 +83,12 @@ def speeds(tracker: Tracker, most: int = 500) -> list[Speed]:
     )
     return [
         Speed(
-            (tags["environment"], tags["strategy"], tags["optimiser"]),
+            (tags[ENVIRONMENT_TAG], tags["strategy"], tags["optimiser"]),
             metrics["final/seconds"],
             metrics["final/env_steps"],
         )
         for tags, metrics in ((run.data.tags, run.data.metrics) for run in runs)
-        if {"environment", "strategy", "optimiser"} <= {*tags} and "final/env_steps" in metrics
+        if {ENVIRONMENT_TAG, "strategy", "optimiser"} <= {*tags} and "final/env_steps" in metrics
     ]
 
 
@@ -130,7 +131,7 @@ def frames(tracker: Tracker, members: Sequence[Member]) -> "tuple[pd.DataFrame, 
 def _final(run: "Run") -> dict[str, Any]:
     metrics = run.data.metrics
     final = {name: metrics.get(metric) for name, metric in FINAL.items()}
-    alarms = sum(name.startswith("rlhf.guard.") for name in run.data.tags)
+    alarms = sum(name.startswith(f"{GUARD_TAG}.") for name in run.data.tags)
     return {**final, "alarms": alarms}
 
 

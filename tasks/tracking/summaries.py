@@ -8,25 +8,32 @@ and its charts draw what the statistics say.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from rlhf_core.comparison.colours import colour_of
 from rlhf_core.types import Metrics
-from tasks.tracking import experiments, notes, views
+from tasks.tracking import experiments, notes, records, views
 from tasks.tracking.logging import log_files
 from tasks.tracking.store import Tracker
-from tasks.tracking.views import COMPARISON_TAG
+from tasks.tracking.tags import (
+    CELL_TAG,
+    COLOUR_TAG,
+    COMPARISON_TAG,
+    ENVIRONMENT_TAG,
+    KIND_TAG,
+    NOTE_TAG,
+    SOURCE_TAG,
+    SUMMARY_TAG,
+    membership,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-KIND_TAG, CELL_TAG = "rlhf.kind", "rlhf.cell"
-CONTENT_TAG = "rlhf.summary"
-"""Digest of what a summary run was written from."""
 DRAFT = "draft"
-"""Kind of a summary run that is not written to its end."""
+"""Kind of a summary run that is incomplete."""
 REPORT = "report.html"
 BATCH = 1000
 """Metrics that MLflow takes in one request."""
@@ -34,7 +41,7 @@ BATCH = 1000
 
 @dataclass(frozen=True)
 class SummaryRow:
-    """What is known of one cell of a comparison."""
+    """The results of one cell of a comparison."""
 
     cell: str
     strategy: str
@@ -53,7 +60,7 @@ class SummaryRow:
 
 
 @dataclass(frozen=True)
-class Written:
+class SummaryLocation:
     """Where the summary of a comparison is."""
 
     experiment_id: str
@@ -63,57 +70,78 @@ class Written:
     """What follows the server's address to open its view."""
 
 
+@dataclass
+class _Records:
+    """Summary runs of a comparison that MLflow has, drafts included."""
+
+    cells: dict[str, list["Run"]] = field(default_factory=dict)
+    """Of one environment, by their cell."""
+    others: list["Run"] = field(default_factory=list)
+    """Of cells of other environments, where one experiment holds the runs of several."""
+    own: list["Run"] = field(default_factory=list)
+    """Of the comparison itself."""
+
+
 def write(
     tracker: Tracker,
-    experiment: str,
+    environment: str,
     comparison: str,
     rows: Sequence[SummaryRow],
     answer: str,
     report: bytes | None,
-) -> Written:
+) -> SummaryLocation:
     """Write the summary runs of a comparison, its view and its report; again after it has grown.
 
     A run whose content has changed is written anew and the old one deleted: MLflow cannot take
     points out of a metric, so one that is updated would keep those of before. What has not changed
-    is left alone, and a process that is killed here leaves nothing twice.
+    is left alone, as are summaries of other environments, and a process that is killed here leaves
+    nothing twice. Every run of the rows is tagged as a member of the comparison (`membership`),
+    also one that was played for another.
 
     Args:
         tracker: where.
-        experiment: id of the environment, which names MLflow's experiment.
+        environment: id of the environment, which names MLflow's experiment.
         comparison: its name.
         rows: one a cell, the best first.
         answer: the result, in a sentence.
         report: the comparison's page, in HTML.
     """
     client = tracker.client()
-    experiment_id = experiments.ready(tracker, experiment)
-    known = _known(client, experiment_id, comparison)
-    for cell in known.keys() - {row.cell for row in rows} - {""}:
-        for run in known[cell]:
+    experiment_id = experiments.ready(tracker, environment)
+    before = _records(client, experiment_id, comparison, environment)
+    for cell in before.cells.keys() - {row.cell for row in rows}:
+        for run in before.cells[cell]:
             client.delete_run(run.info.run_id)
+    own = {COMPARISON_TAG: comparison, ENVIRONMENT_TAG: environment}
     for row in rows:
-        _write_cell(client, experiment_id, comparison, row, known.get(row.cell, []))
+        _write_cell(client, experiment_id, own, row, before.cells.get(row.cell, []))
     view = views.link(experiment_id, views.comparison(tracker, experiment_id, comparison))
-    run_id = _write_comparison(
-        client, experiment_id, comparison, rows, answer, view, known.get("", [])
-    )
+    run_id = _write_comparison(client, experiment_id, comparison, rows, answer, view, before)
     if report is not None:
         log_files(tracker, run_id, {REPORT: report})
     page = notes.run_link(experiment_id, run_id, comparison)
     curves = f"[curves and table]({view.removeprefix('/')})"
     links = f"Comparison {page}: {curves}."
-    experiments.tell_result(tracker, experiment_id, answer, links)
-    for run_id_of_seed in {run_id: None for row in rows for run_id in row.run_ids}:
-        tags = client.get_run(run_id_of_seed).data.tags
-        notes.edit(tracker, run_id_of_seed, {"Comparison": f"{page}, with its report."}, tags)
-    return Written(experiment_id, run_id, view)
+    experiments.write_result(tracker, experiment_id, answer, links)
+    for member in {run_id: None for row in rows for run_id in row.run_ids}:
+        _mark_member(tracker, member, comparison, page)
+    return SummaryLocation(experiment_id, run_id, view)
 
 
-def _known(
-    client: "MlflowClient", experiment_id: str, comparison: str
-) -> Mapping[str, list["Run"]]:
-    """Summary runs of a comparison by their cell, drafts too; that of itself by an empty text."""
-    found: dict[str, list[Run]] = {}
+def _mark_member(tracker: Tracker, run_id: str, comparison: str, page: str) -> None:
+    """Let a run name a comparison that it is a part of, in its description and as a tag."""
+    tags = tracker.client().get_run(run_id).data.tags
+    notes.edit(tracker, run_id, {"Comparison": f"{page}, with its report."}, tags)
+    missing = membership(comparison).items() - tags.items()
+    if missing:
+        records.set_tags(tracker, run_id, dict(missing))
+
+
+def _records(
+    client: "MlflowClient", experiment_id: str, comparison: str, environment: str
+) -> _Records:
+    """The summary runs of a comparison that an experiment has."""
+    summaries = _Records()
     token: str | None = None
     while True:
         page = client.search_runs(
@@ -124,20 +152,25 @@ def _known(
         )
         for run in page:
             tags = run.data.tags
-            if tags.get(KIND_TAG) in ("cell", "comparison", DRAFT):
-                cell = tags.get(CELL_TAG, "")
-                found.setdefault(cell, []).append(run)
+            if tags.get(KIND_TAG) not in ("cell", "comparison", DRAFT):
+                continue
+            if CELL_TAG not in tags:
+                summaries.own.append(run)
+            elif tags.get(ENVIRONMENT_TAG) == environment:
+                summaries.cells.setdefault(tags[CELL_TAG], []).append(run)
+            else:
+                summaries.others.append(run)
         token = page.token
         if not token:
-            return found
+            return summaries
 
 
 def _write_cell(
     client: "MlflowClient",
     experiment_id: str,
-    comparison: str,
+    own: Mapping[str, str],
     row: SummaryRow,
-    known: Sequence["Run"],
+    before: Sequence["Run"],
 ) -> None:
     from mlflow.entities import Metric
 
@@ -145,25 +178,26 @@ def _write_cell(
         notes.run_link(experiment_id, run_id, f"run {index}")
         for index, run_id in enumerate(row.run_ids, 1)
     )
-    note = f"Summary of the runs of `{row.cell}` in comparison `{comparison}`: {seeds}."
+    note = f"Summary of the runs of `{row.cell}` in comparison `{own[COMPARISON_TAG]}`: {seeds}."
     tags = {
+        **own,
         CELL_TAG: row.cell,
         "strategy": row.strategy,
         "optimiser": row.optimiser,
-        "mlflow.runColor": colour_of(row.strategy),
-        notes.NOTE_TAG: note,
+        COLOUR_TAG: colour_of(row.strategy),
+        NOTE_TAG: note,
     }
     points = [(0, row.final), *row.by_steps, *row.by_labels]
     metrics = [
         Metric(name, value, 0, step) for step, values in points for name, value in values.items()
     ]
     content = hashlib.sha256(json.dumps(asdict(row), sort_keys=True).encode()).hexdigest()
-    unchanged = [run for run in known if _is(run, content)]
+    unchanged = [run for run in before if _is(run, content)]
     if not unchanged:
-        run_id = _create(client, experiment_id, comparison, row.name, tags | {CONTENT_TAG: content})
+        run_id = _create(client, experiment_id, row.name, tags | {SUMMARY_TAG: content})
         for begin in range(0, len(metrics), BATCH):
             client.log_batch(run_id, metrics=metrics[begin : begin + BATCH])
-    for run in known:
+    for run in before:
         if run not in unchanged[:1]:
             client.delete_run(run.info.run_id)
     if not unchanged:
@@ -173,15 +207,13 @@ def _write_cell(
 def _is(run: "Run", content: str) -> bool:
     """Whether a run is a whole one with this content."""
     tags = run.data.tags
-    return tags[KIND_TAG] != DRAFT and tags.get(CONTENT_TAG) == content
+    return tags[KIND_TAG] != DRAFT and tags.get(SUMMARY_TAG) == content
 
 
-def _create(
-    client: "MlflowClient", experiment_id: str, comparison: str, name: str, tags: Mapping[str, str]
-) -> str:
-    """A draft of a summary run, which nothing shows."""
-    own = {KIND_TAG: DRAFT, COMPARISON_TAG: comparison, "mlflow.source.name": "rlhf compare"}
-    created = client.create_run(experiment_id, run_name=name, tags={**own, **tags})
+def _create(client: "MlflowClient", experiment_id: str, name: str, tags: Mapping[str, str]) -> str:
+    """Create a draft of a summary run, which no view shows."""
+    draft = {KIND_TAG: DRAFT, SOURCE_TAG: "rlhf compare"}
+    created = client.create_run(experiment_id, run_name=name, tags={**draft, **tags})
     run_id: str = created.info.run_id
     client.set_terminated(run_id, "FINISHED")
     return run_id
@@ -194,22 +226,26 @@ def _write_comparison(
     rows: Sequence[SummaryRow],
     answer: str,
     view: str,
-    known: Sequence["Run"],
+    before: _Records,
 ) -> str:
     """Write the run of the comparison itself, whose page keeps its address."""
+    others = [run for run in before.others if run.data.tags[KIND_TAG] != DRAFT]
+    others.sort(key=lambda run: (run.data.tags.get(ENVIRONMENT_TAG, ""), run.info.start_time))
     lines = [
         answer,
         "",
         "| cell | result |",
         "|---|---|",
         *(f"| `{row.cell}` | {row.name} |" for row in rows),
+        *(f"| `{run.data.tags[CELL_TAG]}` | {run.info.run_name} |" for run in others),
         "",
         f"[Curves and table]({view.removeprefix('/')}); the report is the artifact `{REPORT}`.",
     ]
-    if known:
-        run_id: str = known[0].info.run_id
+    if before.own:
+        run_id: str = before.own[0].info.run_id
     else:
-        run_id = _create(client, experiment_id, comparison, f"comparison {comparison}", {})
-    client.set_tag(run_id, notes.NOTE_TAG, "\n".join(lines))
+        tags = {COMPARISON_TAG: comparison}
+        run_id = _create(client, experiment_id, f"comparison {comparison}", tags)
+    client.set_tag(run_id, NOTE_TAG, "\n".join(lines))
     client.set_tag(run_id, KIND_TAG, "comparison")
     return run_id

@@ -5,6 +5,7 @@ shows is defined in `mlflow/views/*.json`, in the words of `Definition`; this mo
 MLflow's own form, which is that of MLflow 3.17 as its page saves it.
 """
 
+import hashlib
 import json
 import re
 import time
@@ -20,12 +21,8 @@ from pydantic import Field
 
 from rlhf_core.plugin import Config
 from tasks.tracking.store import Tracker
+from tasks.tracking.tags import CELL_TAG, COMPARISON_TAG, KIND_TAG, VIEW_TAG, VIEWS_TAG
 
-VIEW_TAG = "mlflow.sharedViewState."
-VERSIONS_TAG = "rlhf.views"
-"""Versions of the views that an experiment has, as JSON."""
-COMPARISON_TAG = "rlhf.comparison"
-"""Of an experiment: the comparison whose view was written last. Of a run: its comparison."""
 COMPARISON = "comparison"
 """The definition that is written once for each comparison."""
 PLACES = (
@@ -100,9 +97,15 @@ def definitions() -> Mapping[str, Definition]:
 
 
 def identity(view: str, comparison: str | None = None) -> str:
-    """The id of a view in tags and addresses."""
-    named = "" if comparison is None else f"-{re.sub(r'[^A-Za-z0-9_-]', '-', comparison)}"
-    return f"rlhf-{view}{named}"
+    """The id of a view in tags and addresses.
+
+    A digest distinguishes names of comparisons whose characters are replaced, such as `a.b`.
+    """
+    if comparison is None:
+        return f"rlhf-{view}"
+    plain = re.sub(r"[^A-Za-z0-9_-]", "-", comparison)
+    digest = hashlib.sha256(comparison.encode()).hexdigest()[:8]
+    return f"rlhf-{view}-{plain}" if plain == comparison else f"rlhf-{view}-{plain}-{digest}"
 
 
 def link(experiment_id: str, view_id: str) -> str:
@@ -120,31 +123,31 @@ def ensure(
 ) -> None:
     """Write the views of an experiment that are missing there or of an older version.
 
-    A view that somebody has deleted stays away until there is a newer version of it.
+    A view that was deleted is not written again before there is a newer version.
 
     Args:
         tracker: where.
         experiment_id: of MLflow.
-        tags: of the experiment, where they are known; else they are read.
+        tags: of the experiment; None: they are read.
     """
     client = tracker.client()
     if tags is None:
         tags = client.get_experiment(experiment_id).tags
-    known = json.loads(tags.get(VERSIONS_TAG, "{}"))
+    versions = json.loads(tags.get(VIEWS_TAG, "{}"))
     ours = {name: view for name, view in definitions().items() if name != COMPARISON}
-    old = {name: view for name, view in ours.items() if known.get(name, 0) < view.version}
+    old = {name: view for name, view in ours.items() if versions.get(name, 0) < view.version}
     for name, view in old.items():
-        value = _saved(view, identity(name), view.name, f"tags.`rlhf.kind` = '{view.kind}'")
+        value = _saved(view, identity(name), view.name, f"tags.`{KIND_TAG}` = '{view.kind}'")
         client.set_experiment_tag(experiment_id, f"{VIEW_TAG}{identity(name)}", value)
     if old:
-        versions = known | {name: view.version for name, view in old.items()}
-        client.set_experiment_tag(experiment_id, VERSIONS_TAG, json.dumps(versions))
+        versions |= {name: view.version for name, view in old.items()}
+        client.set_experiment_tag(experiment_id, VIEWS_TAG, json.dumps(versions))
 
 
 def comparison(tracker: Tracker, experiment_id: str, name: str) -> str:
     """Write the view of one comparison, which shows its summary runs; return the view's id."""
     view, view_id = definitions()[COMPARISON], identity(COMPARISON, name)
-    condition = f"tags.`rlhf.kind` = '{view.kind}' and tags.`rlhf.comparison` = {quoted(name)}"
+    condition = f"tags.`{KIND_TAG}` = '{view.kind}' and tags.`{COMPARISON_TAG}` = {quoted(name)}"
     value = _saved(view, view_id, view.name.format(name=name), condition)
     client = tracker.client()
     client.set_experiment_tag(experiment_id, f"{VIEW_TAG}{view_id}", value)
@@ -165,11 +168,16 @@ def first_link(experiment_id: str, tags: Mapping[str, str]) -> str:
 
 
 def quoted(text: str) -> str:
-    """A text as a filter of MLflow's holds it.
+    """A text as a filter of MLflow's holds it; `is_quotable` says which can be.
 
     Filters have no way to write a quotation mark inside of quotation marks of its own kind.
     """
     return f"'{text}'" if "'" not in text else f'"{text}"'
+
+
+def is_quotable(text: str) -> bool:
+    """Whether a filter of MLflow's can hold a text: not with both kinds of quotation marks."""
+    return "'" not in text or '"' not in text
 
 
 def _saved(view: Definition, view_id: str, name: str, condition: str) -> str:
@@ -189,7 +197,7 @@ def _state(view: Definition, view_id: str, condition: str) -> dict[str, Any]:
     columns += [f"tags.`{name}`" for name in view.columns.tags]
     group = {
         "aggregateFunction": "average",
-        "groupByKeys": [{"mode": "tag", "groupByData": "rlhf.cell"}],
+        "groupByKeys": [{"mode": "tag", "groupByData": CELL_TAG}],
     }
     return {
         "searchFilter": condition,
@@ -227,12 +235,12 @@ def _state(view: Definition, view_id: str, condition: str) -> dict[str, Any]:
 
 
 def _section(
-    identity: str, name: str, shown: bool, columns: int = 3, height: int = 360
+    identity: str, name: str, is_open: bool, columns: int = 3, height: int = 360
 ) -> dict[str, Any]:
     return {
         "uuid": identity,
         "name": name,
-        "display": shown,
+        "display": is_open,
         "isReordered": True,
         "deleted": False,
         "isGenerated": False,

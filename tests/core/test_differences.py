@@ -70,4 +70,4 @@ def test_a_long_or_strange_value_becomes_a_digest_of_its_own() -> None:
         experiment = changed(f"{{environment: 'my.module:Env{index}-v0'}}")
         found.append(words(differences(experiment, changed("{}")), experiment)[0])
     assert found[0] != found[1]
-    assert {len(word) for word in found} == {len("id__0000")}
+    assert {len(word) for word in found} == {len("id__000000")}

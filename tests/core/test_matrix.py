@@ -45,6 +45,16 @@ def test_cells_have_their_values_and_leave_the_rest() -> None:
     assert cells[0].experiment.seed == 0
 
 
+def test_values_that_are_settings_of_a_kind_name_their_cells() -> None:
+    sac = {"kind": "sac", "hidden": [8]}
+    assert names(vary={"optimiser": ["ppo", sac], "environment.options": [{}, {"g": 8.0}]}) == [
+        "preference-ppo-optimiser_ppo-options_empty",
+        "preference-ppo-optimiser_ppo-optionsg8.0",
+        "preference-sac-optimisersac_hidden8-options_empty",
+        "preference-sac-optimisersac_hidden8-optionsg8.0",
+    ]
+
+
 def test_variants_are_sets_of_changes_and_name_their_cells_once() -> None:
     variants = {
         "ppo": {},

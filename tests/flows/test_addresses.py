@@ -9,10 +9,11 @@ from rlhf_core.errors import ConfigurationError, ServiceError
 from tasks.addresses import check_url, masked, printable, sqlite_file, sqlite_url
 from tasks.deadline import within
 from tasks.home import Home
-from tasks.runs.lifecycle import REASON_TAG, move
+from tasks.runs.lifecycle import move
 from tasks.runs.states import Event
 from tasks.tracking import records
 from tasks.tracking.store import Tracker, prepare
+from tasks.tracking.tags import REASON_TAG
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tasks.runs.lifecycle import REASON_TAG
+from tasks.tracking.tags import REASON_TAG
 from tests.flows.barrier import Barrier
 from tests.flows.conftest import LONGEST_SECONDS, Command, client_of, run_ids, tiny_file, wait_until
 

@@ -21,8 +21,8 @@ from rlhf_core.configuration import load, override
 from rlhf_core.experiment import Experiment
 from rlhf_core.types import Metrics
 from tasks.home import Home
-from tasks.reporting import GUARD_TAG
 from tasks.tracking.store import tracker_of
+from tasks.tracking.tags import GUARD_TAG
 from tests.docs.test_docs import documented_metrics
 from tests.flows.conftest import Command, client_of, experiment_of
 
@@ -112,7 +112,7 @@ def test_mlflow_has_parameters_tags_metrics_at_environment_steps_labels_and_arti
     found = [run.data.tags[tag] for tag in tags]
     assert found == ["preference", "ppo", "synthetic", "Pendulum-v1", "5", "run"]
     cell = run.data.tags["rlhf.cell"]
-    assert re.fullmatch(r"preference-ppo-[0-9a-f]{4}", cell), "no preset is called tiny"
+    assert re.fullmatch("preference-ppo-time_limit40-count4-[0-9a-f]{6}", cell)
     assert run.info.run_name == f"{cell}-s5"
     assert run.data.tags["mlflow.runColor"] == colour_of("preference")
     history = client.get_metric_history(result["run_id"], "eval/true_return_iqm")

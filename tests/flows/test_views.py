@@ -11,9 +11,10 @@ import pytest
 
 from rlhf_core.comparison.colours import colour_of
 from tasks.tracking import experiments, summaries, views
-from tasks.tracking.notes import NOTE_TAG, edited
+from tasks.tracking.notes import edited
 from tasks.tracking.store import Tracker
 from tasks.tracking.summaries import SummaryRow
+from tasks.tracking.tags import NOTE_TAG
 from tests.docs.test_docs import ROOT, documented_metrics
 
 
@@ -140,7 +141,7 @@ def summary_runs(tracker: Tracker, experiment: str) -> dict[str, Any]:
     return by_cell
 
 
-def write(tracker: Tracker, experiment: str, *rows: SummaryRow) -> summaries.Written:
+def write(tracker: Tracker, experiment: str, *rows: SummaryRow) -> summaries.SummaryLocation:
     name = tracker.client().get_experiment(experiment).name
     return summaries.write(tracker, name, "first", rows, "`a` beats `b` by 3.", b"<html>")
 
@@ -192,6 +193,31 @@ def test_a_comparison_that_has_grown_keeps_what_is_the_same_and_no_old_point(
     run_id = new["constant-ppo"].info.run_id
     assert [p.step for p in client.get_metric_history(run_id, "eval/iqm")] == [150]
     assert after == before
+
+
+def test_comparisons_of_two_environments_share_an_experiment(
+    tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(experiments.VARIABLE, "shared")
+    client, answer = tracker.client(), "`a` beats `b`."
+    for _ in range(2):
+        for environment in ("Pendulum-v1", "CartPole-v1"):
+            cells = [row(cell, name=f"{environment} {cell}") for cell in ("mixed-ppo", "other-ppo")]
+            place = summaries.write(tracker, environment, "both", cells, answer, None)
+    summaries.write(tracker, "CartPole-v1", "both", cells[:1], answer, None)
+    names = ["CartPole-v1 mixed-ppo", "Pendulum-v1 mixed-ppo", "Pendulum-v1 other-ppo"]
+    runs = client.search_runs([place.experiment_id], "tags.`rlhf.kind` = 'cell'")
+    assert sorted(run.info.run_name for run in runs) == names
+    [own] = client.search_runs([place.experiment_id], "tags.`rlhf.kind` = 'comparison'")
+    lines = [line for line in own.data.tags[NOTE_TAG].splitlines() if line.startswith("| `")]
+    assert sorted(line.split(" | ")[1].removesuffix(" |") for line in lines) == names
+
+
+def test_every_comparison_has_a_view_of_its_own() -> None:
+    names = ["a.b", "a-b", "a_b", "a..b", "a.-b"]
+    identities = [views.identity(views.COMPARISON, name) for name in names]
+    assert len({*identities}) == len(names)
+    assert identities[1] == "rlhf-comparison-a-b"
 
 
 def test_a_summary_that_was_killed_on_its_way_leaves_nothing_twice(
