@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
     from pandas import DataFrame
 
+LONGER = 8
+"""Curves of which one is so many times longer than another have a logarithmic axis."""
 TITLES = {"env_steps": "environment steps", "labels": "labels"}
 
 
@@ -64,11 +66,19 @@ def learning_curves(task: TaskFrames, axis: str) -> str | None:
         )
     handles += _reference_lines(task, axes, axis, (low_limit, high_limit))
     axes.set_ylim(low_limit, high_limit)
-    axes.set(xlabel=TITLES[axis], ylabel="true return (IQM)", xlim=(0, None))
+    axes.set(xlabel=TITLES[axis], ylabel="true return (IQM)")
+    own = points[points["cell"].isin(drawn)]
+    ends = own.groupby("cell")["x"].max()
+    if axis == "env_steps" and own["x"].min() > 0 and ends.max() > LONGER * ends.min():
+        axes.set_xscale("log")
+        axes.set_xlabel(f"{TITLES[axis]} (logarithmic)")
+    else:
+        axes.set_xlim(0, None)
     axes.xaxis.set_major_formatter(lambda value, _: thousands(value))
+    axes.xaxis.set_minor_formatter(lambda value, _: "")
     add_legend(figure, handles)
-    ends = [(cell, points[points["cell"] == cell]["iqm"].iloc[-1]) for cell in drawn]
-    described = ", ".join(f"{cell} {plain(value)}" for cell, value in ends)
+    last = [(cell, points[points["cell"] == cell]["iqm"].iloc[-1]) for cell in drawn]
+    described = ", ".join(f"{cell} {plain(value)}" for cell, value in last)
     return svg_text(
         figure, f"True return over {TITLES[axis]}, {task.name}. Last points: {described}.", tips
     )
