@@ -1,4 +1,4 @@
-"""The result of a comparison: tables, and what is made of them."""
+"""The result of a comparison: tables, their text forms, figures and the report."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The report: one HTML file that holds everything it shows."""
+"""The report: one self-contained HTML file."""
 
 import base64
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from rlhf_core.comparison.figures import figures_of_task, slugs_of
 from rlhf_core.comparison.figures.svg import inline
 from rlhf_core.comparison.numbers import decimals_for, plain, with_interval
 from rlhf_core.comparison.roles import NULL_CONTROLS
-from rlhf_core.comparison.statistics.reliability import COVERAGE
+from rlhf_core.comparison.statistics.reliability import COVERAGE, TASKS_COVERAGE
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -32,7 +32,7 @@ CAPTIONS: Mapping[str, tuple[str, str]] = {
     ),
     "curves_by_labels": (
         "True return over labels",
-        "The same, against what people were asked. Controls ask nobody and are lines.",
+        "The same, against the number of labels. Controls need no label and are lines.",
     ),
     "returns_at_labels": (
         "Return at some numbers of labels",
@@ -48,7 +48,7 @@ CAPTIONS: Mapping[str, tuple[str, str]] = {
     ),
     "differences": (
         "Difference from the control",
-        "Right of the line is better. An interval that crosses the line settles nothing.",
+        "Right of the line is better. A difference whose interval crosses it may be luck.",
     ),
     "improvement": (
         "Probability of improvement",
@@ -56,7 +56,7 @@ CAPTIONS: Mapping[str, tuple[str, str]] = {
     ),
     "cost_frontier": (
         "Return against cost",
-        "Cells on the dashed line are such that none is cheaper and better.",
+        "No cell is both cheaper and better than one on the dashed line.",
     ),
     "proxy_against_true": (
         "Proxy against true return",
@@ -142,6 +142,7 @@ def html(comparison: "Comparison", details: Details | None = None) -> str:
         with_interval=with_interval,
         is_safe_link=is_safe_link,
         coverage={seeds: COVERAGE[seeds] for seeds in (5, 10, 20)},
+        tasks_coverage=list(TASKS_COVERAGE.values()),
         levels=_failure_levels(comparison),
     )
 
@@ -208,7 +209,7 @@ def _controls_text(rows: list[dict[str, Any]]) -> str:
     """Say what the cells of a task are measured against."""
     controls = [row["control"] for row in rows if row["control"]]
     if not controls:
-        return "There is nothing to measure against."
+        return "No cell has a control."
     usual = max(set(controls), key=controls.count)
     others = [
         f"{r['cell']} against {r['control']}" for r in rows if r["control"] not in ("", usual)
@@ -222,7 +223,7 @@ def _films(
 ) -> tuple[dict[str, str], list[str]]:
     """Films as data addresses, best cell first, while they fit; and the cells left out."""
     order = list(dict.fromkeys([*comparison.table["cell"], *films]))
-    kept: dict[str, str] = {}
+    addresses: dict[str, str] = {}
     left_out = []
     size = 0
     for cell in order:
@@ -233,8 +234,8 @@ def _films(
             left_out.append(cell)
             continue
         size += len(encoded)
-        kept[cell] = f"data:image/gif;base64,{encoded}"
-    return kept, left_out
+        addresses[cell] = f"data:image/gif;base64,{encoded}"
+    return addresses, left_out
 
 
 @cache
@@ -250,6 +251,6 @@ def _template() -> "Template":
     for name in ("report.css", "report.js"):
         text = (folder / name).read_text(encoding="utf-8")
         environment.globals[name.replace(".", "_")] = Markup(text)  # noqa: S704
-    # Figures escape their own texts when they are written.
+    # `svg_text` escapes the texts of a figure.
     environment.filters["as_svg"] = lambda text: Markup(text)  # noqa: S704
     return environment.from_string((folder / "report.html.j2").read_text(encoding="utf-8"))

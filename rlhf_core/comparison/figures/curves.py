@@ -89,7 +89,7 @@ def _is_line(task: TaskFrames, cell: str, axis: str) -> bool:
 def _reference_lines(
     task: TaskFrames, axes: "Axes", axis: str, limits: tuple[float, float]
 ) -> "list[Line2D]":
-    """Draw the controls' final levels; one beyond the limits is said to be."""
+    """Draw the controls' final levels; the legend marks one beyond the limits with `off`."""
     lines = []
     for row in task.rows:
         if not _is_line(task, row["cell"], axis):
@@ -105,7 +105,7 @@ def _reference_lines(
 
 
 def _limits(task: TaskFrames, points: "DataFrame") -> tuple[float, float]:
-    """Choose limits for the second half of the curves, where they are to be told apart.
+    """Choose limits for the second half of the curves, where their differences matter.
 
     Bands of few seeds and null controls far away do not count, or they would squeeze the curves.
     """

@@ -1,4 +1,4 @@
-"""Figures of what feedback was worth: returns at some labels, reward quality, cost."""
+"""Figures of feedback: returns at some numbers of labels, reward quality, cost."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ QUALITIES = {
 
 
 def label_bars(task: TaskFrames) -> str | None:
-    """Draw the return at 20, 50, 100 and 200 labels as bars; None where nobody had so many."""
+    """Draw the return at 20, 50, 100 and 200 labels as bars; None where no run had so many."""
     frame = task.at_labels
     cells = [cell for cell in task.table["cell"] if (frame["cell"] == cell).any()]
     if not cells:
@@ -26,7 +26,7 @@ def label_bars(task: TaskFrames) -> str | None:
     figure, axes = new_figure(3.3)
     tips: dict[str, list[str]] = {}
     width = 0.84 / len(cells)
-    # Bars grow from the lowest level, because a return of zero means nothing by itself.
+    # Bars grow from the lowest level, because a return of zero has no meaning by itself.
     base = min(float(np.nanmin(frame[["iqm", "ci_low"]].to_numpy(np.float64))), frame["iqm"].min())
     described = []
     for index, cell in enumerate(cells):
@@ -157,7 +157,7 @@ def reward_quality(task: TaskFrames, quality: str) -> str | None:
 def cost_frontier(task: TaskFrames) -> str | None:
     """Draw return against cost and join the cells that no other one beats in both.
 
-    Controls ask nobody: the true reward is a line, null controls are left out.
+    The true reward needs no label and is a line; null controls are left out.
     The cost is that of the feedback; where none was counted, the labels. None where neither is.
     """
     rows = [row for row in task.rows if not task.is_control(row["cell"])]
@@ -181,7 +181,7 @@ def cost_frontier(task: TaskFrames) -> str | None:
         color="#808080",
         linestyle="--",
         linewidth=1.2,
-        label="none is cheaper and better",
+        label="no cell is cheaper and better",
     )
     for index, row in enumerate(rows):
         style = task.styles[row["cell"]]

@@ -20,9 +20,9 @@ def strip_plot(task: TaskFrames) -> str | None:
     tips: dict[str, list[str]] = {}
     inside = [row for row in rows if not task.is_null(row["cell"])] or rows
     names = [row["cell"] for row in inside]
-    shown = task.runs[task.runs["cell"].isin(names)]["true_return"].to_numpy(np.float64)
+    returns = task.runs[task.runs["cell"].isin(names)]["true_return"].to_numpy(np.float64)
     ends = np.array([[row["ci_low"], row["ci_high"]] for row in inside], dtype=np.float64)
-    low, high = focus(shown, ends.ravel())
+    low, high = focus(returns, ends.ravel())
     for position, row in enumerate(rows):
         style = task.styles[row["cell"]]
         runs = task.runs[task.runs["cell"] == row["cell"]]
@@ -72,7 +72,8 @@ def strip_plot(task: TaskFrames) -> str | None:
 def profile_plot(task: TaskFrames) -> str | None:
     """Draw the share of seeds above each return; None without a finished run.
 
-    The two best cells that compete have a Wilson band: with few seeds bands of all would hide all.
+    The two best cells that compete have a Wilson band: with few seeds the bands of all cells would
+    cover each other.
     """
     if not len(task.profiles):
         return None
