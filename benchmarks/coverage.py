@@ -160,9 +160,13 @@ KINDS = {
 }
 
 SEEDS = (2, 3, 4, 5, 6, 8, 10, 15, 20, 30)
-FEW_SEEDS = (5, 10, 20)
-SLOW = ("tasks", "gap", "equal cells", "equal, control")
-"""Kinds that are measured at `FEW_SEEDS`."""
+SLOW = {
+    "tasks": (5, 10, 20),
+    "gap": (5, 10, 20),
+    "equal cells": (10,),
+    "equal, control": (10,),
+}
+"""Seeds of the kinds that take long to measure; all others are measured at `SEEDS`."""
 
 
 def coverage(make: Callable[[], Interval], truth: float, simulations: int) -> float:
@@ -185,7 +189,7 @@ def main() -> None:
     rows = [f"| interval | seeds | {' | '.join(SHAPES)} |", "|---|---|" + "---|" * len(SHAPES)]
     values = {name: truths(draw, np.random.default_rng(1)) for name, draw in SHAPES.items()}
     for kind in options.kinds:
-        for seeds in options.seeds or (FEW_SEEDS if kind in SLOW else SEEDS):
+        for seeds in options.seeds or SLOW.get(kind, SEEDS):
             shares = [
                 coverage(
                     partial(KINDS[kind], draw, np.random.default_rng([2, seeds]), seeds),

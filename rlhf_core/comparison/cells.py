@@ -52,9 +52,9 @@ def cell_row(
     returns = finished["true_return"].to_numpy(np.float64)
     count = len(returns)
     interval = interquartile_interval(returns, level)
-    rated = count > 0 and not np.isnan(failure_level)
-    failures = int((returns < failure_level).sum()) if rated else 0
-    rate = wilson_interval(failures, count if rated else 0, level)
+    has_rate = count > 0 and not np.isnan(failure_level)
+    failures = int((returns < failure_level).sum()) if has_rate else 0
+    rate = wilson_interval(failures, count if has_rate else 0, level)
     unknown = float("nan")
     row: dict[str, object] = {
         "seeds": count,
@@ -65,8 +65,8 @@ def cell_row(
         "ci_high": interval.high,
         "coverage": least_coverage(count) if level == 0.95 else unknown,
         "failure_below": failure_level,
-        "failures": failures if rated else unknown,
-        "failure_rate": failures / count if rated else unknown,
+        "failures": failures if has_rate else unknown,
+        "failure_rate": failures / count if has_rate else unknown,
         "failure_low": rate.low,
         "failure_high": rate.high,
         "median": np.median(returns) if count else unknown,

@@ -38,9 +38,9 @@ class Comparison:
     answers: Mapping[str, str]
     """Which cell won, by how much and how surely, by task."""
     runs: "DataFrame"
-    """The runs as they were checked, with `status` and `strategy` filled in."""
+    """The checked runs, with `status` and `strategy` filled in."""
     rounds: "DataFrame"
-    """The curves of the single runs, as they were checked."""
+    """The checked curves of the single runs."""
 
     @property
     def answer(self) -> str:

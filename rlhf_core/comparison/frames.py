@@ -228,9 +228,9 @@ def _refuse_duplicates(frame: "DataFrame", name: str, columns: list[str]) -> Non
     first: dict[tuple[object, ...], object] = {}
     for row, *key in frame[columns].itertuples():
         if tuple(key) in first:
-            described = ", ".join(f"{c} {v!r}" for c, v in zip(columns, key, strict=True))
+            fields = ", ".join(f"{c} {v!r}" for c, v in zip(columns, key, strict=True))
             raise ConfigurationError(
                 f"{name}, rows {first[tuple(key)]} and {row}: expected one run each, got two of "
-                f"{described}"
+                f"{fields}"
             )
         first[tuple(key)] = row

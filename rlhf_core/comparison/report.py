@@ -182,13 +182,13 @@ def _task_view(comparison: "Comparison", task: str, slug: str) -> TaskView:
         for row in rows
         if row["cell"] in comparison.references or row["strategy"] in NULL_CONTROLS
     ]
-    drawn = {
+    views = {
         key: FigureView(f"{slug}-{key}", *CAPTIONS[key], inline(svg, f"{slug}-{key}"))
         for key, svg in figures_of_task(comparison, task).items()
     }
-    main = [drawn[key] for key in ("curves_by_steps", "curves_by_labels") if key in drawn]
+    main = [views[key] for key in ("curves_by_steps", "curves_by_labels") if key in views]
     sections = {
-        heading: [drawn[key] for key in keys if key in drawn and drawn[key] not in main]
+        heading: [views[key] for key in keys if key in views and views[key] not in main]
         for heading, keys in SECTIONS.items()
     }
     return TaskView(
@@ -198,7 +198,7 @@ def _task_view(comparison: "Comparison", task: str, slug: str) -> TaskView:
         rows=rows,
         digits=decimals_for(*(row["iqm"] for row in rows)),
         main=main,
-        sections={heading: views for heading, views in sections.items() if views},
+        sections={heading: of_heading for heading, of_heading in sections.items() if of_heading},
         controls=_controls_text(rows),
         control_cells=controls,
         leader=next((row["cell"] for row in rows if row["cell"] not in controls), ""),
@@ -229,12 +229,12 @@ def _films(
     for cell in order:
         if cell not in films:
             continue
-        encoded = base64.b64encode(films[cell]).decode()
-        if size + len(encoded) > MOST_FILM_BYTES:
+        text = base64.b64encode(films[cell]).decode()
+        if size + len(text) > MOST_FILM_BYTES:
             left_out.append(cell)
             continue
-        size += len(encoded)
-        addresses[cell] = f"data:image/gif;base64,{encoded}"
+        size += len(text)
+        addresses[cell] = f"data:image/gif;base64,{text}"
     return addresses, left_out
 
 

@@ -25,18 +25,18 @@ def learning_curves(task: TaskFrames, axis: str) -> str | None:
     from matplotlib.lines import Line2D
 
     points = task.curves[task.curves["axis"] == axis]
-    drawn = [
+    cells = [
         cell
         for cell in task.table["cell"]
         if (points["cell"] == cell).any() and not _is_line(task, cell, axis)
     ]
-    if not drawn:
+    if not cells:
         return None
     figure, axes = new_figure(3.3)
-    low_limit, high_limit = _limits(task, points[points["cell"].isin(drawn)])
+    low_limit, high_limit = _limits(task, points[points["cell"].isin(cells)])
     handles: list[Line2D] = []
     tips: dict[str, list[str]] = {}
-    for index, cell in enumerate(drawn):
+    for index, cell in enumerate(cells):
         curve = points[points["cell"] == cell]
         x, iqm, low, high = curve[["x", "iqm", "ci_low", "ci_high"]].to_numpy(np.float64).T
         style = task.styles[cell]
@@ -67,10 +67,10 @@ def learning_curves(task: TaskFrames, axis: str) -> str | None:
     axes.set(xlabel=TITLES[axis], ylabel="true return (IQM)", xlim=(0, None))
     axes.xaxis.set_major_formatter(lambda value, _: thousands(value))
     add_legend(figure, handles)
-    ends = [(cell, points[points["cell"] == cell]["iqm"].iloc[-1]) for cell in drawn]
-    described = ", ".join(f"{cell} {plain(value)}" for cell, value in ends)
+    ends = [(cell, points[points["cell"] == cell]["iqm"].iloc[-1]) for cell in cells]
+    description = ", ".join(f"{cell} {plain(value)}" for cell, value in ends)
     return svg_text(
-        figure, f"True return over {TITLES[axis]}, {task.name}. Last points: {described}.", tips
+        figure, f"True return over {TITLES[axis]}, {task.name}. Last points: {description}.", tips
     )
 
 

@@ -61,12 +61,12 @@ def strip_plot(task: TaskFrames) -> str | None:
     axes.set(xlabel="true return at the end of each seed", xlim=(low, high))
     axes.set_yticks(range(len(rows)), [short_name(row["cell"]) for row in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
-    described = ", ".join(
+    description = ", ".join(
         f"{row['cell']} {with_interval(row['iqm'], row['ci_low'], row['ci_high'])}, worst "
         f"{plain(row['worst'])}"
         for row in rows
     )
-    return svg_text(figure, f"True return of every seed, {task.name}: {described}.", tips)
+    return svg_text(figure, f"True return of every seed, {task.name}: {description}.", tips)
 
 
 def profile_plot(task: TaskFrames) -> str | None:
@@ -78,7 +78,7 @@ def profile_plot(task: TaskFrames) -> str | None:
     if not len(task.profiles):
         return None
     figure, axes = new_figure(3.3)
-    banded = [cell for cell in task.table["cell"] if not task.is_control(cell)][:2]
+    with_band = [cell for cell in task.table["cell"] if not task.is_control(cell)][:2]
     for cell in task.table["cell"]:
         profile = task.profiles[task.profiles["cell"] == cell]
         style = task.styles[cell]
@@ -92,7 +92,7 @@ def profile_plot(task: TaskFrames) -> str | None:
             lw=1.6,
             label=short_name(cell),
         )
-        if cell in banded:
+        if cell in with_band:
             axes.fill_between(x, low, high, color=style.colour, alpha=0.08, linewidth=0, step="mid")
     values = task.runs[~task.runs["cell"].map(task.is_null)]["true_return"].to_numpy(np.float64)
     if len(values):
