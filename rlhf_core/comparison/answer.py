@@ -23,7 +23,8 @@ def answers_of(
     Args:
         table: one row for each task and cell, best first.
         failed: the runs without a return.
-        references: cells trained on the true reward; they win only where nobody else competes.
+        references: cells trained on the true reward; they win only where at most one other
+            cell competes.
     """
     answers = {}
     for task in dict.fromkeys(table["task"]):
@@ -36,7 +37,7 @@ def answers_of(
 def _answer(rows: list[Row], holes: list[Row], references: Sequence[str]) -> str:
     finished = [row for row in rows if row["seeds"]]
     if not finished:
-        return _nothing(holes)
+        return _no_finished_run(holes)
     competitors = [row for row in finished if row["cell"] not in references]
     if len(competitors) < 2 or not competitors[0]["control"]:
         others = [row for row in competitors if row["control"]]
@@ -44,12 +45,13 @@ def _answer(rows: list[Row], holes: list[Row], references: Sequence[str]) -> str
     leader = competitors[0]
     row = leader if leader["control"] else next((r for r in competitors if r["control"]), None)
     if row is None:
-        return f"{_alone(leader, len(rows))} {_remarks(leader, finished, references)}".strip()
-    sentence = _contest(row) + _unsettled(row, competitors) + "."
+        sentence = _single_competitor(leader, len(rows))
+    else:
+        sentence = _against_control(row) + _next_unsettled(row, competitors) + "."
     return f"{sentence} {_remarks(leader, finished, references)}".strip()
 
 
-def _nothing(holes: list[Row]) -> str:
+def _no_finished_run(holes: list[Row]) -> str:
     """Name the first reason: later runs often fail in consequence of the first."""
     reason = holes[0]["reason"]
     if len(reason) > LONGEST_REASON:
@@ -58,7 +60,7 @@ def _nothing(holes: list[Row]) -> str:
     return f"No run finished: {plural(len(holes), 'run')} failed ({first}{reason})."
 
 
-def _alone(row: Row, cells: int) -> str:
+def _single_competitor(row: Row, cells: int) -> str:
     value = with_interval(row["iqm"], row["ci_low"], row["ci_high"])
     others = (
         "there is no other cell to compare it with"
@@ -68,7 +70,7 @@ def _alone(row: Row, cells: int) -> str:
     return f"`{row['cell']}` reaches {value} over {plural(row['seeds'], 'seed')}; {others}."
 
 
-def _contest(row: Row) -> str:
+def _against_control(row: Row) -> str:
     """Say how a cell stands to its control, whichever of them is ahead."""
     ahead, behind = f"`{row['cell']}`", f"`{row['control']}`"
     value, low, high = row["difference"], row["difference_low"], row["difference_high"]
@@ -78,8 +80,8 @@ def _contest(row: Row) -> str:
         value, low, high = -value, -high, -low
     if np.isnan(row["p"]):
         return (
-            f"{ahead} is ahead of {behind} by {plain(value)}, with a single seed on a side: that "
-            "says nothing about luck, play at least five seeds of each"
+            f"{ahead} is ahead of {behind} by {plain(value)}, with a single seed on a side: luck "
+            "cannot be ruled out, play at least five seeds of each"
         )
     chance = f"probability of improvement {improvement:.2f}"
     amount = with_interval(value, low, high)
@@ -90,21 +92,22 @@ def _contest(row: Row) -> str:
         if value == 0
         else f"{ahead} is ahead of {behind} by {amount}, {chance}"
     )
-    return f"{start}, which {plural(row['common_seeds'], 'seed')} do not settle: {_more(row)}"
+    seeds = plural(row["common_seeds"], "seed")
+    return f"{start}, which {seeds} do not settle: {_seeds_to_settle(row)}"
 
 
-def _more(row: Row) -> str:
+def _seeds_to_settle(row: Row) -> str:
     if np.isinf(row["more_seeds"]):
         return "more than 1,000 seeds would be needed"
     return f"about {plural(row['more_seeds'], 'more seed')} of each would"
 
 
-def _unsettled(row: Row, competitors: list[Row]) -> str:
+def _next_unsettled(row: Row, competitors: list[Row]) -> str:
     """Say what it would take to tell the next other cell from the same one."""
     against = {row["cell"], row["control"]}
     for other in competitors:
-        unknown = other["settled"] or np.isnan(other["p"]) or np.isinf(other["more_seeds"])
-        if other["cell"] not in against and other["control"] in against and not unknown:
+        countable = not other["settled"] and np.isfinite(other["more_seeds"])
+        if other["cell"] not in against and other["control"] in against and countable:
             return f"; {plural(other['more_seeds'], 'more seed')} would settle `{other['cell']}`"
     return ""
 
@@ -121,7 +124,7 @@ def _remarks(leader: Row, finished: list[Row], references: Sequence[str]) -> str
             f"ended below {level}"
         )
     if leader["strategy"] in NULL_CONTROLS:
-        remarks.append(f"`{leader['cell']}` is a null control, which nothing did better than")
+        remarks.append(f"`{leader['cell']}` is a null control, and no cell did better")
     if not remarks:
         return ""
     text = "; ".join(remarks)

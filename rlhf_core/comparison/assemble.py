@@ -155,7 +155,7 @@ def _table(task: _Task, failure_level: float, control: str | None, level: float)
     import pandas as pd
 
     controls = controls_of(list(task.ranking), list(task.returns), task.references, control)
-    compared = control_columns(task.returns, controls, level, named_control=control is not None)
+    comparisons = control_columns(task.returns, controls, level, named_control=control is not None)
     rows: list[dict[str, Any]] = []
     for cell in task.ranking:
         runs = task.runs[task.runs["cell"] == cell]
@@ -169,7 +169,7 @@ def _table(task: _Task, failure_level: float, control: str | None, level: float)
                 "strategy": runs["strategy"].iloc[0],
                 "optimiser": runs["optimiser"].iloc[0],
                 **cell_row(finished, len(runs) - len(finished), failure_level, level),
-                **compared[cell],
+                **comparisons[cell],
                 "reference": own,
                 **normalised_columns(finished, task.random, top, level),
                 **efficiency_columns(finished, task.random),
@@ -194,5 +194,5 @@ def _stacked(frames: list["DataFrame"]) -> "DataFrame":
     """Stack frames, of which the empty ones have columns without a type."""
     import pandas as pd
 
-    filled = [frame for frame in frames if len(frame)]
-    return pd.concat(filled, ignore_index=True) if filled else frames[0]
+    parts = [frame for frame in frames if len(frame)]
+    return pd.concat(parts, ignore_index=True) if parts else frames[0]

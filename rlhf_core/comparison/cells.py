@@ -52,9 +52,9 @@ def cell_row(
     returns = finished["true_return"].to_numpy(np.float64)
     count = len(returns)
     interval = interquartile_interval(returns, level)
-    known = count > 0 and not np.isnan(failure_level)
-    failures = int((returns < failure_level).sum()) if known else 0
-    rate = wilson_interval(failures, count if known else 0, level)
+    has_rate = count > 0 and not np.isnan(failure_level)
+    failures = int((returns < failure_level).sum()) if has_rate else 0
+    rate = wilson_interval(failures, count if has_rate else 0, level)
     unknown = float("nan")
     row: dict[str, object] = {
         "seeds": count,
@@ -65,8 +65,8 @@ def cell_row(
         "ci_high": interval.high,
         "coverage": least_coverage(count) if level == 0.95 else unknown,
         "failure_below": failure_level,
-        "failures": failures if known else unknown,
-        "failure_rate": failures / count if known else unknown,
+        "failures": failures if has_rate else unknown,
+        "failure_rate": failures / count if has_rate else unknown,
         "failure_low": rate.low,
         "failure_high": rate.high,
         "median": np.median(returns) if count else unknown,
@@ -99,13 +99,13 @@ def normalised_columns(
 ) -> dict[str, float]:
     """Normalised score with its interval, and the optimality gap."""
     scores = normalised_score(finished["true_return"].to_numpy(np.float64), random, reference)
-    known = len(scores) > 0 and not np.isnan(scores).any()
-    interval = interquartile_interval(scores if known else scores[:0], level)
+    defined = len(scores) > 0 and not np.isnan(scores).any()
+    interval = interquartile_interval(scores if defined else scores[:0], level)
     return {
-        "normalised_score": interquartile_mean(scores) if known else float("nan"),
+        "normalised_score": interquartile_mean(scores) if defined else float("nan"),
         "normalised_low": interval.low,
         "normalised_high": interval.high,
-        "optimality_gap": optimality_gap(scores) if known else float("nan"),
+        "optimality_gap": optimality_gap(scores) if defined else float("nan"),
     }
 
 
@@ -158,5 +158,5 @@ def control_columns(
 
 
 def _middle(values: np.ndarray) -> float:
-    known = values[~np.isnan(values)]
-    return interquartile_mean(known) if len(known) else float("nan")
+    numbers = values[~np.isnan(values)]
+    return interquartile_mean(numbers) if len(numbers) else float("nan")

@@ -1,6 +1,6 @@
 """One fixed colour for each strategy, the same in every figure and in the tracking server.
 
-The colours of the known strategies lie at least 21 apart (CIE76, on a scale where 2.3 is just
+The colours in `COLOURS` lie at least 21 apart (CIE76, on a scale where 2.3 is just
 noticeable) for normal sight, deuteranopia and protanopia (simulated after Machado et al. 2009,
 https://doi.org/10.1109/TVCG.2009.113). Each has a contrast of at least 2.5 on white and on the dark
 background of the report. Optimisers of one strategy share its colour and differ in marker and line.
@@ -28,10 +28,9 @@ COLOURS: Mapping[str, str] = MappingProxyType(
 
 
 def colour_of(strategy: str) -> str:
-    """Colour of a strategy as `#rrggbb`; that of an unknown one follows from its name alone."""
-    known = COLOURS.get(strategy)
-    if known is not None:
-        return known
+    """Colour of a strategy as `#rrggbb`; that of any other is a function of its name."""
+    if strategy in COLOURS:
+        return COLOURS[strategy]
     digest = hashlib.sha256(strategy.encode()).digest()
     hue = int.from_bytes(digest[:4], "big") / 2**32
     channels = colorsys.hls_to_rgb(hue, 0.45, 0.55)

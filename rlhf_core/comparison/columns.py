@@ -30,7 +30,7 @@ class Column:
 
 
 def table_columns(level: float, rows: list[Row]) -> tuple[Column, ...]:
-    """Columns of a task's table, without those that hold nothing in any of its rows."""
+    """Columns of a task's table, without those that are empty in all of its rows."""
     percent = f"{100 * level:g} %"
     columns = (
         Column(

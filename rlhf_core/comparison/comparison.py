@@ -1,4 +1,4 @@
-"""The result of a comparison: tables, and what is made of them."""
+"""The result of a comparison: tables, their text forms, figures and the report."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,9 +38,9 @@ class Comparison:
     answers: Mapping[str, str]
     """Which cell won, by how much and how surely, by task."""
     runs: "DataFrame"
-    """The runs as they were checked, with `status` and `strategy` filled in."""
+    """The checked runs, with `status` and `strategy` filled in."""
     rounds: "DataFrame"
-    """The curves of the single runs, as they were checked."""
+    """The checked curves of the single runs."""
 
     @property
     def answer(self) -> str:

@@ -1,4 +1,4 @@
-"""Curves over rounds, brought together over seeds."""
+"""Curves over rounds, averaged over seeds."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -30,9 +30,9 @@ def run_curves(curves: "DataFrame", axis: str) -> dict[tuple[str, str], dict[int
 
     Cells without a label, such as those on the true reward, have no curve over labels.
     """
-    known = curves.dropna(subset=[axis])
+    points = curves.dropna(subset=[axis])
     runs: dict[tuple[str, str], dict[int, Curve]] = {}
-    for (task, cell, seed), rounds in known.groupby(["task", "cell", "seed"], sort=False):
+    for (task, cell, seed), rounds in points.groupby(["task", "cell", "seed"], sort=False):
         x, y = latest_values(
             rounds[axis].to_numpy(np.float64), rounds["true_return"].to_numpy(np.float64)
         )

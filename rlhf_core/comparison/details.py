@@ -1,4 +1,4 @@
-"""What a report says beside the numbers."""
+"""Links, films, settings and notes of a report."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -102,15 +102,15 @@ def checked_curves(curves: "DataFrame | None", runs: "DataFrame") -> "DataFrame"
         return pd.DataFrame(columns=["task", "cell", "seed", *NUMBERS["curves"]])
     frame = _checked(curves, "curves")
     names = zip(runs["task"], runs["cell"], runs["seed"], strict=True)
-    known = dict(zip(names, runs["status"], strict=True))
+    statuses = dict(zip(names, runs["status"], strict=True))
     keys = list(zip(frame["task"], frame["cell"], frame["seed"], strict=True))
     for row, key in zip(frame.index, keys, strict=True):
-        if key not in known:
+        if key not in statuses:
             raise ConfigurationError(
                 f"curves, row {row}: expected a run that is in runs, got task {key[0]!r}, "
                 f"cell {key[1]!r}, seed {key[2]}"
             )
-    finished = np.array([known[key] == "finished" for key in keys], dtype=bool)
+    finished = np.array([statuses[key] == "finished" for key in keys], dtype=bool)
     return frame[finished].dropna(subset=["true_return"]).reset_index(drop=True)
 
 
@@ -128,12 +128,12 @@ def failure_levels(
     references: Mapping[str, float],
     randoms: Mapping[str, float],
 ) -> dict[str, float]:
-    """True return below which a seed has failed, by task; NaN where nobody can say.
+    """True return below which a seed has failed, by task; NaN where unknown.
 
     The default is half-way between the random policy and the reference.
 
     Args:
-        failure_below: as given to `compare`.
+        failure_below: argument of `compare`.
         tasks: names.
         references: level of the true reward, by task; NaN where unknown.
         randoms: level of the untrained policy, by task; NaN where unknown.
@@ -228,9 +228,9 @@ def _refuse_duplicates(frame: "DataFrame", name: str, columns: list[str]) -> Non
     first: dict[tuple[object, ...], object] = {}
     for row, *key in frame[columns].itertuples():
         if tuple(key) in first:
-            described = ", ".join(f"{c} {v!r}" for c, v in zip(columns, key, strict=True))
+            fields = ", ".join(f"{c} {v!r}" for c, v in zip(columns, key, strict=True))
             raise ConfigurationError(
                 f"{name}, rows {first[tuple(key)]} and {row}: expected one run each, got two of "
-                f"{described}"
+                f"{fields}"
             )
         first[tuple(key)] = row

@@ -58,7 +58,7 @@ def overall_table(
         pool = np.concatenate(strata)
         middle = stratified_interval(strata, pooled_interquartile_mean, rng, level)
         capped = [np.minimum(of_task, 1.0) for of_task in strata]
-        reached = stratified_interval(capped, pooled_mean, rng, level)
+        capped_mean = stratified_interval(capped, pooled_mean, rng, level)
         rows.append(
             {
                 "cell": cell,
@@ -68,8 +68,8 @@ def overall_table(
                 "ci_low": middle.low,
                 "ci_high": middle.high,
                 "optimality_gap": optimality_gap(pool),
-                "gap_low": 1 - reached.high,
-                "gap_high": 1 - reached.low,
+                "gap_low": 1 - capped_mean.high,
+                "gap_high": 1 - capped_mean.low,
             }
         )
     frame = pd.DataFrame(rows, columns=list(COLUMNS))

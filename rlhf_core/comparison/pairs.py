@@ -44,7 +44,7 @@ class Verdict:
     settled: bool
     """Whether the adjusted p value is below the level of the comparison."""
     threshold: float
-    """What the p value of the pair is compared with by the same correction."""
+    """Level that the uncorrected p value is compared with under the same correction."""
 
 
 def compare_cells(first: Returns, second: Returns, level: float) -> Pair:

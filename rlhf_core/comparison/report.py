@@ -1,4 +1,4 @@
-"""The report: one HTML file that holds everything it shows."""
+"""The report: one self-contained HTML file."""
 
 import base64
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from rlhf_core.comparison.figures import figures_of_task, slugs_of
 from rlhf_core.comparison.figures.svg import inline
 from rlhf_core.comparison.numbers import decimals_for, plain, with_interval
 from rlhf_core.comparison.roles import NULL_CONTROLS
-from rlhf_core.comparison.statistics.reliability import COVERAGE
+from rlhf_core.comparison.statistics.reliability import COVERAGE, TASKS_COVERAGE
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -32,7 +32,7 @@ CAPTIONS: Mapping[str, tuple[str, str]] = {
     ),
     "curves_by_labels": (
         "True return over labels",
-        "The same, against what people were asked. Controls ask nobody and are lines.",
+        "The same, against the number of labels. Controls need no label and are lines.",
     ),
     "returns_at_labels": (
         "Return at some numbers of labels",
@@ -48,7 +48,7 @@ CAPTIONS: Mapping[str, tuple[str, str]] = {
     ),
     "differences": (
         "Difference from the control",
-        "Right of the line is better. An interval that crosses the line settles nothing.",
+        "Right of the line is better. A difference whose interval crosses it may be luck.",
     ),
     "improvement": (
         "Probability of improvement",
@@ -56,7 +56,7 @@ CAPTIONS: Mapping[str, tuple[str, str]] = {
     ),
     "cost_frontier": (
         "Return against cost",
-        "Cells on the dashed line are such that none is cheaper and better.",
+        "No cell is both cheaper and better than one on the dashed line.",
     ),
     "proxy_against_true": (
         "Proxy against true return",
@@ -142,6 +142,7 @@ def html(comparison: "Comparison", details: Details | None = None) -> str:
         with_interval=with_interval,
         is_safe_link=is_safe_link,
         coverage={seeds: COVERAGE[seeds] for seeds in (5, 10, 20)},
+        tasks_coverage=list(TASKS_COVERAGE.values()),
         levels=_failure_levels(comparison),
     )
 
@@ -181,13 +182,13 @@ def _task_view(comparison: "Comparison", task: str, slug: str) -> TaskView:
         for row in rows
         if row["cell"] in comparison.references or row["strategy"] in NULL_CONTROLS
     ]
-    drawn = {
+    views = {
         key: FigureView(f"{slug}-{key}", *CAPTIONS[key], inline(svg, f"{slug}-{key}"))
         for key, svg in figures_of_task(comparison, task).items()
     }
-    main = [drawn[key] for key in ("curves_by_steps", "curves_by_labels") if key in drawn]
+    main = [views[key] for key in ("curves_by_steps", "curves_by_labels") if key in views]
     sections = {
-        heading: [drawn[key] for key in keys if key in drawn and drawn[key] not in main]
+        heading: [views[key] for key in keys if key in views and views[key] not in main]
         for heading, keys in SECTIONS.items()
     }
     return TaskView(
@@ -197,7 +198,7 @@ def _task_view(comparison: "Comparison", task: str, slug: str) -> TaskView:
         rows=rows,
         digits=decimals_for(*(row["iqm"] for row in rows)),
         main=main,
-        sections={heading: views for heading, views in sections.items() if views},
+        sections={heading: of_heading for heading, of_heading in sections.items() if of_heading},
         controls=_controls_text(rows),
         control_cells=controls,
         leader=next((row["cell"] for row in rows if row["cell"] not in controls), ""),
@@ -208,7 +209,7 @@ def _controls_text(rows: list[dict[str, Any]]) -> str:
     """Say what the cells of a task are measured against."""
     controls = [row["control"] for row in rows if row["control"]]
     if not controls:
-        return "There is nothing to measure against."
+        return "No cell has a control."
     usual = max(set(controls), key=controls.count)
     others = [
         f"{r['cell']} against {r['control']}" for r in rows if r["control"] not in ("", usual)
@@ -222,19 +223,19 @@ def _films(
 ) -> tuple[dict[str, str], list[str]]:
     """Films as data addresses, best cell first, while they fit; and the cells left out."""
     order = list(dict.fromkeys([*comparison.table["cell"], *films]))
-    kept: dict[str, str] = {}
+    addresses: dict[str, str] = {}
     left_out = []
     size = 0
     for cell in order:
         if cell not in films:
             continue
-        encoded = base64.b64encode(films[cell]).decode()
-        if size + len(encoded) > MOST_FILM_BYTES:
+        text = base64.b64encode(films[cell]).decode()
+        if size + len(text) > MOST_FILM_BYTES:
             left_out.append(cell)
             continue
-        size += len(encoded)
-        kept[cell] = f"data:image/gif;base64,{encoded}"
-    return kept, left_out
+        size += len(text)
+        addresses[cell] = f"data:image/gif;base64,{text}"
+    return addresses, left_out
 
 
 @cache
@@ -250,6 +251,6 @@ def _template() -> "Template":
     for name in ("report.css", "report.js"):
         text = (folder / name).read_text(encoding="utf-8")
         environment.globals[name.replace(".", "_")] = Markup(text)  # noqa: S704
-    # Figures escape their own texts when they are written.
+    # `svg_text` escapes the texts of a figure.
     environment.filters["as_svg"] = lambda text: Markup(text)  # noqa: S704
     return environment.from_string((folder / "report.html.j2").read_text(encoding="utf-8"))

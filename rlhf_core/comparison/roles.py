@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
 REFERENCE_STRATEGY = "true_reward"
 NULL_CONTROLS = ("constant", "random_network", "shuffled_labels", "sign_flipped")
-"""Strategies that learn from nothing that has to do with the task."""
+"""Strategies whose reward is no estimate of the true reward."""
 
 
 def reference_cells(runs: "DataFrame", reference: str | None) -> list[str]:
     """Cells trained on the true reward: the one that is named, or all of that strategy."""
-    chosen = (
+    is_reference = (
         runs["strategy"] == REFERENCE_STRATEGY if reference is None else runs["cell"] == reference
     )
-    return list(dict.fromkeys(runs["cell"][chosen]))
+    return list(dict.fromkeys(runs["cell"][is_reference]))
 
 
 def reference_of(cell: str, runs: "DataFrame", references: Sequence[str]) -> str:

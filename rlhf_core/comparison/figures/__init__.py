@@ -43,8 +43,8 @@ def figures_of_task(comparison: "Comparison", task: str) -> dict[str, str]:
     """SVG text by name, of those figures that the runs of a task allow."""
     frames = task_frames(comparison, task)
     with drawing():
-        drawn = {name: draw(frames) for name, draw in FIGURES.items()}
-    return {name: text for name, text in drawn.items() if text is not None}
+        texts = {name: draw(frames) for name, draw in FIGURES.items()}
+    return {name: text for name, text in texts.items() if text is not None}
 
 
 def all_figures(comparison: "Comparison") -> dict[str, str]:

@@ -27,18 +27,18 @@ def learning_curves(task: TaskFrames, axis: str) -> str | None:
     from matplotlib.lines import Line2D
 
     points = task.curves[task.curves["axis"] == axis]
-    drawn = [
+    cells = [
         cell
         for cell in task.table["cell"]
         if (points["cell"] == cell).any() and not _is_line(task, cell, axis)
     ]
-    if not drawn:
+    if not cells:
         return None
     figure, axes = new_figure(3.3)
-    low_limit, high_limit = _limits(task, points[points["cell"].isin(drawn)])
+    low_limit, high_limit = _limits(task, points[points["cell"].isin(cells)])
     handles: list[Line2D] = []
     tips: dict[str, list[str]] = {}
-    for index, cell in enumerate(drawn):
+    for index, cell in enumerate(cells):
         curve = points[points["cell"] == cell]
         x, iqm, low, high = curve[["x", "iqm", "ci_low", "ci_high"]].to_numpy(np.float64).T
         style = task.styles[cell]
@@ -67,9 +67,9 @@ def learning_curves(task: TaskFrames, axis: str) -> str | None:
     handles += _reference_lines(task, axes, axis, (low_limit, high_limit))
     axes.set_ylim(low_limit, high_limit)
     axes.set(xlabel=TITLES[axis], ylabel="true return (IQM)")
-    own = points[points["cell"].isin(drawn)]
-    ends = own.groupby("cell")["x"].max()
-    if axis == "env_steps" and own["x"].min() > 0 and ends.max() > LONGER * ends.min():
+    own = points[points["cell"].isin(cells)]
+    lengths = own.groupby("cell")["x"].max()
+    if axis == "env_steps" and own["x"].min() > 0 and lengths.max() > LONGER * lengths.min():
         axes.set_xscale("log")
         axes.set_xlabel(f"{TITLES[axis]} (logarithmic)")
     else:
@@ -77,10 +77,10 @@ def learning_curves(task: TaskFrames, axis: str) -> str | None:
     axes.xaxis.set_major_formatter(lambda value, _: thousands(value))
     axes.xaxis.set_minor_formatter(lambda value, _: "")
     add_legend(figure, handles)
-    last = [(cell, points[points["cell"] == cell]["iqm"].iloc[-1]) for cell in drawn]
-    described = ", ".join(f"{cell} {plain(value)}" for cell, value in last)
+    ends = [(cell, points[points["cell"] == cell]["iqm"].iloc[-1]) for cell in cells]
+    description = ", ".join(f"{cell} {plain(value)}" for cell, value in ends)
     return svg_text(
-        figure, f"True return over {TITLES[axis]}, {task.name}. Last points: {described}.", tips
+        figure, f"True return over {TITLES[axis]}, {task.name}. Last points: {description}.", tips
     )
 
 
@@ -99,7 +99,7 @@ def _is_line(task: TaskFrames, cell: str, axis: str) -> bool:
 def _reference_lines(
     task: TaskFrames, axes: "Axes", axis: str, limits: tuple[float, float]
 ) -> "list[Line2D]":
-    """Draw the controls' final levels; one beyond the limits is said to be."""
+    """Draw the controls' final levels; the legend marks one beyond the limits with `off`."""
     lines = []
     for row in task.rows:
         if not _is_line(task, row["cell"], axis):
@@ -115,7 +115,7 @@ def _reference_lines(
 
 
 def _limits(task: TaskFrames, points: "DataFrame") -> tuple[float, float]:
-    """Choose limits for the second half of the curves, where they are to be told apart.
+    """Choose limits for the second half of the curves, where their differences matter.
 
     Bands of few seeds and null controls far away do not count, or they would squeeze the curves.
     """

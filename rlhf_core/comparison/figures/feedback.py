@@ -1,4 +1,4 @@
-"""Figures of what feedback was worth: returns at some labels, reward quality, cost."""
+"""Figures of feedback: returns at some numbers of labels, reward quality, cost."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ QUALITIES = {
 
 
 def label_bars(task: TaskFrames) -> str | None:
-    """Draw the return at 20, 50, 100 and 200 labels as bars; None where nobody had so many."""
+    """Draw the return at 20, 50, 100 and 200 labels as bars; None where no run had so many."""
     frame = task.at_labels
     cells = [cell for cell in task.table["cell"] if (frame["cell"] == cell).any()]
     if not cells:
@@ -26,9 +26,9 @@ def label_bars(task: TaskFrames) -> str | None:
     figure, axes = new_figure(3.3)
     tips: dict[str, list[str]] = {}
     width = 0.84 / len(cells)
-    # Bars grow from the lowest level, because a return of zero means nothing by itself.
+    # Bars grow from the lowest level, because a return of zero has no meaning by itself.
     base = min(float(np.nanmin(frame[["iqm", "ci_low"]].to_numpy(np.float64))), frame["iqm"].min())
-    described = []
+    descriptions = []
     for index, cell in enumerate(cells):
         style = task.styles[cell]
         for row in frame[frame["cell"] == cell].to_dict("records"):
@@ -48,7 +48,7 @@ def label_bars(task: TaskFrames) -> str | None:
             name = f"bar{index}at{row['labels']}"
             bar.set_gid(name)
             tips[name] = [f"{cell}: {value} at {row['labels']} labels, {row['seeds']} seeds"]
-            described.append(f"{cell} at {row['labels']} labels {plain(row['iqm'])}")
+            descriptions.append(f"{cell} at {row['labels']} labels {plain(row['iqm'])}")
             axes.vlines(x, row["ci_low"], row["ci_high"], color="#808080", linewidth=1.2)
     add_legend(figure, axes.get_legend_handles_labels()[0])
     axes.set(xlabel="labels", ylabel="true return (IQM)")
@@ -56,7 +56,7 @@ def label_bars(task: TaskFrames) -> str | None:
     top = float(np.max(frame["iqm"]))
     axes.set_ylim(base, top + 0.1 * (top - base or 1.0))
     axes.grid(visible=False, axis="x")
-    return svg_text(figure, f"True return by labels, {task.name}: {', '.join(described)}.", tips)
+    return svg_text(figure, f"True return by labels, {task.name}: {', '.join(descriptions)}.", tips)
 
 
 def proxy_against_true(task: TaskFrames) -> str | None:
@@ -125,7 +125,7 @@ def reward_quality(task: TaskFrames, quality: str) -> str | None:
         return None
     figure, axes = new_figure(3.3)
     tips: dict[str, list[str]] = {}
-    described = []
+    descriptions = []
     for index, cell in enumerate(cells):
         style = task.styles[cell]
         groups = frame[frame["cell"] == cell].groupby("env_steps")[quality]
@@ -146,18 +146,18 @@ def reward_quality(task: TaskFrames, quality: str) -> str | None:
             f"{cell}: {value:.2f} at {step:,.0f} environment steps"
             for step, value in zip(steps, middles, strict=True)
         ]
-        described.append(f"{cell} {middles[-1]:.2f}")
+        descriptions.append(f"{cell} {middles[-1]:.2f}")
     axes.set(xlabel="environment steps", ylabel=QUALITIES[quality], xlim=(0, None))
     axes.xaxis.set_major_formatter(lambda value, _: thousands(value))
     add_legend(figure, axes.get_legend_handles_labels()[0])
     title = QUALITIES[quality].capitalize()
-    return svg_text(figure, f"{title}, {task.name}. At the end: {', '.join(described)}.", tips)
+    return svg_text(figure, f"{title}, {task.name}. At the end: {', '.join(descriptions)}.", tips)
 
 
 def cost_frontier(task: TaskFrames) -> str | None:
     """Draw return against cost and join the cells that no other one beats in both.
 
-    Controls ask nobody: the true reward is a line, null controls are left out.
+    The true reward needs no label and is a line; null controls are left out.
     The cost is that of the feedback; where none was counted, the labels. None where neither is.
     """
     rows = [row for row in task.rows if not task.is_control(row["cell"])]
@@ -181,7 +181,7 @@ def cost_frontier(task: TaskFrames) -> str | None:
         color="#808080",
         linestyle="--",
         linewidth=1.2,
-        label="none is cheaper and better",
+        label="no cell is cheaper and better",
     )
     for index, row in enumerate(rows):
         style = task.styles[row["cell"]]

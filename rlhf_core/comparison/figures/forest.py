@@ -36,13 +36,13 @@ def forest_plot(task: TaskFrames, kind: str) -> str | None:
         ends = [[row[f"{kind}_low"], row[f"{kind}_high"]] for row in inside]
         low, high = focus(values, np.array(ends, dtype=np.float64).ravel())
     axes.axvline(neutral, color="#808080", linewidth=1.2)
-    described = []
+    descriptions = []
     for position, row in enumerate(rows):
         style = task.styles[row["cell"]]
         value, start, end = row[kind], row[f"{kind}_low"], row[f"{kind}_high"]
         digits = 2 if kind == "improvement" else None
         text = with_interval(value, start, end, digits)
-        described.append(f"{row['cell']} against {row['control']} {text}")
+        descriptions.append(f"{row['cell']} against {row['control']} {text}")
         axes.hlines(position, start, end, color=style.colour, linewidth=2)
         (point,) = axes.plot(
             [min(max(value, low), high)],
@@ -53,8 +53,8 @@ def forest_plot(task: TaskFrames, kind: str) -> str | None:
             clip_on=False,
         )
         point.set_gid(f"point{position}")
-        tips[f"point{position}"] = [described[-1]]
+        tips[f"point{position}"] = [descriptions[-1]]
     axes.set(xlabel=title, xlim=(low, high))
     axes.set_yticks(range(len(rows)), [short_name(row["cell"]) for row in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
-    return svg_text(figure, f"{title.capitalize()}, {task.name}: {'; '.join(described)}.", tips)
+    return svg_text(figure, f"{title.capitalize()}, {task.name}: {'; '.join(descriptions)}.", tips)

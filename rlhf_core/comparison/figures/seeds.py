@@ -20,9 +20,9 @@ def strip_plot(task: TaskFrames) -> str | None:
     tips: dict[str, list[str]] = {}
     inside = [row for row in rows if not task.is_null(row["cell"])] or rows
     names = [row["cell"] for row in inside]
-    shown = task.runs[task.runs["cell"].isin(names)]["true_return"].to_numpy(np.float64)
+    returns = task.runs[task.runs["cell"].isin(names)]["true_return"].to_numpy(np.float64)
     ends = np.array([[row["ci_low"], row["ci_high"]] for row in inside], dtype=np.float64)
-    low, high = focus(shown, ends.ravel())
+    low, high = focus(returns, ends.ravel())
     for position, row in enumerate(rows):
         style = task.styles[row["cell"]]
         runs = task.runs[task.runs["cell"] == row["cell"]]
@@ -61,23 +61,24 @@ def strip_plot(task: TaskFrames) -> str | None:
     axes.set(xlabel="true return at the end of each seed", xlim=(low, high))
     axes.set_yticks(range(len(rows)), [short_name(row["cell"]) for row in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
-    described = ", ".join(
+    description = ", ".join(
         f"{row['cell']} {with_interval(row['iqm'], row['ci_low'], row['ci_high'])}, worst "
         f"{plain(row['worst'])}"
         for row in rows
     )
-    return svg_text(figure, f"True return of every seed, {task.name}: {described}.", tips)
+    return svg_text(figure, f"True return of every seed, {task.name}: {description}.", tips)
 
 
 def profile_plot(task: TaskFrames) -> str | None:
     """Draw the share of seeds above each return; None without a finished run.
 
-    The two best cells that compete have a Wilson band: with few seeds bands of all would hide all.
+    The two best cells that compete have a Wilson band: with few seeds the bands of all cells would
+    cover each other.
     """
     if not len(task.profiles):
         return None
     figure, axes = new_figure(3.3)
-    banded = [cell for cell in task.table["cell"] if not task.is_control(cell)][:2]
+    with_band = [cell for cell in task.table["cell"] if not task.is_control(cell)][:2]
     for cell in task.table["cell"]:
         profile = task.profiles[task.profiles["cell"] == cell]
         style = task.styles[cell]
@@ -91,7 +92,7 @@ def profile_plot(task: TaskFrames) -> str | None:
             lw=1.6,
             label=short_name(cell),
         )
-        if cell in banded:
+        if cell in with_band:
             axes.fill_between(x, low, high, color=style.colour, alpha=0.08, linewidth=0, step="mid")
     values = task.runs[~task.runs["cell"].map(task.is_null)]["true_return"].to_numpy(np.float64)
     if len(values):

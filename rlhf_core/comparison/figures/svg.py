@@ -115,7 +115,7 @@ def svg_text(figure: "Figure", description: str, tips: Mapping[str, Sequence[str
     for metadata_element in root.findall("metadata"):
         root.remove(metadata_element)
     _share_styles(root)
-    _forget_unused_ids(root)
+    _remove_unused_ids(root)
     for name in ("width", "height"):
         root.attrib.pop(name, None)
     root.attrib.update(
@@ -163,7 +163,7 @@ def _share_styles(root: ElementTree.Element) -> None:
                 child.attrib.pop("style", None)
 
 
-def _forget_unused_ids(root: ElementTree.Element) -> None:
+def _remove_unused_ids(root: ElementTree.Element) -> None:
     values = " ".join(value for element in root.iter() for value in element.attrib.values())
     used = set(re.findall(r"#([\w-]+)", values))
     for element in root.iter():

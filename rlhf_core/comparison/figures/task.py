@@ -1,4 +1,4 @@
-"""What the figures of one task are drawn from."""
+"""Frames that the figures of one task are drawn from."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -71,15 +71,15 @@ def task_frames(comparison: "Comparison", task: str) -> TaskFrames:
 def focus(points: np.ndarray, ends: np.ndarray) -> tuple[float, float]:
     """Choose limits that show all points, and of their intervals at most as much again.
 
-    An interval of two seeds can be a hundred times as wide as all that one wants to see.
+    An interval of two seeds can be a hundred times as wide as the points.
     """
     low, high = float(points.min()), float(points.max())
-    known = ends[~np.isnan(ends)]
+    finite = ends[~np.isnan(ends)]
     span = high - low
     if span == 0:
-        span = float(np.ptp(known)) / 2 if len(known) and np.ptp(known) > 0 else abs(high) or 1.0
-    inside = known[(known >= low - span) & (known <= high + span)]
-    wide = len(known) > len(inside)
+        span = float(np.ptp(finite)) / 2 if len(finite) and np.ptp(finite) > 0 else abs(high) or 1.0
+    inside = finite[(finite >= low - span) & (finite <= high + span)]
+    wide = len(finite) > len(inside)
     low = min([low - span * 0.3 * wide, *inside.tolist(), low])
     high = max([high + span * 0.3 * wide, *inside.tolist(), high])
     margin = 0.06 * (high - low) or 0.5 * span

@@ -31,7 +31,16 @@ def stratified_interval(
     https://arxiv.org/abs/2108.13264) of scores that are moved away from their task's mean by
     sqrt(n / (n - 1)): without it n seeds vary too little (Rao and Wu 1988,
     https://doi.org/10.1080/01621459.1988.10478591). The quantile is `critical_value` with the
-    calibration of one mean. COVERAGE_TEXT
+    calibration of one mean.
+
+    Measured coverage in per cent, nominal 95, on normal, skewed, heavy-tailed and partly failing
+    scores of three tasks (`benchmarks/coverage.py`, rows `tasks` and `gap`); a mean is moved by
+    every failing seed, so that its interval is too narrow there:
+
+        seeds a task    interquartile mean     optimality gap
+        5               94.7 90.5 96.7 95.5    95.5 92.2 96.0 81.2
+        10              94.5 92.5 95.5 96.5    95.5 93.3 95.0 91.8
+        20              95.3 94.4 96.5 95.7    96.0 95.2 95.8 93.7
 
     Args:
         strata: scores of the runs, one array for each task, none empty.

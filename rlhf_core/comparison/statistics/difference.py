@@ -55,7 +55,7 @@ def paired_difference(
     https://doi.org/10.1093/biomet/61.1.165; Wilcox 2012, section 5.9.5). The quantile is the
     calibrated one of `critical_value`, and the p value agrees with it: the interval at 95 % leaves
     out zero where p < 0.05. Where the middle half of the differences does not vary at all, p is
-    `least_sign_flip_p`: two equal differences prove little.
+    `least_sign_flip_p`: two equal differences are weak evidence.
 
     Measured coverage in per cent, nominal 95, on normal, skewed, heavy-tailed and partly failing
     returns (`benchmarks/coverage.py`): 96.2 96.4 96.8 96.4 with five pairs, 95.6 95.6 95.2 96.4

@@ -1,4 +1,4 @@
-"""What feedback bought."""
+"""Gain in return for each label, or for each unit of cost."""
 
 import numpy as np
 from jaxtyping import Float
@@ -13,8 +13,8 @@ def gain_per_unit(
 
         gain = (return - first return) / amount
 
-    A plain quotient of return and labels would praise few labels where returns are negative.
-    NaN where nothing was spent.
+    A plain quotient of return and labels would favour few labels where returns are negative.
+    NaN where the amount is 0.
     """
-    spent = np.where(amount > 0, amount, np.nan)
-    return np.asarray((returns - first_returns) / spent)
+    divisor = np.where(amount > 0, amount, np.nan)
+    return np.asarray((returns - first_returns) / divisor)

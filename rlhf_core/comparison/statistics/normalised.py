@@ -21,7 +21,7 @@ def normalised_score(
 
 
 def optimality_gap(scores: Float[np.ndarray, " S"], target: float = 1.0) -> float:
-    """Mean shortfall from a target; what is above the target counts nothing.
+    """Mean shortfall from a target; values above the target count as the target.
 
         gap = target - mean(min(score, target))
 

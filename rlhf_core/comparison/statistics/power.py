@@ -1,4 +1,4 @@
-"""How many seeds would tell two cells apart."""
+"""Number of seeds that would settle the difference of two cells."""
 
 from rlhf_core.comparison.statistics.difference import (
     Difference,

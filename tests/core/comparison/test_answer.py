@@ -73,14 +73,14 @@ def test_equal_cells_are_level() -> None:
     )
 
 
-def test_one_seed_each_says_nothing_about_luck() -> None:
+def test_one_seed_each_cannot_rule_out_luck() -> None:
     assert answer({"a": [3.0], "b": [10.0]}) == (
-        "`b` is ahead of `a` by 7.0, with a single seed on a side: that says nothing about luck, "
+        "`b` is ahead of `a` by 7.0, with a single seed on a side: luck cannot be ruled out, "
         "play at least five seeds of each."
     )
 
 
-def test_one_cell_has_nothing_to_be_compared_with() -> None:
+def test_one_cell_has_no_other_to_be_compared_with() -> None:
     assert answer({"a": [100.0, 102, 98, 101]}) == (
         "`a` reaches 100 (89 to 112) over 4 seeds; there is no other cell to compare it with."
     )
@@ -112,7 +112,7 @@ def test_failed_seeds_of_the_winner_are_said() -> None:
 
 def test_a_null_control_that_wins_is_called_one() -> None:
     text = answer({"preference-ppo": BAD, "constant-ppo": GOOD})
-    assert text.endswith("`constant-ppo` is a null control, which nothing did better than.")
+    assert text.endswith("`constant-ppo` is a null control, and no cell did better.")
 
 
 def test_each_task_has_a_sentence_of_its_own() -> None:
@@ -120,7 +120,7 @@ def test_each_task_has_a_sentence_of_its_own() -> None:
     other = runs_of({"a": [3.0], "b": [2.0]}, task="cartpole")
     assert compare(pd.concat([one, other])).answer == (
         "pendulum: `b` beats `a` by 50 (47 to 53), probability of improvement 1.00. cartpole: `a` "
-        "is ahead of `b` by 1.0, with a single seed on a side: that says nothing about luck, play "
+        "is ahead of `b` by 1.0, with a single seed on a side: luck cannot be ruled out, play "
         "at least five seeds of each."
     )
 

@@ -9,7 +9,7 @@ from rlhf_core.comparison.cells import control_columns
 from rlhf_core.comparison.roles import controls_of
 from rlhf_core.comparison.statistics.difference import paired_difference
 from rlhf_core.comparison.statistics.interquartile import interquartile_interval
-from rlhf_core.comparison.statistics.reliability import COVERAGE, least_coverage
+from rlhf_core.comparison.statistics.reliability import COVERAGE, TASKS_COVERAGE, least_coverage
 from rlhf_core.evaluation.statistics import interquartile_mean
 
 MEASURED = Path(__file__).parents[3] / "benchmarks" / "results" / "coverage.md"
@@ -76,6 +76,10 @@ def test_the_printed_coverage_is_the_measured_one() -> None:
     single = {int(row[1]): [float(cell) for cell in row[2:]] for row in rows if row[0] == "IQM"}
     least = {seeds: min(shares) / 100 for seeds, shares in single.items()}
     assert dict(COVERAGE) == pytest.approx(least)
+    several = {int(row[1]): [float(cell) for cell in row[2:]] for row in rows if row[0] == "tasks"}
+    assert dict(TASKS_COVERAGE) == pytest.approx(
+        {seeds: min(shares) / 100 for seeds, shares in several.items()}
+    )
 
 
 def test_coverage_between_two_measured_numbers_is_the_lower_one() -> None:

@@ -105,14 +105,14 @@ def test_the_independent_difference_is_yuens_test() -> None:
 
 def test_the_interval_leaves_out_zero_where_p_is_below_five_per_cent() -> None:
     rng = np.random.default_rng(3)
-    seen = set()
+    outcomes = set()
     for _ in range(300):
         first, second = rng.normal(0.9, 1, size=(2, 8)) * [[1], [0.3]]
         for difference in (paired_difference(first, second), independent_difference(first, second)):
             outside = difference.interval.low > 0 or difference.interval.high < 0
             assert outside == (difference.p < 0.05)
-            seen.add(outside)
-    assert seen == {True, False}
+            outcomes.add(outside)
+    assert outcomes == {True, False}
 
 
 def test_without_any_variation_p_is_the_least_of_a_permutation() -> None:
@@ -124,7 +124,7 @@ def test_without_any_variation_p_is_the_least_of_a_permutation() -> None:
     assert paired_difference(two, two).p == 1
 
 
-def test_one_seed_says_nothing() -> None:
+def test_one_seed_has_no_p_value_and_no_interval() -> None:
     one = np.array([4.0])
     for difference in (paired_difference(one, one + 1), independent_difference(one, FIVE)):
         assert np.isnan([difference.p, difference.interval.low, difference.interval.high]).all()
@@ -233,8 +233,8 @@ def test_so_many_seeds_find_the_difference_four_times_in_five() -> None:
 def test_seeds_that_no_budget_pays_for_are_not_counted() -> None:
     assert seeds_needed(Difference(0.1, UNKNOWN, 0.9, 5.0, paired=True, seeds=10)) is None
     assert seeds_needed(Difference(0.0, UNKNOWN, 1.0, 5.0, paired=True, seeds=10)) is None
-    nothing = float("nan")
-    assert seeds_needed(Difference(1.0, UNKNOWN, nothing, nothing, paired=True, seeds=1)) is None
+    nan = float("nan")
+    assert seeds_needed(Difference(1.0, UNKNOWN, nan, nan, paired=True, seeds=1)) is None
 
 
 def test_seeds_without_variation_need_as_many_as_a_permutation_test() -> None:

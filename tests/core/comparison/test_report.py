@@ -232,6 +232,7 @@ def test_several_tasks_share_a_page() -> None:
     assert len(page.values("id")) == len(set(page.values("id")))
     assert page.text.count("beats") + page.text.count("is ahead of") >= 2
     assert "All tasks together" in page.text
+    assert "the true value in at least 90.5, 92.5, 94.4 %." in page.text
 
 
 @pytest.mark.parametrize(
