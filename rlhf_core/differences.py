@@ -25,7 +25,7 @@ def differences(actual: BaseModel, base: BaseModel) -> list[Difference]:
     """Fields of a configuration that differ from those of another one.
 
     Where both hold plug-ins of different kinds, `kind` is one difference, and the other fields are
-    compared with what choosing that kind alone would give: what was written for the base where the
+    compared with what choosing that kind alone would give: the value that the base states where the
     kind has such a field too, else the kind's default.
 
     Args:
@@ -38,9 +38,9 @@ def differences(actual: BaseModel, base: BaseModel) -> list[Difference]:
 def _differences(actual: BaseModel, base: BaseModel | None, prefix: str) -> Iterator[Difference]:
     for name, field in type(actual).model_fields.items():
         value, path = getattr(actual, name), f"{prefix}{name}"
-        inherited = base is not None and (type(base) is type(actual) or name == "kind")
-        written = base is not None and name in base.model_fields_set & set(type(base).model_fields)
-        if inherited or written:
+        shared = base is not None and (type(base) is type(actual) or name == "kind")
+        stated = base is not None and name in base.model_fields_set & set(type(base).model_fields)
+        if shared or stated:
             expected = getattr(base, name)
         else:
             expected = None if field.is_required() else field.get_default(call_default_factory=True)

@@ -103,9 +103,9 @@ def check_scheme(variable: str, address: str, schemes: Collection[str], example:
     """
     scheme = scheme_of(address)
     if scheme.partition("+")[0] not in schemes:
-        known = ", ".join(sorted(filter(None, schemes)))
+        names = ", ".join(sorted(filter(None, schemes)))
         raise ConfigurationError(
-            f"{variable}: expected an address such as {example} (schemes: {known}), actual: "
+            f"{variable}: expected an address such as {example} (schemes: {names}), actual: "
             f"'{printable(address)}'"
         )
 

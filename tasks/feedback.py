@@ -15,9 +15,9 @@ def ask(
 ) -> tuple[dict[str, Ref], Metrics]:
     """Choose what to ask about the policy's own rollouts."""
     state = context.load(feedback, FeedbackState)
-    played = context.load(rollouts, Rollouts)
+    newest = context.load(rollouts, Rollouts)
     experiment = context.run.experiment
-    request = context.time(stages.ask, experiment, context.round, state, played, alarmed)
+    request = context.time(stages.ask, experiment, context.round, state, newest, alarmed)
     return context.save({}, request=request)
 
 

@@ -12,7 +12,7 @@ def final_metrics(last: Progress[Ref]) -> Metrics:
     """Return, labels, cost and steps at the end, and the best return on the way.
 
     `final/return_per_label` is (final return - return of the untrained policy) / labels. What
-    nobody knows, such as a return where the true reward is hidden, is left out.
+    is unknown, such as a return where the true reward is hidden, is left out.
 
     Args:
         last: where the run stands after its last round.

@@ -29,7 +29,7 @@ CONTENTS = {
 
 
 def try_lock(handle: IO[str]) -> bool:
-    """Take the lock of an open file, unless somebody holds it; closing the file lets go."""
+    """Take the lock of an open file, unless it is held; closing the file releases it."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

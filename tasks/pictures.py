@@ -66,7 +66,7 @@ def _newest_questions(
         answers = context.load(batch.answers, Answers)
         for form, judgements in answers.judgements.items():
             if not len(request.segments):
-                continue  # Whole episodes were shown, and no clips asked about.
+                continue  # The questions were about whole episodes, not clips.
             entries = judgements.entries(request.queries.get(form))
             # Positions of clips, each with its moment behind an `@` if it is about one.
             asked: list[Question] = [

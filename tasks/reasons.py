@@ -22,7 +22,7 @@ def reason(error: BaseException) -> str:
 
 
 def unexpected(error: BaseException) -> str:
-    """What to say of an exception that nobody raised on purpose."""
+    """What to say of an exception that was not raised on purpose."""
     from rlhf_core.origin import described, origin
     from rlhf_core.plugin import plugin_packages
 

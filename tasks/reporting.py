@@ -37,7 +37,7 @@ from tasks.tracking.tags import ENDED_TAG, GUARD_TAG
 
 
 class Published(NamedTuple):
-    """What the last task of a run found out."""
+    """The results of the last task of a run."""
 
     asking_ended: str | None
     """Why fewer labels were asked for than the budget allows; None where they were not."""

@@ -128,20 +128,20 @@ Argument = Ref | bool | None
 def stage(body: Body) -> Task[..., Outcome | Pending]:
     """Make a Prefect task of `body(context, **refs)`; it is called as `name(run, round, **refs)`.
 
-    A stage is known by its run, name, round, input references and configuration. What it gave is
-    written under that key when it is done, in one atomic move. Called again, in this process or
-    after a kill in a new one, it answers from there if the note and all its results are in the
-    store undamaged; otherwise it is done again, and that is announced. (Prefect's own result files
-    are not written atomically, so a kill could leave half of one.)
+    The key of a stage is made of its run, name, round, input references and configuration. Its
+    outcome is written under that key when it is done, in one atomic move. Called again, in this
+    process or after a kill in a new one, it answers from there if the note and all its results are
+    in the store undamaged; otherwise it is done again, and that is announced. (Prefect's own result
+    files are not written atomically, so a kill could leave half of one.)
     """
     name = body.__name__
 
     def once(run: Run, round: int, **refs: Argument) -> Outcome | Pending:
         key = _key(run, name, round, refs)
         context = StageContext(run, round, key)
-        known = _known(run, context.store, key)
-        if known is not None:
-            return known
+        earlier = _earlier(run, context.store, key)
+        if earlier is not None:
+            return earlier
         progress.send(progress.Stage(run.run_id, name, round))
         try:
             with limited(run.experiment.threads):
@@ -167,21 +167,21 @@ def stage(body: Body) -> Task[..., Outcome | Pending]:
     )(once)
 
 
-def _known(run: Run, store: Store, key: str) -> Outcome | None:
-    """What a stage gave before, if it was done and all of it is whole; damage is announced."""
+def _earlier(run: Run, store: Store, key: str) -> Outcome | None:
+    """The outcome of a stage that was done before, if all of it is whole; damage is announced."""
     try:
-        known = store.recall(key)
+        note = store.recall(key)
     except DamagedError as error:
         progress.send(progress.Damaged(run.run_id, str(error)))
         return None
-    if known is None:
+    if note is None:
         return None
-    lost = sorted(name for name, ref in known["refs"].items() if not store.holds(ref))
+    lost = sorted(name for name, ref in note["refs"].items() if not store.holds(ref))
     if lost:
         what = f"{', '.join(lost)} of stage {key.partition('/')[2]}: lost or damaged"
         progress.send(progress.Damaged(run.run_id, what))
         return None
-    return replace(Outcome(**known), work_seconds=0.0)
+    return replace(Outcome(**note), work_seconds=0.0)
 
 
 def _key(run: Run, name: str, round: int, refs: Mapping[str, Argument]) -> str:

@@ -17,12 +17,12 @@ def labels(feedback: FeedbackState) -> dict[str, bytes]:
     """One file a form of feedback, and one about the workers. Segments are positions in the
     evidence.
 
-    Labels are what the fit was given, those of a null control changed by it.
+    The labels are those of the fit, which a null control has changed.
     """
     files = {
-        f"labels/{form}.csv": _table(made.columns())
-        for form, made in feedback.labels.items()
-        if len(made)
+        f"labels/{form}.csv": _table(labels.columns())
+        for form, labels in feedback.labels.items()
+        if len(labels)
     }
     demonstrations = feedback.demonstrations
     if demonstrations is not None:
@@ -71,10 +71,10 @@ def judgements(batches: Sequence[tuple[int, Answers]], evidence: Evidence) -> by
 
 def profile(feedback: FeedbackState) -> dict[str, int]:
     """How many labels there are, by form."""
-    counts = {form: len(made) for form, made in feedback.labels.items()}
-    for made in feedback.labels.values():
-        if isinstance(made, Preferences):
-            counts["ties"] = int((made.target == 0.5).sum())
+    counts = {form: len(labels) for form, labels in feedback.labels.items()}
+    for labels in feedback.labels.values():
+        if isinstance(labels, Preferences):
+            counts["ties"] = int((labels.target == 0.5).sum())
     if feedback.demonstrations is not None:
         counts["demonstrations"] = len(feedback.demonstrations)
     return counts

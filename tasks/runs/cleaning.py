@@ -52,8 +52,8 @@ def find(home: Home, tracker: Tracker) -> Waste:
     """
     if os.environ.get("RLHF_STORE"):
         raise RunError(
-            "RLHF_STORE names a store that runs of other homes may use, and nobody here knows what "
-            "they need; unset it to clean the home's own store"
+            "RLHF_STORE names a store that runs of other homes may use, and what they need is "
+            "unknown here; unset it to clean the home's own store"
         )
     store = home.store
     states = {record.run_id: record for record in records.all_runs(tracker)}
@@ -62,15 +62,15 @@ def find(home: Home, tracker: Tracker) -> Waste:
     ended, deleted, finished = set[str](), 0, 0
     for run_id in sorted({*memos, *checkpoints} & set(states)):
         record = states[run_id]
-        gone = memos.get(run_id, [])
+        obsolete = memos.get(run_id, [])
         if not record.deleted and State.of(record.status) is not State.FINISHED:
             continue
         if not record.deleted:
-            gone = [key for key in gone if key.partition("/")[2] not in LASTING]
+            obsolete = [key for key in obsolete if key.partition("/")[2] not in LASTING]
         ended.add(run_id)
         deleted += record.deleted
-        finished += bool(gone) and not record.deleted
-        removed += gone
+        finished += bool(obsolete) and not record.deleted
+        removed += obsolete
     staying = {key for keys in memos.values() for key in keys} - set(removed)
     needed = {ref for key in sorted(staying) for ref in _refs(store, key)}
     sizes, leftovers = store.objects(), store.leftovers()
@@ -129,7 +129,7 @@ def _refs(store: Store, key: str) -> list[Ref]:
     except DamagedError as error:
         run_id = key.partition("/")[0]
         raise RunError(
-            f"{error}, so nobody knows what run {run_id} needs; resume the run, which makes the "
+            f"{error}, so what run {run_id} needs is unknown; resume the run, which makes the "
             "note again, or delete the run in MLflow, and clean then"
         ) from None
     return list(outcome.get("refs", {}).values())

@@ -25,7 +25,7 @@ def what(experiment: Experiment, cell: str) -> str:
 
 
 def prefect(flow_run_id: str, page: str | None) -> str:
-    """Where the flow run is shown; a link where the page's address lasts.
+    """The page of the flow run; a link where the page's address lasts.
 
     Args:
         flow_run_id: of Prefect.
@@ -40,7 +40,7 @@ def finished(metrics: Metrics) -> str:
     """The outcome of a run, from its final metrics."""
     iqm = metrics.get("final/true_return_iqm")
     result = (
-        "finished; its true return is not known,"
+        "finished; its true return is unknown,"
         if iqm is None
         else f"finished with a true return of {iqm:.1f} (IQM)"
     )

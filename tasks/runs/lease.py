@@ -22,17 +22,17 @@ _held: dict[str, IO[str]] = {}
 
 @dataclass(frozen=True)
 class Abandoned:
-    """What a dead process had been working on."""
+    """The work of a process that ended without closing it."""
 
     flow_run_id: str
     run_id: str | None
-    """None when it died before it wrote down which run it was."""
+    """None where the process ended before it wrote the id down."""
     taken_up: bool
-    """Somebody has resumed the run since."""
+    """Whether another process has resumed the run since."""
 
 
 def take(home: Home, flow_run_id: str, run_id: str | None) -> None:
-    """Hold a flow run, and its run once that is known, until this process ends, however it ends.
+    """Hold a flow run, and its run once that has an id, until this process ends, however it ends.
 
     Raises:
         RunError: another process works on the run.
@@ -68,8 +68,8 @@ def release(home: Home, flow_run_id: str) -> None:
 def close_abandoned(home: Home, close: Callable[[Abandoned], None]) -> None:
     """Let `close` close what dead processes left open, and strike it off the record.
 
-    Nobody can take up a run meanwhile. What other servers know of stays on record until a command
-    that speaks with these comes by.
+    No run can be taken up meanwhile. Runs of other servers stay on record until a command of
+    these servers closes them.
     """
     with home.locked("leases"):
         owners = {path: _read(path) for path in _paths(home)}
@@ -94,7 +94,7 @@ class Working:
 
 @contextmanager
 def nobody_works(home: Home) -> Iterator[list[Working]]:
-    """Whoever works on runs of this home now; inside the block nobody can begin to."""
+    """The processes that work on runs of this home; no other can begin to inside of the block."""
     with home.locked("leases"):
         owners = [_read(path) for path in _paths(home) if not _is_free(path)]
         yield [Working(owner.get("run_id"), int(owner.get("pid", 0))) for owner in owners]

@@ -64,7 +64,7 @@ def open_run(
     prefect_run: str | None = None,
     prefect_page: str | None = None,
 ) -> Run:
-    """Create the run of a flow run, or take up the one named; nobody else works on it meanwhile.
+    """Create the run of a flow run, or take up the one named; no other process works on it.
 
     The run is found again by the flow run's id, so a retried flow run continues its own run.
 
@@ -163,8 +163,8 @@ def resumable(home: Home, run_id: str) -> Experiment:
     record = records.read(tracker, run_id)
     if record is None:
         own = os.environ.get("MLFLOW_TRACKING_URI")
-        known = printable(own) if own else f"the home {home.path}; try --home"
-        raise RunError(f"run '{printable(run_id)}' is not known to {known}")
+        place = printable(own) if own else f"the home {home.path}; try --home"
+        raise RunError(f"run '{printable(run_id)}' is not known to {place}")
     if record.deleted:
         raise RunError(f"run {run_id} is deleted; restore it in MLflow first")
     if record.tags.get(PROJECT_TAG) != PROJECT:
@@ -209,8 +209,8 @@ def move(
     if reason:
         records.set_tags(tracker, run_id, {REASON_TAG: masked(reason)[:5000]})
     if event not in (Event.RESUME, Event.EXTEND):  # Who resumes a run writes its description anew.
-        told = result or f"{state.lower()}: {reason or 'no reason was told'}"[:1000]
-        texts: dict[str, str | None] = {description.ENDED: told}
+        ended = result or f"{state.lower()}: {reason or 'the reason is unknown'}"[:1000]
+        texts: dict[str, str | None] = {description.ENDED: ended}
         if event is Event.FINISH:
             texts[description.GO_ON] = None
         notes.edit(tracker, run_id, texts, record.tags)
@@ -228,8 +228,8 @@ def finish(run: Run, logged: Metrics, final: Metrics, step: int) -> None:
         step: environment steps.
     """
     log_metrics(run.tracker, run.run_id, logged, step, time.time_ns() // 1_000_000)
-    told = description.finished({**final, **logged})
-    move(run.tracker, run.run_id, Event.FINISH, result=told)
+    result = description.finished({**final, **logged})
+    move(run.tracker, run.run_id, Event.FINISH, result=result)
 
 
 def close_flow_run(home: Home, flow_run_id: str, event: Event | None, reason: str) -> None:

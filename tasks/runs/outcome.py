@@ -44,20 +44,20 @@ def store(run: "Run", summary: Mapping[str, Any], finished: bool) -> None:
 
 
 def whole_id(home: Home, beginning: str) -> str:
-    """The run of the home's store whose id begins so; what was given where there is none.
+    """The run of the home's store whose id begins so; the beginning itself where there is none.
 
     Raises:
         RunError: there are several.
     """
-    known = {key.partition("/")[0] for key in home.store.memos() if "/" in key}
-    matching = sorted(run_id for run_id in known if run_id.startswith(beginning))
+    run_ids = {key.partition("/")[0] for key in home.store.memos() if "/" in key}
+    matching = sorted(run_id for run_id in run_ids if run_id.startswith(beginning))
     if len(matching) > 1:
         raise RunError(f"run '{beginning}': expected one run that begins so, actual: {matching}")
     return matching[0] if matching else beginning
 
 
 def recall(home: Home, run_id: str) -> Outcome | None:
-    """The outcome of a run that is known to be finished, read from the store alone."""
+    """The outcome of a run whose finish the store has recorded, read from the store alone."""
     if not run_id.isalnum():
         return None  # It names a file.
     outcome = _stored(home, run_id)
@@ -69,11 +69,11 @@ def look_up(home: Home, tracker: Tracker, run_id: str) -> Outcome | None:
     record = records.read(tracker, run_id)
     if record is None or record.deleted or State.of(record.status) is not State.FINISHED:
         return None
-    known = _stored(home, run_id)
-    if known is None:
-        text = records.text(tracker, run_id, ARTIFACT)
-        known = _outcome(json.loads(text)) if text is not None else None
-    return known
+    stored = _stored(home, run_id)
+    if stored is not None:
+        return stored
+    text = records.text(tracker, run_id, ARTIFACT)
+    return _outcome(json.loads(text)) if text is not None else None
 
 
 def _stored(home: Home, run_id: str) -> Outcome | None:

@@ -10,7 +10,7 @@ class State(StrEnum):
 
     RUNNING = "RUNNING"
     WAITING = "WAITING"
-    """People have not answered yet; nobody works on the run meanwhile."""
+    """People have not answered yet; no process works on the run meanwhile."""
     FINISHED = "FINISHED"
     FAILED = "FAILED"
     """It broke; the reason stands in a tag."""
@@ -53,14 +53,14 @@ MOVES: dict[tuple[State, Event], State] = {
     (State.RUNNING, Event.CANCEL): State.KILLED,
     (State.RUNNING, Event.ABANDON): State.KILLED,
     (State.RUNNING, Event.WAIT): State.WAITING,
-    # A killed process leaves its run open; whether somebody works on it, its lease tells.
+    # A killed process leaves its run open; its lease says whether a process works on it.
     (State.RUNNING, Event.RESUME): State.RUNNING,
     (State.WAITING, Event.RESUME): State.RUNNING,
     (State.FAILED, Event.RESUME): State.RUNNING,
     (State.KILLED, Event.RESUME): State.RUNNING,
     **{(state, Event.EXTEND): State.RUNNING for state in State},
 }
-"""The state after an event; what is not listed does not happen."""
+"""The state after an event; a pair that is absent does not happen."""
 
 
 def after(run_id: str, state: State, event: Event) -> State:

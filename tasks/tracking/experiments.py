@@ -17,7 +17,7 @@ VARIABLE = "MLFLOW_EXPERIMENT_NAME"
 
 
 def ready(tracker: Tracker, environment: str) -> str:
-    """The id of the experiment for runs of an environment, made where there is none.
+    """The id of the experiment for runs of an environment, created where there is none.
 
     It has a description, tags and the prepared views.
 
@@ -84,8 +84,8 @@ def newest(tracker: Tracker) -> "Experiment | None":
         max_results=1,
         order_by=["attributes.start_time DESC"],
     )
-    wanted = runs[0].info.experiment_id if runs else None
-    return next((e for e in ours if e.experiment_id == wanted), None)
+    newest_id = runs[0].info.experiment_id if runs else None
+    return next((e for e in ours if e.experiment_id == newest_id), None)
 
 
 def _description(name: str, identity: str) -> str:

@@ -17,7 +17,7 @@ OF_ANSWERS = (
     "annotator.", "guard.", "budget.labels", "budget.label_schedule", "budget.money",
     "budget.until_stable",
 )  # fmt: skip
-"""Fields, or beginnings of them, that mean nothing where nobody is asked."""
+"""Fields, or beginnings of them, that have no meaning where no questions are asked."""
 
 
 def log_parameters(tracker: Tracker, run_id: str, experiment: "Experiment") -> None:
@@ -52,7 +52,7 @@ def log_metrics(tracker: Tracker, run_id: str, metrics: Metrics, step: int, at_m
 
 
 def log_labels(tracker: Tracker, run_id: str, digest: str, profile: Mapping[str, Any]) -> None:
-    """The labels as a data set input of the run, known by the digest of their content."""
+    """The labels as a data set input of the run, identified by the digest of their content."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     source = json.dumps({"uri": f"rlhf-store:{digest}"})

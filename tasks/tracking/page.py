@@ -1,4 +1,4 @@
-"""The process that the MLflow page of `rlhf ui` runs in: one process, gone with its parent.
+"""The process that the MLflow page of `rlhf ui` runs in: one process, which ends with its parent.
 
 Addresses come by the environment, where other users of the machine cannot read them, and standard
 input is a pipe from the parent: it ends when the parent does, however that ends. (`mlflow server`
@@ -20,7 +20,7 @@ ARTIFACTS = "RLHF_PAGE_ARTIFACTS"
 
 
 def _end_with_parent() -> None:
-    os.read(sys.stdin.fileno(), 1)  # Returns when nobody holds the other end any more.
+    os.read(sys.stdin.fileno(), 1)  # Returns when the parent has ended.
     os._exit(0)
 
 

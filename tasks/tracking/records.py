@@ -127,9 +127,9 @@ def set_tags(tracker: Tracker, run_id: str, tags: Mapping[str, str | None]) -> N
     from mlflow.entities import RunTag
 
     client = tracker.client()
-    wanted = [RunTag(name, masked(value)) for name, value in tags.items() if value is not None]
-    if wanted:
-        client.log_batch(run_id, tags=wanted)
+    new = [RunTag(name, masked(value)) for name, value in tags.items() if value is not None]
+    if new:
+        client.log_batch(run_id, tags=new)
     unwanted = [name for name, value in tags.items() if value is None]
     if unwanted:
         present = client.get_run(run_id).data.tags

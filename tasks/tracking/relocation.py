@@ -25,18 +25,18 @@ PATIENCE_SECONDS = 60.0
 
 
 def follow(folder: Path) -> None:
-    """Let the embedded database name its artifacts where they are; nobody else may open it.
+    """Let the embedded database name its artifacts where they are; no other process may use it.
 
     Places that lie outside of the home stay as they are. The place is written down beside the
-    database; one of an earlier version is known by where its experiments lie.
+    database; one of an earlier version follows from where its experiments lie.
 
     Args:
         folder: of the database and its artifacts, `mlflow` in the home.
     """
     here = (folder / "artifacts").as_uri()
     record = folder / "place"
-    known = record.read_text(encoding="utf-8").strip() if record.exists() else None
-    if known == here:
+    before = record.read_text(encoding="utf-8").strip() if record.exists() else None
+    if before == here:
         return
     database = folder / "mlflow.db"
     if database.exists():
@@ -44,7 +44,7 @@ def follow(folder: Path) -> None:
         connecting = sqlite3.connect(database, timeout=PATIENCE_SECONDS)
         with closing(connecting) as connection, connection:
             present = _columns(connection)
-            for old in [known] if known else _experiments(connection, present):
+            for old in [before] if before else _experiments(connection, present):
                 if old != here and not _same(old, here):
                     _rewrite(connection, present, old, here)
     write_private(record, here)

@@ -1,6 +1,6 @@
 """Summary runs of a comparison: one MLflow run a cell, and one for the comparison itself.
 
-MLflow groups runs by their mean alone and knows no interval. A summary run has a cell's
+MLflow groups runs by their mean alone and has no intervals. A summary run has a cell's
 interquartile mean and interval as metrics of its own, so that MLflow's table has one line a cell
 and its charts draw what the statistics say.
 """

@@ -50,11 +50,11 @@ class Chart(Config):
 
     type: Literal["LINE", "BAR", "SCATTER"]
     metrics: tuple[str, ...] = ()
-    """What is drawn; of a scatter plot `x` and `y` say it."""
+    """The metrics that are drawn; for a scatter plot `x` and `y` hold them."""
     x_metric: str | None = None
-    """What a line is drawn against; None: the step."""
+    """The metric of a line's horizontal axis; None: the step."""
     x_scale: Literal["linear", "log"] = "linear"
-    """Of the axis that a line is drawn against."""
+    """The scale of that axis."""
     x: str | None = None
     y: str | None = None
 
@@ -263,10 +263,10 @@ def _chart(chart: Chart, identity: str, section: str) -> dict[str, Any]:
             "xaxis": {"key": chart.x, "type": "METRIC"},
             "yaxis": {"key": chart.y, "type": "METRIC"},
         }
-    drawn = common | {"metricKey": chart.metrics[0], "selectedMetricKeys": [*chart.metrics]}
+    curves = common | {"metricKey": chart.metrics[0], "selectedMetricKeys": [*chart.metrics]}
     if chart.type == "BAR":
-        return drawn
-    return drawn | {
+        return curves
+    return curves | {
         "lineSmoothness": 0,
         "xAxisScaleType": chart.x_scale,
         "scaleType": "linear",

@@ -103,7 +103,7 @@ def test_nothing_is_removed_where_a_note_of_a_run_that_stays_is_damaged(
     note = next((home.path / "store" / "memo" / run_id).glob("*fit*"))
     whole = note.read_bytes()
     note.write_bytes(whole[:-1])
-    with pytest.raises(RunError, match=f"nobody knows what run {run_id} needs; resume the run"):
+    with pytest.raises(RunError, match=f"what run {run_id} needs is unknown; resume the run"):
         cleaning.remove(home, tracker)
     note.write_bytes(whole)
     assert held(home, refs) == {"configuration", "labels", "policy"}

@@ -160,6 +160,13 @@ def test_a_comparison_grows_reuses_what_is_finished_and_refuses_another_definiti
     assert returns(second)["preference-ppo", 12] == expected({}, seed=12)
     assert second["run_id"] == first["run_id"]
     assert len(members(rlhf.home, "growing")) == 3
+    # Whoever played a run, its tags say which cell and which comparison it is of.
+    client = client_of(rlhf.home)
+    tags = {run["run_id"]: client.get_run(run["run_id"]).data.tags for run in second["runs"]}
+    assert [tag["rlhf.comparison.growing"] for tag in tags.values()] == ["member"] * 4
+    asked = [tag["rlhf.cell"] for tag in tags.values() if tag["strategy"] == "preference"]
+    assert asked == [tags[single["run_id"]]["rlhf.cell"]] * 2
+    assert len({tag["rlhf.cell"] for tag in tags.values()}) == 2
 
     # What an earlier call played stays in the comparison.
     fewer = json.loads(rlhf("compare", file, "--json", "--seeds", "12,").stdout)

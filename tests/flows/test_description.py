@@ -32,7 +32,7 @@ def test_a_run_says_what_it_was_and_how_it_ended() -> None:
     assert "annotator" not in silent
     final = {"final/labels": 9.0, "final/env_steps": 1024.0, "final/seconds": 4.4}
     assert description.finished(final) == (
-        "finished; its true return is not known, after 9 labels and 1,024 environment steps, 4 s."
+        "finished; its true return is unknown, after 9 labels and 1,024 environment steps, 4 s."
     )
     assert description.finished({**final, "final/true_return_iqm": -1.25}).startswith(
         "finished with a true return of -1.2 (IQM) after 9 labels"
