@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from tasks.live import Live
-    from tasks.tracking.listing import RunSummary as Listed
+    from tasks.tracking.listing import RunSummary
 
 WIDE = 160
 """Columns of a list that does not go to a terminal."""
@@ -77,7 +77,7 @@ def runs(
         console.print(_table(listed))
 
 
-def _table(listed: "Sequence[Listed]") -> "Table":
+def _table(listed: "Sequence[RunSummary]") -> "Table":
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -96,7 +96,7 @@ def _table(listed: "Sequence[Listed]") -> "Table":
     return table
 
 
-def _details(run: "Listed") -> list[tuple[str, str]]:
+def _details(run: "RunSummary") -> list[tuple[str, str]]:
     from rlhf_core.texts import duration
 
     took = None if run.ended_ms is None else duration((run.ended_ms - run.began_ms) / 1000)
