@@ -30,7 +30,7 @@ from tasks.runs.states import Event
 
 
 @dataclass
-class Played:
+class Outcomes:
     """What became of the runs of a comparison."""
 
     finished: dict[tuple[str, int], dict[str, Any]]
@@ -48,16 +48,16 @@ def play_cell(trial: Trial, comparison: Comparison, pool: Pool) -> dict[str, Any
     """
     cell, seed = trial.cell.label, trial.seed
 
-    def hear(event: Any) -> None:
+    def receive(event: Any) -> None:
         progress.send(progress.InCell(cell, seed, event))
 
     with pool.worker() as worker:
         try:
-            summary = worker.play(_job(trial, comparison), hear)
+            summary = worker.play(_job(trial, comparison), receive)
         except RunFailedError as error:
-            hear(progress.CellEnded(None, str(error)))
+            receive(progress.CellEnded(None, str(error)))
             raise
-    hear(progress.CellEnded(summary, None))
+    receive(progress.CellEnded(summary, None))
     return summary
 
 
@@ -109,13 +109,13 @@ def compare(matrix: Matrix, workers: int = 2, fail_fast: bool = False) -> dict[s
     with live.published(home, live.of_comparison(matrix.name, comparison.run_id, planned)):
         progress.send(planned)
         began = time.perf_counter()
-        played = _play(home, comparison, trials, workers, fail_fast)
+        outcomes = _play(home, comparison, trials, workers, fail_fast)
         seconds = time.perf_counter() - began
     page = lasting_page()
     page = None if page is None else f"{page}/runs/flow-run/{runtime.flow_run.id}"
-    result = conclude(home, comparison, matrix, cells, played.finished, played.failed, page)
+    result = conclude(home, comparison, matrix, cells, outcomes.finished, outcomes.failed, page)
     result["seconds"] = float(f"{seconds:.1f}")
-    ended = f"{len(played.finished)} runs finished, {len(played.failed)} failed."
+    ended = f"{len(outcomes.finished)} runs finished, {len(outcomes.failed)} failed."
     lifecycle.move(comparison.tracker, comparison.run_id, Event.FINISH, result=ended)
     progress.send(progress.Finished(comparison.run_id, result))
     return result
@@ -123,27 +123,27 @@ def compare(matrix: Matrix, workers: int = 2, fail_fast: bool = False) -> dict[s
 
 def _play(
     home: Home, comparison: Comparison, trials: list[Trial], workers: int, fail_fast: bool
-) -> Played:
-    played = Played({}, {})
+) -> Outcomes:
+    outcomes = Outcomes({}, {})
     left = list[Trial]()
     for trial in trials:
         if trial.summary is None:
             left.append(trial)
         else:
-            played.finished[trial.cell.label, trial.seed] = dict(trial.summary)
+            outcomes.finished[trial.cell.label, trial.seed] = dict(trial.summary)
     if left:
         pool = Pool(home, min(workers, len(left)))
         try:
-            _play_left(pool, comparison, left, fail_fast, played)
+            _play_left(pool, comparison, left, fail_fast, outcomes)
         finally:
             pool.close()
             # Of a worker that was ended in the middle of a run.
             lifecycle.close_abandoned(home)
-    return played
+    return outcomes
 
 
 def _play_left(
-    pool: Pool, comparison: Comparison, left: list[Trial], fail_fast: bool, played: Played
+    pool: Pool, comparison: Comparison, left: list[Trial], fail_fast: bool, outcomes: Outcomes
 ) -> None:
     """Submit a task for each run, as many at a time as there are workers."""
     ended: queue.SimpleQueue[PrefectFuture[dict[str, Any]]] = queue.SimpleQueue()
@@ -164,15 +164,15 @@ def _play_left(
         result = future.result(raise_on_failure=False)
         if isinstance(result, BaseException):
             run_id = result.run_id if isinstance(result, RunFailedError) else None
-            played.failed[trial.cell.label, trial.seed] = reason(result), run_id
+            outcomes.failed[trial.cell.label, trial.seed] = reason(result), run_id
             if fail_fast:
                 pool.close()
         else:
-            played.finished[trial.cell.label, trial.seed] = result
+            outcomes.finished[trial.cell.label, trial.seed] = result
         if waiting and not pool.closed:
             submit()
     for trial in waiting:
         text = "not played: another run failed before"
-        played.failed[trial.cell.label, trial.seed] = text, None
+        outcomes.failed[trial.cell.label, trial.seed] = text, None
         ended_unplayed = progress.CellEnded(None, text)
         progress.send(progress.InCell(trial.cell.label, trial.seed, ended_unplayed))

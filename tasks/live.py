@@ -21,10 +21,10 @@ from tasks.runs.run import Run
 
 WRITE_SECONDS = 1.0
 """A file is written at most this often."""
-KEPT_SECONDS = 86_400.0
+LIFE_SECONDS = 86_400.0
 """A file of a run that ended is removed after this long."""
-WAITING, RUNNING, FINISHED, FAILED, KNOWN = "waiting", "running", "finished", "failed", "known"
-"""States of a run; a known one was finished before the comparison began."""
+WAITING, RUNNING, FINISHED, FAILED, REUSED = "waiting", "running", "finished", "failed", "reused"
+"""States of a run; a reused one was finished before the comparison began."""
 
 
 @dataclass
@@ -53,11 +53,11 @@ class LiveRun:
 
     @property
     def true_return(self) -> float | None:
-        """The newest that is known."""
-        known = [true_return for _, _, true_return in self.curve if true_return is not None]
-        return known[-1] if known else None
+        """The newest; None before there is one."""
+        returns = [true_return for _, _, true_return in self.curve if true_return is not None]
+        return returns[-1] if returns else None
 
-    def hear(self, event: progress.Event) -> None:
+    def receive(self, event: progress.Event) -> None:
         """Take note of an event of this run."""
         match event:
             case progress.Opened(run_id, _):
@@ -93,12 +93,12 @@ class Live:
     pid: int
     ended: bool = False
 
-    def hear(self, event: progress.Event) -> None:
+    def receive(self, event: progress.Event) -> None:
         """Take note of an event."""
         if isinstance(event, progress.InCell):
-            self.of(event.cell, event.seed).hear(event.event)
+            self.of(event.cell, event.seed).receive(event.event)
         elif not self.comparison:
-            self.runs[0].hear(event)
+            self.runs[0].receive(event)
 
     def interrupt(self, reason: str) -> None:
         """Take note that it ended in the middle."""
@@ -145,7 +145,7 @@ def of_comparison(name: str, run_id: str, planned: Planned) -> Live:
     for plan in planned.runs:
         run = LiveRun(plan.cell, plan.seed, plan.rounds, plan.steps)
         if plan.summary is not None:
-            run.state, run.run_id = KNOWN, plan.summary["run_id"]
+            run.state, run.run_id = REUSED, plan.summary["run_id"]
             run.steps, run.labels = plan.summary["env_steps"], plan.summary["labels"]
             run.curve = [(run.steps, run.labels, plan.summary["true_return_iqm"])]
         runs.append(run)
@@ -160,7 +160,7 @@ def published(home: Home, live: Live) -> Iterator[None]:
     writer = _Writer(folder / f"{live.run_id}.json", live)
     writer.write()
     try:
-        with progress.listening(writer.hear):
+        with progress.listening(writer.receive):
             yield
     except BaseException as error:
         live.interrupt(reason(error))
@@ -178,9 +178,9 @@ class _Writer:
         self._lock = threading.Lock()
         self._written = 0.0
 
-    def hear(self, event: progress.Event) -> None:
+    def receive(self, event: progress.Event) -> None:
         with self._lock:
-            self._live.hear(event)
+            self._live.receive(event)
             if time.monotonic() > self._written + WRITE_SECONDS:
                 self.write()
 
@@ -191,15 +191,15 @@ class _Writer:
 
 def _remove_old(folder: Path) -> None:
     for path in folder.glob("*.json"):
-        if path.stat().st_mtime < time.time() - KEPT_SECONDS:
+        if path.stat().st_mtime < time.time() - LIFE_SECONDS:
             path.unlink(missing_ok=True)
 
 
 def read(home: Home) -> list[Live]:
     """Everything that is played, or was a short while ago, the newest first."""
     folder = home.folder("progress")
-    known = [_read(path) for path in folder.glob("*.json")]
-    return sorted(known, key=lambda live: live.began, reverse=True)
+    states = [_read(path) for path in folder.glob("*.json")]
+    return sorted(states, key=lambda live: live.began, reverse=True)
 
 
 def read_one(home: Home, run_id: str) -> Live | None:

@@ -13,12 +13,12 @@ from rich.text import Text
 
 from rlhf_core.texts import duration
 from tasks import live, progress
-from tasks.live import FAILED, FINISHED, KNOWN, RUNNING, Live, LiveRun
+from tasks.live import FAILED, FINISHED, REUSED, RUNNING, Live, LiveRun
 
 BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 32
 """Characters of a curve."""
-STYLES = {FAILED: "red", FINISHED: "green", KNOWN: "green", RUNNING: "cyan"}
+STYLES = {FAILED: "red", FINISHED: "green", REUSED: "green", RUNNING: "cyan"}
 
 
 def render(state: Live) -> RenderableType:
@@ -35,7 +35,7 @@ def _comparison(state: Live) -> RenderableType:
     table.add_column("return so far", justify="right")
     for cell in dict.fromkeys(run.cell for run in state.runs):
         runs = [run for run in state.runs if run.cell == cell]
-        ended = [run for run in runs if run.state in (FINISHED, KNOWN)]
+        ended = [run for run in runs if run.state in (FINISHED, REUSED)]
         failed = [run for run in runs if run.state == FAILED]
         returns = [run.true_return for run in ended or runs if run.true_return is not None]
         going = [f"seed {run.seed}: {_place(run)}" for run in runs if run.state == RUNNING]
@@ -75,7 +75,7 @@ def _run(state: Live) -> RenderableType:
 def _title(state: Live) -> str:
     parts = [state.name] if state.name else []
     if state.comparison:
-        done = sum(run.state in (FINISHED, KNOWN, FAILED) for run in state.runs)
+        done = sum(run.state in (FINISHED, REUSED, FAILED) for run in state.runs)
         parts.append(f"{done} of {len(state.runs)} runs")
     now = _end(state) if state.ended else time.time()
     parts.append(f"{duration(now - state.began)} so far")
@@ -112,7 +112,7 @@ def showing(console: Console) -> Iterator[None]:
     """Show a comparison while it is played: a table in a terminal, else a line for each run."""
     board = _Board(console)
     try:
-        with progress.listening(board.hear):
+        with progress.listening(board.receive):
             yield
     finally:
         board.close()
@@ -128,7 +128,7 @@ class _Board:
         self._screen: Screen | None = None
         self._run_id = ""
 
-    def hear(self, event: progress.Event) -> None:
+    def receive(self, event: progress.Event) -> None:
         with self._lock:
             match event:
                 case progress.Opened(run_id, _):
@@ -136,15 +136,15 @@ class _Board:
                 case progress.Planned():
                     self._begin(event)
                 case progress.InCell(cell, seed, inner) if self._live is not None:
-                    self._live.hear(event)
+                    self._live.receive(event)
                     if isinstance(inner, progress.CellEnded):
-                        self._say(cell, seed, inner)
+                        self._print(cell, seed, inner)
 
     def _begin(self, planned: progress.Planned) -> None:
         self._live = live.of_comparison("", self._run_id, planned)
-        known = sum(run.state == KNOWN for run in self._live.runs)
-        if known:
-            self._console.print(f"{known} of {len(self._live.runs)} runs are finished already")
+        finished = sum(run.state == REUSED for run in self._live.runs)
+        if finished:
+            self._console.print(f"{finished} of {len(self._live.runs)} runs are finished already")
         if self._console.is_terminal:
             state = self._live
             self._screen = Screen(
@@ -155,7 +155,7 @@ class _Board:
             )
             self._screen.start()
 
-    def _say(self, cell: str, seed: int, ended: progress.CellEnded) -> None:
+    def _print(self, cell: str, seed: int, ended: progress.CellEnded) -> None:
         """Print a line once a run has ended; in a terminal the table shows those that finished."""
         assert self._live is not None
         name = f"{_short(cell, self._live)} seed {seed}"
@@ -164,11 +164,11 @@ class _Board:
             self._console.print(line, soft_wrap=True)
         elif self._screen is None:
             true_return = ended.summary["true_return_iqm"]
-            shown = "unknown" if true_return is None else f"{true_return:.1f}"
-            done = sum(run.state in (FINISHED, KNOWN, FAILED) for run in self._live.runs)
+            text = "unknown" if true_return is None else f"{true_return:.1f}"
+            done = sum(run.state in (FINISHED, REUSED, FAILED) for run in self._live.runs)
             left = self._live.seconds_left()
             more = "" if left is None else f", {duration(left)} left"
-            line = Text(f"{done}/{len(self._live.runs)} {name}: true return {shown}{more}")
+            line = Text(f"{done}/{len(self._live.runs)} {name}: true return {text}{more}")
             self._console.print(line, soft_wrap=True)
 
     def close(self) -> None:

@@ -164,13 +164,13 @@ def _wanted(home: Any, run: str | None) -> "Live":
     from rlhf_core.errors import RunError
     from tasks import live
 
-    known = live.read(home)
-    fitting = [s for s in known if run is None or s.name == run or s.run_id.startswith(run)]
+    states = live.read(home)
+    fitting = [s for s in states if run is None or s.name == run or s.run_id.startswith(run)]
     # Of several, one that still goes on.
     fitting.sort(key=lambda state: state.ended)
     if fitting:
         return fitting[0]
-    names = [f"{state.name} ({state.run_id[:8]})" for state in known]
+    names = [f"{state.name} ({state.run_id[:8]})" for state in states]
     what = "nothing" if run is None else f"no run or comparison '{run}'"
     raise RunError(
         f"{what} has been played in {home.path} within a day"

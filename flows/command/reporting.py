@@ -59,16 +59,16 @@ def report(
         definition = None
         if name is None:
             chosen_runs = members.of_runs(tracker, run or (), filters or (), experiment)
-            judged = report.Judged(experiment or "runs", control, failure_below)
+            criteria = report.Criteria(experiment or "runs", control, failure_below)
         else:
-            known = members.of_comparison(tracker, name)
-            chosen_runs, definition = known.members, known.definition
-            judged = report.Judged(
+            recorded = members.of_comparison(tracker, name)
+            chosen_runs, definition = recorded.members, recorded.definition
+            criteria = report.Criteria(
                 name,
-                control or known.matrix.control,
-                known.matrix.failure_below if failure_below is None else failure_below,
+                control or recorded.matrix.control,
+                recorded.matrix.failure_below if failure_below is None else failure_below,
             )
-        comparison = report.compared(tracker, chosen_runs, judged)
+        comparison = report.compared(tracker, chosen_runs, criteria)
         forms: dict[str, Callable[[], str]] = {
             "text": lambda: report.as_text(comparison),
             "html": lambda: report.page(tracker, comparison, chosen_runs, definition),

@@ -21,12 +21,12 @@ def estimate(home: Home, matrix: Matrix, cells: Sequence[Cell], workers: int) ->
     tracker = prepare(home)
     comparisons.check_unchanged(tracker, matrix, cells)
     trials = plan.trials(home, tracker, matrix, cells)
-    known = speeds(tracker)
+    finished = speeds(tracker)
     left = list[float | None]()
     for cell in cells:
         own = [trial for trial in trials if trial.cell is cell]
         to_play = [trial for trial in own if trial.summary is None]
-        seconds = _seconds(cell, known)
+        seconds = _seconds(cell, finished)
         left += [seconds] * len(to_play)
         each = "no run to estimate from" if seconds is None else f"about {duration(seconds)} each"
         yield f"{cell.label}: {len(to_play)} of {len(own)} runs to play, {each}"
@@ -38,10 +38,10 @@ def estimate(home: Home, matrix: Matrix, cells: Sequence[Cell], workers: int) ->
     yield text
 
 
-def _seconds(cell: Cell, known: Sequence[Speed]) -> float | None:
+def _seconds(cell: Cell, finished: Sequence[Speed]) -> float | None:
     """Of one run, by the median speed of those like it; None where there is none."""
     experiment = cell.experiment
     kinds = (experiment.environment.id, experiment.feedback.kind, experiment.optimiser.kind)
-    like = [speed.seconds / speed.steps for speed in known if speed.kinds == kinds]
+    like = [speed.seconds / speed.steps for speed in finished if speed.kinds == kinds]
     steps = experiment.first_steps + experiment.total_steps
     return median(like) * steps if like else None

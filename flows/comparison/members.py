@@ -83,7 +83,7 @@ def store(tracker: Tracker, run_id: str, members: Sequence[Member]) -> None:
 
 
 @dataclass(frozen=True)
-class Known:
+class RecordedComparison:
     """A comparison that has been played."""
 
     run_id: str
@@ -94,26 +94,26 @@ class Known:
     """The matrix in YAML."""
 
 
-def of_comparison(tracker: Tracker, name: str) -> Known:
+def of_comparison(tracker: Tracker, name: str) -> RecordedComparison:
     """A comparison by its name.
 
     Raises:
         RunError: there is no comparison of this name, or none of its runs has ended.
     """
-    known = comparisons.find(tracker, name)
-    if known is None:
+    record = comparisons.find(tracker, name)
+    if record is None:
         names = comparisons.names(tracker)
         hint = nearest(name, names) if names else "there is none yet"
         raise RunError(f"unknown comparison '{shortened(name)}'; {hint}")
-    text = records.text(tracker, known.run_id, MEMBERS)
-    definition = records.text(tracker, known.run_id, comparisons.DEFINITION)
+    text = records.text(tracker, record.run_id, MEMBERS)
+    definition = records.text(tracker, record.run_id, comparisons.DEFINITION)
     if text is None or definition is None:
         raise RunError(
             f"comparison '{name}' has not come to its end; the same rlhf compare again goes on"
         )
     played = [Member(**member) for member in json.loads(text)]
     matrix = validated(Matrix, parse(definition, name), f"comparison '{name}'")
-    return Known(known.run_id, played, matrix, definition)
+    return RecordedComparison(record.run_id, played, matrix, definition)
 
 
 def of_runs(
@@ -126,11 +126,11 @@ def of_runs(
         ConfigurationError: a filter is none, or there is no such experiment.
     """
     if run_ids:
-        found = [listing.find_run(tracker, run_id) for run_id in run_ids]
+        summaries = [listing.find_run(tracker, run_id) for run_id in run_ids]
     else:
-        found = listing.list_runs(tracker, [*filters, "kind=run"], experiment, most=10_000)
+        summaries = listing.list_runs(tracker, [*filters, "kind=run"], experiment, most=10_000)
     members: dict[tuple[str, str, int], Member] = {}
-    for run in found:
+    for run in summaries:
         if run.status == "finished" and run.strategy and run.true_return is not None:
             cell = run.cell or f"{run.strategy}-{run.optimiser}"
             member = Member(

@@ -109,20 +109,20 @@ def trials(home: Home, tracker: Tracker, matrix: Matrix, cells: Sequence[Cell]) 
 
 def _trial(home: Home, tracker: Tracker, cell: Cell, seed: int, busy: "set[str | None]") -> Trial:
     content = content_of(cell.of_seed(seed))
-    known = records.find_all(tracker, {CONTENT_TAG: content})
-    for record in known:
+    same = records.find_all(tracker, {CONTENT_TAG: content})
+    for record in same:
         ended = outcome.look_up(home, tracker, record.run_id)
         if ended is not None:
             return Trial(cell, seed, record.run_id, ended.summary)
-    for record in _resumable(known):
+    for record in _resumable(same):
         # A run that this home has not begun may be going on elsewhere.
         if record.run_id not in busy and lifecycle.began_here(home, record.run_id):
             return Trial(cell, seed, record.run_id, None)
     return Trial(cell, seed, None, None)
 
 
-def _resumable(known: Sequence[records.Record]) -> Iterator[records.Record]:
+def _resumable(same: Sequence[records.Record]) -> Iterator[records.Record]:
     """Runs that broke, were interrupted, or whose process is gone."""
-    for record in known:
+    for record in same:
         if State.of(record.status) is not State.FINISHED:
             yield record

@@ -78,16 +78,16 @@ class Worker:
                 start_new_session=True,
             )
 
-    def play(self, job: Job, hear: Callable[[progress.Event], None]) -> dict[str, Any]:
+    def play(self, job: Job, receive: Callable[[progress.Event], None]) -> dict[str, Any]:
         """Play a run to its end; returns its summary.
 
         Raises:
             RunFailedError: it failed, or the process ended meanwhile.
         """
         with self._reading:
-            return self._play(job, hear)
+            return self._play(job, receive)
 
-    def _play(self, job: Job, hear: Callable[[progress.Event], None]) -> dict[str, Any]:
+    def _play(self, job: Job, receive: Callable[[progress.Event], None]) -> dict[str, Any]:
         run_id = job.run_id
         # Of a process that has ended nothing is read below.
         with suppress(BrokenPipeError, ValueError):
@@ -106,9 +106,9 @@ class Worker:
                 case "Failed":
                     raise RunFailedError(event["reason"], run_id)
                 case kind:
-                    heard = getattr(progress, kind)(**event["fields"])
-                    run_id = heard.run_id
-                    hear(heard)
+                    reported = getattr(progress, kind)(**event["fields"])
+                    run_id = reported.run_id
+                    receive(reported)
         status = self._process.wait()
         if self._ended:
             raise RunFailedError(

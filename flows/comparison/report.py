@@ -26,7 +26,7 @@ VERSIONS = ("rlhf-flows", *NUMERIC, "prefect", "mlflow")
 
 
 @dataclass(frozen=True)
-class Judged:
+class Criteria:
     """What to compare with."""
 
     name: str
@@ -36,15 +36,15 @@ class Judged:
     """A seed whose true return is lower counts as failed."""
 
 
-def compared(tracker: Tracker, members: Sequence[Member], judged: Judged) -> Comparison:
+def compared(tracker: Tracker, members: Sequence[Member], criteria: Criteria) -> Comparison:
     """The statistics of runs."""
     runs, curves = results.frames(tracker, members)
     return compare(
         runs,
         curves,
-        name=judged.name,
-        control=judged.control,
-        failure_below=judged.failure_below,
+        name=criteria.name,
+        control=criteria.control,
+        failure_below=criteria.failure_below,
     )
 
 
@@ -91,17 +91,17 @@ def films(tracker: Tracker, comparison: Comparison) -> dict[str, bytes]:
 
 def settings(tracker: Tracker, members: Sequence[Member]) -> dict[str, dict[str, Any]]:
     """Every field of each cell, as its first run was configured."""
-    known: dict[str, dict[str, Any]] = {}
+    fields_of: dict[str, dict[str, Any]] = {}
     several = len({member.task for member in members}) > 1
     for member in members:
         label = _label(member.task, member.cell, several)
-        if member.run_id is not None and label not in known:
+        if member.run_id is not None and label not in fields_of:
             fields = results.configuration(tracker, member.run_id)
             if fields is not None:
-                known[label] = {
+                fields_of[label] = {
                     name: value for name, value in flatten(fields).items() if name != "seed"
                 }
-    return known
+    return fields_of
 
 
 def _label(task: str, cell: str, several: bool) -> str:
@@ -113,13 +113,13 @@ def versions() -> dict[str, str]:
     """Versions of the libraries that are installed, and of the code."""
     from importlib.metadata import PackageNotFoundError
 
-    known = {"Python": platform.python_version(), "code": code_version()[:12]}
+    installed = {"Python": platform.python_version(), "code": code_version()[:12]}
     for name in VERSIONS:
         try:
-            known[name] = version(name)
+            installed[name] = version(name)
         except PackageNotFoundError:
             continue
-    return known
+    return installed
 
 
 def as_json(comparison: Comparison) -> str:
@@ -150,15 +150,15 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     tasks = len({row["task"] for row in rows}) > 1
     for name in (*(["task"] if tasks else []), "cell"):
-        shown.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold")
     for name in ("seeds", "IQM", "95 % interval", "failures", "P(better)", "labels"):
-        shown.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         low, high = row["ci_low"], row["ci_high"]
-        shown.add_row(
+        table.add_row(
             *([Text(row["task"])] if tasks else []),
             Text(row["cell"]),
             str(row["seeds"]),
@@ -168,7 +168,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> "Table":
             _number(row["improvement"], 2),
             _number(row["labels"], 0),
         )
-    return shown
+    return table
 
 
 def _number(value: float | None, digits: int) -> str:

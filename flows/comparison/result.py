@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows.comparison import members, report
 from flows.comparison.members import Key
-from flows.comparison.report import Judged
+from flows.comparison.report import Criteria
 from rlhf_core import comparison as statistics
 from rlhf_core.comparison.numbers import plain
 from rlhf_core.matrix import Cell, Matrix
@@ -70,8 +70,8 @@ def conclude(
     labels = comparisons.recorded_cells(tracker, record.run_id)
     played = members.with_earlier(tracker, record.run_id, played, labels)
     members.store(tracker, record.run_id, played)
-    judged = Judged(matrix.name, matrix.control, matrix.failure_below)
-    comparison = report.compared(tracker, played, judged)
+    criteria = Criteria(matrix.name, matrix.control, matrix.failure_below)
+    comparison = report.compared(tracker, played, criteria)
     definition = comparisons.definition(matrix)
     links = {} if prefect_page is None else {"Prefect": prefect_page}
     if tracker.remote:
@@ -121,8 +121,8 @@ def _rows(comparison: statistics.Comparison, tasks: Sequence[str]) -> Iterator[S
             label = cell if len(comparison.tasks) == 1 else f"{task}/{cell}"
             runs = comparison.runs
             runs = runs[(runs["task"] == task) & (runs["cell"] == cell)]
-            known = {name: row[column] for column, name in FINAL.items() if column in row.index}
-            final = {name: float(value) for name, value in known.items() if value == value}
+            columns = {name: row[column] for column, name in FINAL.items() if column in row.index}
+            final = {name: float(value) for name, value in columns.items() if value == value}
             curves = comparison.curves
             curves = curves[(curves["task"] == task) & (curves["cell"] == cell)]
             yield SummaryRow(

@@ -29,10 +29,10 @@ def serve() -> None:
 
     find_modules_here()
     _import_everything()
-    _say(events, {"kind": "Ready"})
+    _send(events, {"kind": "Ready"})
     while True:
         for event in _play(jobs.get(), events):
-            _say(events, event)
+            _send(events, event)
 
 
 def _read(lines: TextIO, jobs: "queue.SimpleQueue[dict[str, Any]]") -> None:
@@ -49,7 +49,7 @@ def _import_everything() -> None:
     import tasks.tracking.registry  # noqa: F401
 
 
-def _say(events: TextIO, event: Mapping[str, Any]) -> None:
+def _send(events: TextIO, event: Mapping[str, Any]) -> None:
     events.write(json.dumps(event) + "\n")
     events.flush()
 
@@ -110,7 +110,7 @@ class _Reporter:
             self._sent = time.monotonic()
         elif isinstance(event, progress.Finished):
             return  # The summary comes with the end.
-        _say(self._events, {"kind": type(event).__name__, "fields": asdict(event)})
+        _send(self._events, {"kind": type(event).__name__, "fields": asdict(event)})
 
 
 if __name__ == "__main__":

@@ -65,13 +65,13 @@ def _open(
     home: Home, tracker: Tracker, matrix: Matrix, cells: Sequence[Cell], flow_run_id: str
 ) -> Comparison:
     ours = {cell.label: _settings(cell) for cell in cells}
-    known = find(tracker, matrix.name)
-    lease.take(home, flow_run_id, known.run_id if known else None)
-    if known is None:
+    record = find(tracker, matrix.name)
+    lease.take(home, flow_run_id, record.run_id if record else None)
+    if record is None:
         run_id = _create(tracker, matrix, cells, flow_run_id)
         lease.assign(flow_run_id, run_id)
     else:
-        run_id = known.run_id
+        run_id = record.run_id
         theirs = recorded_cells(tracker, run_id)
         _check_unchanged(matrix.name, ours, theirs)
         ours = {**theirs, **ours}
@@ -84,10 +84,10 @@ def _open(
 
 def check_unchanged(tracker: Tracker, matrix: Matrix, cells: Sequence[Cell]) -> None:
     """Raise `RunError` where a comparison of this name has other settings for one of the cells."""
-    known = find(tracker, matrix.name)
-    if known is not None:
+    record = find(tracker, matrix.name)
+    if record is not None:
         ours = {cell.label: _settings(cell) for cell in cells}
-        _check_unchanged(matrix.name, ours, recorded_cells(tracker, known.run_id))
+        _check_unchanged(matrix.name, ours, recorded_cells(tracker, record.run_id))
 
 
 def find(tracker: Tracker, name: str) -> records.Record | None:

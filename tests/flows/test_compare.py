@@ -93,7 +93,7 @@ def finished(home: Path, name: str) -> int:
     """Runs that are finished, read without the database, which a first command is still making."""
     playing = [state for state in live.read(Home(home)) if state.name == name]
     return (
-        sum(run.state in (live.FINISHED, live.KNOWN) for run in playing[0].runs) if playing else 0
+        sum(run.state in (live.FINISHED, live.REUSED) for run in playing[0].runs) if playing else 0
     )
 
 

@@ -10,11 +10,11 @@ from rich.console import Console
 from flows.command import board
 from tasks import live, progress
 from tasks.home import Home
-from tasks.live import FAILED, FINISHED, KNOWN, RUNNING, WAITING, Live, LiveRun
+from tasks.live import FAILED, FINISHED, REUSED, RUNNING, WAITING, Live, LiveRun
 from tasks.progress import CellEnded, InCell, Opened, Planned, PlannedRun, RoundDone, Stage, Steps
 from tests.flows.conftest import Command, run_ids
 
-SUMMARY = {"run_id": "known", "env_steps": 900, "labels": 9, "true_return_iqm": -3.0}
+SUMMARY = {"run_id": "reused", "env_steps": 900, "labels": 9, "true_return_iqm": -3.0}
 PLAN = Planned(
     [
         PlannedRun("task/a", 0, 2, 1000, SUMMARY),
@@ -42,20 +42,20 @@ def test_events_say_where_a_run_stands() -> None:
         Opened("id", False), Stage("id", "optimise", 0), Steps("id", 300), Steps("id", 100),
         RoundDone("id", 0, 500, 5, -4.0), Stage("id", "fit", 1), Steps("id", 50),
     ):  # fmt: skip
-        run.hear(event)
+        run.receive(event)
     assert (run.run_id, run.state, run.stage, run.round) == ("id", RUNNING, "fit", 1)
     assert (run.steps, run.labels, run.true_return) == (550, 5, -4.0)
     # A run that goes on reports the rounds again that it finds done.
-    run.hear(RoundDone("id", 0, 500, 5, -4.0))
-    run.hear(RoundDone("id", 1, 1000, 9, -2.0))
+    run.receive(RoundDone("id", 0, 500, 5, -4.0))
+    run.receive(RoundDone("id", 1, 1000, 9, -2.0))
     assert run.curve == [(500, 5, -4.0), (1000, 9, -2.0)]
-    run.hear(CellEnded({}, None))
+    run.receive(CellEnded({}, None))
     assert run.state == FINISHED
 
 
 def test_a_comparison_begins_with_what_is_known_of_it() -> None:
     known, waiting, _ = state().runs
-    assert (known.state, known.true_return, known.labels) == (KNOWN, -3.0, 9)
+    assert (known.state, known.true_return, known.labels) == (REUSED, -3.0, 9)
     assert waiting.state == WAITING
     text = shown(state())
     assert "1 of 3 runs" in text
