@@ -4,6 +4,8 @@ import queue
 import time
 import warnings
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -27,6 +29,7 @@ from tasks.reasons import reason
 from tasks.runs import comparisons, lifecycle
 from tasks.runs.comparisons import Comparison
 from tasks.runs.states import Event
+from tasks.tracking.store import tracker_of
 
 
 @dataclass
@@ -102,15 +105,21 @@ def compare(matrix: Matrix, workers: int = 2, fail_fast: bool = False) -> dict[s
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnusedFieldWarning)
         cells = plan.cells(matrix)
-    comparison = comparisons.open_comparison(home, matrix, cells, str(runtime.flow_run.id))
-    progress.send(progress.Opened(comparison.run_id, False))
-    trials = plan.trials(home, comparison.tracker, matrix, cells)
-    planned = progress.Planned([trial.planned() for trial in trials], workers)
-    with live.published(home, live.of_comparison(matrix.name, comparison.run_id, planned)):
-        progress.send(planned)
-        began = time.perf_counter()
-        outcomes = _play(home, comparison, trials, workers, fail_fast)
-        seconds = time.perf_counter() - began
+    trials = plan.trials(home, tracker_of(home), matrix, cells)
+    left = [trial for trial in trials if trial.summary is None]
+    began = time.perf_counter()
+    with _pool(home, min(workers, len(left))) as pool:
+        comparison = comparisons.open_comparison(home, matrix, cells, str(runtime.flow_run.id))
+        progress.send(progress.Opened(comparison.run_id, False))
+        planned = progress.Planned([trial.planned() for trial in trials], workers)
+        with live.published(home, live.of_comparison(matrix.name, comparison.run_id, planned)):
+            progress.send(planned)
+            outcomes = Outcomes(
+                {(t.cell.label, t.seed): dict(t.summary) for t in trials if t.summary is not None},
+                {},
+            )
+            _play(pool, comparison, left, fail_fast, outcomes)
+    seconds = time.perf_counter() - began
     page = lasting_page()
     page = None if page is None else f"{page}/runs/flow-run/{runtime.flow_run.id}"
     result = conclude(home, comparison, matrix, cells, outcomes.finished, outcomes.failed, page)
@@ -121,28 +130,17 @@ def compare(matrix: Matrix, workers: int = 2, fail_fast: bool = False) -> dict[s
     return result
 
 
+@contextmanager
+def _pool(home: Home, count: int) -> Iterator[Pool]:
+    """Workers; at the end, however it comes, they are ended, and runs that they left are closed."""
+    try:
+        with Pool(home, count) as pool:
+            yield pool
+    finally:
+        lifecycle.close_abandoned(home)
+
+
 def _play(
-    home: Home, comparison: Comparison, trials: list[Trial], workers: int, fail_fast: bool
-) -> Outcomes:
-    outcomes = Outcomes({}, {})
-    left = list[Trial]()
-    for trial in trials:
-        if trial.summary is None:
-            left.append(trial)
-        else:
-            outcomes.finished[trial.cell.label, trial.seed] = dict(trial.summary)
-    if left:
-        pool = Pool(home, min(workers, len(left)))
-        try:
-            _play_left(pool, comparison, left, fail_fast, outcomes)
-        finally:
-            pool.close()
-            # Of a worker that was ended in the middle of a run.
-            lifecycle.close_abandoned(home)
-    return outcomes
-
-
-def _play_left(
     pool: Pool, comparison: Comparison, left: list[Trial], fail_fast: bool, outcomes: Outcomes
 ) -> None:
     """Submit a task for each run, as many at a time as there are workers."""

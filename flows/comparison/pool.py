@@ -166,29 +166,35 @@ def _is_orphan(pid: int) -> bool:
 
 
 class Pool:
-    """Workers that are started when they are needed, and wait for the next run after one."""
+    """Workers that wait for the next run after one; a context that ends them."""
 
     def __init__(self, home: Home, count: int) -> None:
-        """No process yet.
+        """Start the workers: their imports take seconds, so the earlier the better.
 
         Args:
             home: where the runs are.
             count: of processes, at most.
         """
         self._home = home
-        self._idle: queue.LifoQueue[Worker | None] = queue.LifoQueue()
-        self._all = list[Worker]()
+        self._idle: queue.LifoQueue[Worker] = queue.LifoQueue()
+        self._all = [Worker(home) for _ in range(count)]
         self.count = count
         self.closed = False
-        for _ in range(count):
-            self._idle.put(None)
+        for worker in self._all:
+            self._idle.put(worker)
+
+    def __enter__(self) -> "Pool":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @contextmanager
     def worker(self) -> Iterator[Worker]:
         """A worker that nobody else uses inside the block, waited for if need be."""
         worker = self._idle.get()
         try:
-            if worker is None or not worker.alive:
+            if not worker.alive:
                 worker = Worker(self._home)
                 self._all.append(worker)
             yield worker

@@ -42,11 +42,14 @@ def _read(lines: TextIO, jobs: "queue.SimpleQueue[dict[str, Any]]") -> None:
 
 
 def _import_everything() -> None:
+    import matplotlib.figure  # noqa: F401
     import stable_baselines3.common.utils  # noqa: F401
     import torch  # noqa: F401
 
     import flows.train  # noqa: F401
-    import tasks.tracking.registry  # noqa: F401
+    from tasks.tracking import registry
+
+    registry.preload()
 
 
 def _send(events: TextIO, event: Mapping[str, Any]) -> None:

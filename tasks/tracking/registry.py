@@ -32,6 +32,11 @@ REQUIREMENTS = (
 """What any model needs where it is served, besides its own copy of `rlhf_core`."""
 
 
+def preload() -> None:
+    """Import MLflow's models now; it takes seconds, and a process may have them to spare."""
+    from mlflow import pyfunc  # noqa: F401
+
+
 def register(
     tracker: Tracker,
     run_id: str,
