@@ -119,7 +119,7 @@ class Gate(Config):
         if improvement.probability < needed:
             reasons.append(
                 f"its IQM differs from the champion's by {improvement.difference:.4g}, better with "
-                f"probability {improvement.probability:.4g} (expected at least {needed:.4g} at "
+                f"probability {_shown(improvement.probability)} (expected at least {needed:.4g} at "
                 f"look {look})"
             )
         reasons += self.guards.reasons(challenger, champion)
@@ -127,8 +127,8 @@ class Gate(Config):
             return Decision(Outcome.REFUSED, tuple(reasons), improvement, metrics, trusted)
         why = (
             f"its IQM is higher than the champion's by {improvement.difference:.4g}, better with "
-            f"probability {improvement.probability:.4g} (expected at least {needed:.4g} at look "
-            f"{look})"
+            f"probability {_shown(improvement.probability)} (expected at least {needed:.4g} at "
+            f"look {look})"
         )
         return Decision(Outcome.PROMOTED, (why,), improvement, metrics, trusted)
 
@@ -152,6 +152,13 @@ class Gate(Config):
                 "environment has changed"
             )
         return reasons
+
+
+def _shown(probability: float) -> str:
+    """A probability that is never printed as certain."""
+    if probability > 0.9999:
+        return "above 0.9999"
+    return "below 0.0001" if probability < 0.0001 else f"{probability:.4f}"
 
 
 def observation_drift(recorded: Trial, now: Trial) -> Drift:
