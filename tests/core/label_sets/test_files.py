@@ -1,6 +1,7 @@
 """Label sets as files: what is written is read again, and a bad line is named."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -169,3 +170,12 @@ def test_demonstrations_have_no_lines_and_nothing_is_written(tmp_path: Path) -> 
     with pytest.raises(ConfigurationError, match="actual: 1 of form 'demonstration'"):
         write(tmp_path / "labels.jsonl", [batch])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_file_of_the_documents_is_read(tmp_path: Path) -> None:
+    page = Path(__file__).parents[3] / "docs" / "retraining.md"
+    (block,) = re.findall(r"```text\n(.*?)```", page.read_text(), re.S)
+    (tmp_path / "labels.jsonl").write_text(block)
+    (batch,) = read(tmp_path / "labels.jsonl")
+    assert batch.counts == {"comparison": 1, "ranking": 1, "rating": 1}
+    assert len(batch.evidence.segments) == 2
