@@ -135,7 +135,9 @@ def _rankings(
         tied = wide([line.tied or [False] * len(row) for line, row in rows], False)
     ranked = wide(items, EMPTY)
     made = Rankings(ranked, np.array(places, dtype=np.int64), tied=tied, **columns)
-    return Queries(np.sort(ranked, axis=1)), made
+    # A question has no empty place: a shorter one names its best clip again.
+    asked = np.where(ranked == EMPTY, ranked[:, :1], ranked)
+    return Queries(np.sort(asked, axis=1)), made
 
 
 def _ratings(

@@ -4,6 +4,7 @@ Each line holds the clips it is about, so that it means something by itself. Com
 and ratings have lines; demonstrations, corrections and clicks have none.
 """
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
@@ -20,6 +21,10 @@ from rlhf_core.plugin import Config
 
 CHOICES = {choice.name.lower(): int(choice) for choice in Choice}
 """The answers to a comparison."""
+
+
+LINED = (Comparisons, Rankings, Ratings)
+"""Judgements that have lines."""
 
 
 class ArrayKind(Config):
@@ -126,8 +131,20 @@ def lines_of(batch: LabelBatch) -> Iterator[Line]:
             )
 
 
+def identity(batch: LabelBatch) -> str | None:
+    """A digest of a batch's lines in any order; None where some judgements have no lines.
+
+    A batch that went through a file has the same one, whatever the numbers of its clips.
+    """
+    if not all(isinstance(made, LINED) for made in batch.evidence.judgements.values()):
+        return None
+    texts = (line.model_dump_json(exclude={"question"}) for line in lines_of(batch))
+    digests = sorted(hashlib.sha256(text.encode()).hexdigest() for text in texts)
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
 def _fields(form: str, judgements: Judgements, evidence: Evidence) -> Iterator[dict[str, Any]]:
-    if not isinstance(judgements, Comparisons | Rankings | Ratings):
+    if not isinstance(judgements, LINED):
         raise ConfigurationError(
             f"labels: expected comparisons, rankings and ratings, which have lines, actual: "
             f"{len(judgements)} of form '{form}'"

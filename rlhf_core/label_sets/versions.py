@@ -14,6 +14,7 @@ from rlhf_core.errors import ConfigurationError, StoreError
 from rlhf_core.experiment import NAME
 from rlhf_core.label_sets.batch import LabelBatch
 from rlhf_core.label_sets.joining import joined
+from rlhf_core.label_sets.lines import identity
 from rlhf_core.labels import Evidence
 from rlhf_core.plugin import nearest
 from rlhf_core.store import Ref, Store
@@ -112,8 +113,8 @@ def read(store: Store, name: str, number: int | None = None) -> LabelSetVersion:
 def append(store: Store, name: str, batches: Sequence[LabelBatch]) -> LabelSetVersion:
     """Add batches as one new version, or make the set; one writer at a time.
 
-    A batch that is in the set is not added again; where none is new, the newest version is
-    returned.
+    A batch that is in the set, whatever the numbers of its clips, is not added again; where none
+    is new, the newest version is returned.
 
     Raises:
         ConfigurationError: the batches do not fit together or to those in the set, or there is
@@ -122,16 +123,18 @@ def append(store: Store, name: str, batches: Sequence[LabelBatch]) -> LabelSetVe
     before = newest(store, name)
     if not batches:
         raise ConfigurationError(f"label set '{name}': expected labels to add, actual: none")
-    whole = None if before is None else before.evidence(store)
-    for batch in batches:
+    there = [] if before is None else before.load(store)
+    whole: Evidence | None = None
+    for batch in (*there, *batches):
         whole = joined(whole, batch.evidence)
     notes = () if before is None else before.batches
-    known = {note.ref for note in notes}
+    known = {note.ref for note in notes} | {identity(batch) for batch in there} - {None}
     new = []
     for batch in batches:
         note = BatchNote(store.put(batch), batch.origin, batch.collected_at, batch.counts)
-        if note.ref not in known:
-            known.add(note.ref)
+        same = {note.ref, identity(batch)} - {None}
+        if not same & known:
+            known |= same
             new.append(note)
     if before is not None and not new:
         return before

@@ -84,7 +84,7 @@ def judge(
     decision = gate.judge(mine, theirs, recorded, max(look, 1), np.random.default_rng(of_bootstrap))
     judged = Judged(decision, look, seed)
     files = _files(judged, challenger, champion, gate, label_set)
-    files |= report.figures(decision, mine.trial, theirs.trial if theirs else None, recorded)
+    files |= report.figures(mine, theirs, recorded)
     if decision.outcome is Outcome.PROMOTED:
         # On other start states than those that it won on, whose luck would be recorded.
         trial = play_trial(new.player, environment, gate.episodes, on_record)

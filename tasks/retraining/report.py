@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rlhf_core.retraining.figure import draw_gate
-from rlhf_core.retraining.gate import Decision
+from rlhf_core.retraining.guards import Candidate
 from rlhf_core.retraining.trial import Trial
 
 
@@ -32,9 +32,9 @@ def markdown(content: Mapping[str, Any]) -> str:
 
 
 def figures(
-    decision: Decision, challenger: Trial, champion: Trial | None, recorded: Trial | None
+    challenger: Candidate, champion: Candidate | None, recorded: Trial | None
 ) -> dict[str, bytes]:
     """The picture of a gate by its path; none where there was no champion."""
-    if champion is None or decision.improvement is None:
+    if champion is None:
         return {}
     return {"retraining/gate.png": draw_gate(challenger, champion, recorded)}

@@ -13,10 +13,13 @@ import pytest
 from rlhf_core.demonstrations import Demonstrations
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.judgements import Choice
+from rlhf_core.label_sets import versions
 from rlhf_core.label_sets.batch import LabelBatch
 from rlhf_core.label_sets.files import read, write
 from rlhf_core.labels import Evidence
+from rlhf_core.packing import pack
 from rlhf_core.questions import Queries
+from rlhf_core.store import Store
 from tests.core.examples import annotations, rankings, ratings, segments
 
 CLIPS = segments([[0.1, 1], [2, 3], [4, 5], [6, 7]], [[1, 1], [1, 0], [1, 1], [1, 1]])
@@ -81,6 +84,17 @@ def test_what_is_written_is_read_again(ending: str, tmp_path: Path) -> None:
     write(again, [first, second])
     assert [shown(batch) for batch in read(again)] == [shown(first), shown(second)]
     assert [path.name for path in sorted(tmp_path.iterdir())] == [again.name, path.name]
+
+
+def test_what_went_through_a_file_is_not_added_again(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "store")).create()
+    version = versions.append(store, "people", [everything()])
+    write(tmp_path / "labels.jsonl", version.load(store))
+    (again,) = read(tmp_path / "labels.jsonl")
+    assert pack(again) != pack(everything())
+    assert versions.append(store, "people", [again]) == version
+    later = replace(again, collected_at=101.0)
+    assert len(versions.append(store, "people", [later, later]).batches) == 2
 
 
 def lines(tmp_path: Path, change: Callable[[list[Any]], None]) -> Path:

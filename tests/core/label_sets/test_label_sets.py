@@ -1,20 +1,24 @@
 """Label sets: what is added stays, in order, with its origin and age."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from rlhf_core.aggregation.majority import Majority
 from rlhf_core.driver import Start
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.in_process import run
 from rlhf_core.judgements import Choice
 from rlhf_core.label_sets import versions
 from rlhf_core.label_sets.batch import LabelBatch
+from rlhf_core.label_sets.files import read, write
 from rlhf_core.label_sets.joining import joined, since
 from rlhf_core.labels import Evidence
 from rlhf_core.packing import pack
 from rlhf_core.questions import Queries
+from rlhf_core.reward_learning.evidence import labelled
 from rlhf_core.store import Store
 from tests.core.examples import annotations, rankings, ratings, segments, tiny
 
@@ -124,3 +128,26 @@ def test_unknown_sets_versions_and_names_are_refused(store: Store) -> None:
         versions.read(store, "people", 2)
     with pytest.raises(ConfigurationError, match=r"expected a name of letters.*'\.\./x'"):
         versions.append(store, "../x", [batch(0)])
+
+
+def test_a_reward_is_fitted_on_labels_that_went_through_a_file(tmp_path: Path) -> None:
+    first = run(tiny("Pendulum-v1"))
+    write(tmp_path / "labels.jsonl", [LabelBatch(first.feedback.evidence, "run a", 1.0)])
+    (imported,) = read(tmp_path / "labels.jsonl")
+    experiment = tiny("Pendulum-v1", seed=3)
+    known = replace(experiment.feedback.initial(), evidence=imported.evidence)
+    last = run(experiment, start=Start(feedback=known))
+    assert len(last.feedback.labels["comparison"]) == 16
+    assert last.feedback.asked == 8
+
+
+def test_rankings_of_several_sizes_go_through_a_file_and_teach(tmp_path: Path) -> None:
+    clips = segments([[0.0, 1], [2, 3], [4, 5], [6, 7]])
+    ranked = rankings([[2, 0, 1], [3, 1]])
+    queries = {"ranking": Queries(np.array([[0, 1, 2], [1, 3, 3]]))}
+    write(
+        tmp_path / "labels.jsonl",
+        [LabelBatch(Evidence(clips, queries, {"ranking": ranked}), "a", 1)],
+    )
+    (batch,) = read(tmp_path / "labels.jsonl")
+    assert labelled(batch.evidence, (), Majority())[0]["ranking"].teaches("drop")
