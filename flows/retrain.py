@@ -74,6 +74,7 @@ def retrain(
     tracker = tracker_of(home)
     check(experiment)
     name = model or registry.task_name(experiment.environment)
+    champions.check_name(name)
     with alone(home, name):
         champion = champions.aliased(tracker, name, CHAMPION)
         if fresh_seed:
@@ -81,6 +82,8 @@ def retrain(
             experiment = override(experiment, {"seed": experiment.seed + count})
         labels = None if label_set is None else versions.newest(home.store, label_set)
         known = None if champion is None else contenders.load(tracker, champion)
+        if known is not None:
+            contenders.check_plays(known, environment_of(experiment))
         start = beginning(experiment, known, warm, labels, home.store)
         summary = _train(home, experiment, name, start, labels, began)
         if "waiting" in summary:

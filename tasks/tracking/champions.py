@@ -6,6 +6,7 @@ that the history only grows.
 """
 
 import json
+import re
 import tempfile
 import time
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlhf_core.errors import RunError
+from rlhf_core.errors import ConfigurationError, RunError
 from rlhf_core.packing import unpack
 from rlhf_core.plugin import nearest
 from rlhf_core.policies import PolicyState
@@ -83,6 +84,16 @@ def model_name(tracker: Tracker, wanted: str | None) -> str:
     if len(used) > 1:
         raise RunError(f"--model: expected one of {', '.join(used)}, actual: none named")
     return used[0]
+
+
+def check_name(name: str) -> str:
+    """Return a name. Raises `ConfigurationError` where no registered model can be called so."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", name):
+        raise ConfigurationError(
+            f"--model: expected a name of letters, digits, dots, dashes and underscores, actual: "
+            f"'{printable(name)}'"
+        )
+    return name
 
 
 def aliased(tracker: Tracker, name: str, alias: str) -> Version | None:

@@ -4,10 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from rlhf_core.errors import RunError
-from tasks.retraining.contenders import recorded_trial
+from rlhf_core.environments.factory import Environment
+from rlhf_core.errors import ConfigurationError, RunError
+from rlhf_core.retraining.trial import Player
+from rlhf_core.stages import initial_policy
+from tasks.retraining.contenders import Contender, check_plays, recorded_trial
 from tasks.tracking import champions, records
 from tasks.tracking.store import Tracker
+from tests.core.examples import tiny
 
 NAME = "Corridor"
 
@@ -91,6 +95,23 @@ def test_who_is_promoted_by_hand_is_measured_anew(tracker: Tracker) -> None:
     version = champions.numbered(tracker, NAME, 1)
     assert version.tags[champions.RECORD_TAG] == champions.ANEW
     assert recorded_trial(tracker, version) is None
+
+
+@pytest.mark.parametrize("name", ["", "a'b", "a/b", "a:b", "x" * 300])
+def test_names_that_no_model_can_have_are_refused(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="--model: expected a name of letters"):
+        champions.check_name(name)
+
+
+def test_a_champion_does_not_play_with_other_actions() -> None:
+    experiment = tiny("Pendulum-v1")
+    player = Player(experiment, initial_policy(experiment))
+    champion = Contender(champions.Version(NAME, 3, "run", {}), player, {}, None)
+    check_plays(champion, Environment(id="Pendulum-v1", options={"g": 20.0}))
+    with pytest.raises(
+        ConfigurationError, match=r"environment: expected observations? of the kind"
+    ):
+        check_plays(champion, Environment(id="CartPole-v1"))
 
 
 def test_an_empty_registry_says_how_it_is_filled(tmp_path: Path) -> None:
