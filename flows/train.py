@@ -11,6 +11,7 @@ from flows.experiments import references
 from flows.experiments.naming import cell_of
 from flows.experiments.references import Reference
 from flows.services.prefect_page import lasting_page
+from rlhf_core.driver import Start
 from rlhf_core.errors import AnswersPendingError
 from rlhf_core.experiment import Experiment
 from rlhf_core.loop import Progress, play
@@ -78,17 +79,20 @@ def train(
         return play_run(TaskDriver(run, submitted if submit else called), run, began)
 
 
-def play_run(driver: TaskDriver, run: Run, began: float) -> dict[str, Any]:
+def play_run(
+    driver: TaskDriver, run: Run, began: float, start: Start[Ref] | None = None
+) -> dict[str, Any]:
     """Play an open run to its end and finish it; returns its summary.
 
     Args:
         driver: carries out its stages.
         run: what is worked on.
         began: when the work on it began (`time.perf_counter`).
+        start: what to take over from another run.
     """
     last: Progress[Ref] | None = None
     try:
-        for last in play(run.experiment, driver):
+        for last in play(run.experiment, driver, start):
             alarm = last.alarms[-1] if last.metrics["guard/alarm"] else None
             driver.carry_out(
                 track, run, last.round - 1, last.metrics, alarm, driver.finished_ms

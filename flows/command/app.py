@@ -9,10 +9,12 @@ import typer
 
 from flows.command.comparing import compare
 from flows.command.errors import plain_errors
+from flows.command.labels import labels
 from flows.command.looking import runs, watch
 from flows.command.options import AsJson, FilePreset, HomeFolder, Overrides, Seed
 from flows.command.playing import option, play, show
 from flows.command.reporting import report
+from flows.command.retraining import history, promote, retrain, rollback
 from flows.command.streams import prints_on_stderr
 from flows.modules import find_modules_here
 
@@ -229,8 +231,9 @@ def ui(
         pages.show_pages(Home(home), port, announce)
 
 
-for command in (compare, report, runs, watch):
+for command in (compare, history, promote, report, retrain, rollback, runs, watch):
     app.command()(command)
+app.add_typer(labels, name="labels")
 
 
 def main() -> None:

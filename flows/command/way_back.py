@@ -33,6 +33,7 @@ class WayBack:
         option: str,
         show: Callable[[dict[str, Any]], None],
         comparison: str | None = None,
+        retraining: bool = False,
     ) -> None:
         """A context.
 
@@ -41,11 +42,12 @@ class WayBack:
             option: ` --home FOLDER` where the user named a folder, for what is printed.
             show: prints the summary of a run.
             comparison: name of the comparison that is played, where it is one.
+            retraining: whether a gate follows after the run, whose result alone counts.
         """
         self.result: dict[str, Any] = {}
         """What the flow returned, or the summary of a run that is recorded as finished."""
         self._home, self._option, self._show = home, option, show
-        self._comparison = comparison
+        self._comparison, self._retraining = comparison, retraining
         self._run_id: str | None = None
         self._finished = False
         self._ending = Ending(self._close, self._last_words)
@@ -89,6 +91,8 @@ class WayBack:
 
     @property
     def _how(self) -> str:
+        if self._retraining:
+            return "to begin anew: the same rlhf retrain again; the champion is as it was"
         if self._comparison is not None:
             return "to go on: the same command again; runs that are finished are not played again"
         return f"to go on: {program()} resume {self._run_id}{self._option}"
@@ -100,6 +104,8 @@ class WayBack:
                 self._say(f"{'resumed' if resumed else 'started'} {self._what} {run_id}")
             case progress.Damaged(_, what):
                 self._say(f"{what}; it is made again")
+            case progress.Finished() if self._retraining:
+                self._say("trained; the gate follows")
             case progress.Finished(_, summary):
                 self._finished, self.result = True, dict(summary)
                 self._ending.farewell()
@@ -111,6 +117,7 @@ class WayBack:
         if self._run_id is not None and not self._finished:
             name = NAMES.get(self._ending.number or 0, "a signal")
             way = f"rlhf resume {self._run_id}" if self._comparison is None else "rlhf compare"
+            way = "rlhf retrain" if self._retraining else way
             reason = REASON.format(name=name, way=way)
             close_interrupted(self._home, self._run_id, reason)
 

@@ -3,13 +3,14 @@
 A run that can still go on keeps everything. Of a finished run the experiment, the labels and the
 summary stay, each named by a memo of the run; the results of its stages are in MLflow (policy,
 reward, labels, plots) and go. Of a run that was deleted in MLflow nothing stays. A run that the
-tracking store does not know keeps everything: another one may.
+tracking store does not know keeps everything: another one may. Label sets stay whole.
 """
 
 import os
 from dataclasses import dataclass
 
 from rlhf_core.errors import DamagedError, RunError
+from rlhf_core.label_sets.versions import PREFIX
 from rlhf_core.store import Ref, Store
 from tasks.home import Home
 from tasks.runs import lease
@@ -85,7 +86,7 @@ def find(home: Home, tracker: Tracker) -> Waste:
         sum(sizes.values()) - freed,
         finished,
         deleted,
-        len({*memos, *checkpoints} - ended),
+        len({run for run in {*memos, *checkpoints} - ended if not run.startswith(PREFIX)}),
     )
 
 

@@ -15,7 +15,7 @@ from rlhf_core.plugin import plugin_packages
 NUMERIC = ("numpy", "scipy", "torch", "gymnasium", "stable-baselines3", "sb3-contrib", "mujoco",
            "envpool", "cma")  # fmt: skip
 """Libraries that the numbers depend on."""
-WITHOUT_NUMBERS = ("comparison", "differences.py", "matrix.py")
+WITHOUT_NUMBERS = ("comparison", "differences.py", "label_sets", "matrix.py", "retraining")
 """Parts of `rlhf_core` that no run calls."""
 
 

@@ -37,6 +37,7 @@ from tasks.tracking.tags import (
     PROJECT,
     PROJECT_TAG,
     REASON_TAG,
+    RETRAIN_TAG,
     SOURCE_TAG,
     USER_TAG,
     membership,
@@ -172,6 +173,11 @@ def resumable(home: Home, run_id: str) -> Experiment:
     if record.tags.get(KIND_TAG, "run") != "run":
         raise RunError(f"run {run_id} is a comparison; the same rlhf compare again goes on with it")
     after(run_id, State.of(record.status), Event.RESUME)
+    if RETRAIN_TAG in record.tags:
+        raise RunError(
+            f"run {run_id} was trained by a retraining of model {record.tags[RETRAIN_TAG]}, which "
+            "begins anew: the same rlhf retrain again"
+        )
     return _configuration(tracker, home.store, record)
 
 

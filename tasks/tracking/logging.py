@@ -61,6 +61,19 @@ def log_labels(tracker: Tracker, run_id: str, digest: str, profile: Mapping[str,
     tracker.client().log_inputs(run_id, [DatasetInput(dataset, tags)])
 
 
+def log_label_set(
+    tracker: Tracker, run_id: str, name: str, number: int, digest: str, counts: Mapping[str, int]
+) -> None:
+    """A version of a label set as a data set input of the run that learns from it."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    source = json.dumps({"uri": f"rlhf-labels:{name}/{number}"})
+    profile = json.dumps(dict(counts))
+    dataset = Dataset(f"labels {name}", digest[:8], "rlhf-labels", source, profile=profile)
+    tags = [InputTag("mlflow.data.context", "label set"), InputTag("sha256", digest)]
+    tracker.client().log_inputs(run_id, [DatasetInput(dataset, tags)])
+
+
 def log_files(tracker: Tracker, run_id: str, files: Mapping[str, bytes]) -> None:
     """Artifacts by their path."""
     with tempfile.TemporaryDirectory() as folder:

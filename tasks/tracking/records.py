@@ -168,3 +168,9 @@ def text(tracker: Tracker, run_id: str, path: str) -> str | None:
     """The text of an artifact, or None where the run has none of that path."""
     artifact = content(tracker, run_id, path)
     return None if artifact is None else artifact.decode()
+
+
+def newest_metrics(tracker: Tracker, run_id: str) -> dict[str, float]:
+    """The newest value of each metric of a run."""
+    metrics: dict[str, float] = tracker.client().get_run(run_id).data.metrics
+    return dict(metrics)

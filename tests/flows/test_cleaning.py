@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +11,17 @@ from typer.testing import CliRunner
 
 from flows.command.app import app
 from rlhf_core.errors import RunError
+from rlhf_core.judgements import Choice
+from rlhf_core.label_sets import versions
+from rlhf_core.label_sets.batch import LabelBatch
+from rlhf_core.labels import Evidence
+from rlhf_core.questions import Queries
 from rlhf_core.types import TrueRewards
 from tasks.home import Home
 from tasks.runs import cleaning, lease
 from tasks.tracking import records
 from tasks.tracking.store import Tracker, prepare
+from tests.core.examples import annotations, segments
 
 NUMBERS = itertools.count()
 """No two objects are equal, or they would be one."""
@@ -154,3 +161,18 @@ def test_the_command_says_what_and_removes_only_when_told(home: Home, run: Run) 
     done = CliRunner().invoke(app, ["clean", "--yes", "--json", "--home", str(home.path)])
     assert json.loads(done.stdout)["megabytes_freed"] >= 0
     assert held(home, refs) == {"configuration", "labels"}
+
+
+def test_label_sets_stay_and_count_as_no_run(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    clips = segments([[0.0, 1], [2, 3]])
+    queries = {"comparison": Queries(np.array([[0, 1]]))}
+    evidence = Evidence(clips, queries, {"comparison": annotations([0], [Choice.LEFT])})
+    version = versions.append(home.store, "people", [LabelBatch(evidence, "run a", 1.0)])
+    stray = home.store.put(evidence)
+    waste = cleaning.find(home, prepare(home))
+    assert waste.objects == (stray,)
+    assert (waste.memos, waste.resumable) == ((), 0)
+    cleaning.remove(home, prepare(home))
+    assert versions.read(home.store, "people") == version
+    assert len(version.load(home.store)) == 1
