@@ -13,6 +13,7 @@ from flows.command.looking import runs, watch
 from flows.command.options import AsJson, FilePreset, HomeFolder, Overrides, Seed
 from flows.command.playing import option, play, show
 from flows.command.reporting import report
+from flows.command.scheduling import prefect, schedule, serve
 from flows.command.streams import prints_on_stderr
 from flows.modules import find_modules_here
 
@@ -229,8 +230,16 @@ def ui(
         pages.show_pages(Home(home), port, announce)
 
 
-for command in (compare, report, runs, watch):
+for command in (compare, report, runs, watch, serve):
     app.command()(command)
+app.add_typer(schedule, name="schedule")
+app.command(
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": [],
+    }
+)(prefect)
 
 
 def main() -> None:

@@ -1,0 +1,145 @@
+"""Schedules as deployments of Prefect: registered, changed, removed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from flows.schedules import times
+from flows.schedules.definition import FLOWS, Schedule
+from rlhf_core.errors import ConfigurationError, ServiceError
+from tasks.addresses import printable
+
+if TYPE_CHECKING:
+    from prefect import Flow
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
+
+TAG = "rlhf-schedule"
+"""Of every deployment that is made here; others are left alone."""
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A deployment of a schedule."""
+
+    deployment_id: UUID
+    name: str
+    digest: str
+    """Of the definition that it was made from."""
+
+
+def registered(client: "SyncPrefectClient") -> dict[str, Registered]:
+    """The deployments of schedules on a server, by the name of the schedule."""
+    from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
+
+    tagged = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
+    found = client.read_deployments(deployment_filter=tagged)
+    return {one.name: Registered(one.id, one.name, one.version or "") for one in found}
+
+
+def bring_about(
+    client: "SyncPrefectClient", schedules: Sequence[Schedule]
+) -> dict[str, Registered]:
+    """Make the deployments of a server those of these schedules; what is equal is not touched."""
+    known = registered(client)
+    wanted = {schedule.name: schedule for schedule in schedules}
+    for name in known.keys() - wanted.keys():
+        client.delete_deployment(known[name].deployment_id)
+    for name, schedule in wanted.items():
+        if name not in known or known[name].digest != schedule.digest:
+            made = register(client, schedule)
+            old = known.get(name)
+            if old is not None and old.deployment_id != made.deployment_id:
+                client.delete_deployment(old.deployment_id)  # It was of another flow.
+            known[name] = made
+    return {name: known[name] for name in wanted}
+
+
+def register(
+    client: "SyncPrefectClient", schedule: Schedule, work_pool: str | None = None
+) -> Registered:
+    """Make or change the deployment of a schedule.
+
+    Args:
+        client: of the server.
+        schedule: what it is made of.
+        work_pool: whose workers play it, on other machines; None: `rlhf serve` does.
+
+    Raises:
+        ConfigurationError: the schedule wants what a work pool does not offer.
+        ServiceError: there is no such work pool.
+    """
+    from prefect.client.schemas.actions import DeploymentScheduleCreate
+    from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions
+    from prefect.exceptions import ObjectNotFound
+    from prefect.utilities.callables import parameter_schema
+
+    where: dict[str, Any] = {}
+    if work_pool is not None:
+        if schedule.overlap == "cancel":
+            raise ConfigurationError(
+                f"schedule {schedule.name}: overlap: expected skip, as Prefect's work pools cancel "
+                "the new run alone, actual: cancel"
+            )
+        where = {
+            "work_pool_name": work_pool,
+            "concurrency_limit": 1,
+            "concurrency_options": ConcurrencyOptions(
+                collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW
+            ),
+        }
+        if schedule.folder is not None:
+            where["job_variables"] = {"working_dir": schedule.folder}
+    flow = flow_of(schedule)
+    try:
+        deployment_id = client.create_deployment(
+            flow_id=client.create_flow(flow),
+            name=schedule.name,
+            version=schedule.digest,
+            schedules=[DeploymentScheduleCreate(schedule=_prefect_schedule(schedule), active=True)],
+            parameters=parameters_of(schedule),
+            description=f"{schedule.rhythm}, overlap {schedule.overlap}.",
+            tags=[TAG],
+            entrypoint=FLOWS[schedule.flow],
+            parameter_openapi_schema=parameter_schema(flow).model_dump_for_openapi(),
+            enforce_parameter_schema=True,
+            paused=schedule.paused,
+            **where,
+        )
+    except ObjectNotFound as error:
+        raise ServiceError(
+            f"work pool '{printable(str(work_pool))}' is not known to the Prefect server; make it "
+            f"with `prefect work-pool create {printable(str(work_pool))} --type process`"
+        ) from error
+    return Registered(deployment_id, schedule.name, schedule.digest)
+
+
+def flow_of(schedule: Schedule) -> "Flow[..., Any]":
+    """The flow that a schedule runs."""
+    module, _, name = FLOWS[schedule.flow].rpartition(".")
+    flow: Flow[..., Any] = getattr(import_module(module), name)
+    return flow
+
+
+def parameters_of(schedule: Schedule) -> dict[str, Any]:
+    """What the flow of a schedule is called with."""
+    return {
+        "experiment": schedule.experiment,
+        "overrides": dict(schedule.set),
+        "seed_policy": schedule.seed,
+    }
+
+
+def _prefect_schedule(schedule: Schedule) -> "CronSchedule | IntervalSchedule":
+    from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
+
+    if schedule.cron is not None:
+        return CronSchedule(cron=schedule.cron, timezone=schedule.timezone)
+    assert schedule.every is not None, "checked where it was made"
+    every: timedelta = times.parse_interval(schedule.every)
+    anchor = times.ANCHOR.replace(tzinfo=ZoneInfo(schedule.timezone))
+    return IntervalSchedule(interval=every, anchor_date=anchor, timezone=schedule.timezone)
