@@ -6,7 +6,6 @@ from datetime import timedelta
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from flows.schedules import times
 from flows.schedules.definition import FLOWS, Schedule
@@ -141,5 +140,7 @@ def _prefect_schedule(schedule: Schedule) -> "CronSchedule | IntervalSchedule":
         return CronSchedule(cron=schedule.cron, timezone=schedule.timezone)
     assert schedule.every is not None, "checked where it was made"
     every: timedelta = times.parse_interval(schedule.every)
-    anchor = times.ANCHOR.replace(tzinfo=ZoneInfo(schedule.timezone))
-    return IntervalSchedule(interval=every, anchor_date=anchor, timezone=schedule.timezone)
+    # Counted in UTC: in a zone Prefect would shift its start by an hour when clocks change.
+    return IntervalSchedule(
+        interval=every, anchor_date=times.anchor(schedule.timezone), timezone="UTC"
+    )

@@ -38,7 +38,9 @@ def play(flow_run_id: UUID, flow_name: str) -> None:
 
 
 def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
+    # Not `sys.stdin`: Python would wait for its lock when it ends.
+    while os.read(0, 64):
+        pass
     os._exit(1)
 
 

@@ -67,12 +67,18 @@ def check_timezone(name: str) -> None:
     )
 
 
+def anchor(timezone: str) -> datetime:
+    """The moment that intervals are counted from."""
+    return ANCHOR.replace(tzinfo=ZoneInfo(timezone)).astimezone(UTC)
+
+
 def times(
     cron: str | None, every: str | None, timezone: str, after: datetime
 ) -> Iterator[datetime]:
     """The times of a schedule after a moment, in UTC, one after the other without end.
 
-    Days are those of the time zone: `1d` stays at its hour when clocks change.
+    The hours of a cron expression are those of the time zone. An interval is time that elapses:
+    `1d` is 24 hours, also when clocks change.
     """
     from prefect.server.schemas.schedules import CronSchedule, IntervalSchedule
 
@@ -82,9 +88,8 @@ def times(
         plan = CronSchedule(cron=cron, timezone=timezone)
     else:
         assert every is not None, "a schedule has one of both"
-        anchor = ANCHOR.replace(tzinfo=zone)
         plan = IntervalSchedule(
-            interval=parse_interval(every), anchor_date=anchor, timezone=timezone
+            interval=parse_interval(every), anchor_date=anchor(timezone), timezone="UTC"
         )
     last = after
     while True:
