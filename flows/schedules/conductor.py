@@ -179,9 +179,9 @@ class Conductor:
                 status.change(self._home, name, skipped=skipped)
                 self._say(f"{name}: skipped, the run before it still goes on")
             for flow_run_id in decision.replaced:
-                self._drop(flow_run_id, "cancelled: a newer run takes its place")
+                self._drop(flow_run_id, "a newer run took its place")
             if decision.cancel and self._playing[name].reason is None:
-                self._stop(self._playing[name], "cancelled: a newer run takes its place")
+                self._stop(self._playing[name], "a newer run took its place")
             if (
                 decision.start is not None
                 and name not in self._playing

@@ -34,12 +34,20 @@ REQUIREMENTS = (
 """What any model needs where it is served, besides its own copy of `rlhf_core`."""
 
 
+ADVICE = ".*(type hint|input example)"
+"""Warnings of MLflow that speak to the author of a model."""
+
+
 @contextmanager
 def _without_advice() -> Iterator[None]:
     """MLflow would like a schema of its own from annotations or examples; the signature says it."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*(type hint|input example)", UserWarning)
+    # Recorded, as modules that are imported inside have filters of their own.
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.filterwarnings("ignore", ADVICE, UserWarning)
         yield
+    for one in caught:
+        if not re.match(ADVICE, str(one.message)):
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
 
 
 def register(
