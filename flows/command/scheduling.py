@@ -360,7 +360,9 @@ def _register(wanted: "Sequence[Schedule]", work_pool: str, really: bool) -> lis
     from flows.schedules import deployments
 
     with get_client(sync_client=True) as client:
-        known = deployments.registered(client)
+        deployments.check_pool(client, wanted, work_pool)
+        tag = deployments.tag_of_pool(work_pool)
+        known = deployments.registered(client, tag)
         changed = [
             one for one in wanted
             if one.name not in known or known[one.name].digest != one.digest
@@ -368,7 +370,7 @@ def _register(wanted: "Sequence[Schedule]", work_pool: str, really: bool) -> lis
         gone = sorted(known.keys() - {one.name for one in wanted})
         if really:
             for one in changed:
-                deployments.register(client, one, work_pool)
+                deployments.register(client, one, tag, work_pool)
             for name in gone:
                 client.delete_deployment(known[name].deployment_id)
     lines = [f"{'~' if one.name in known else '+'} {one.name}: {one.rhythm}" for one in changed]

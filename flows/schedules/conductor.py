@@ -124,7 +124,9 @@ class Conductor:
             self._file = stamp
             self._say(f"error: {error}; the schedules stay as they were")
             return
-        self._registered = deployments.bring_about(self._client, schedules)
+        self._registered = deployments.bring_about(
+            self._client, schedules, deployments.tag_of(self._home)
+        )
         for schedule in schedules:
             if self._schedules.get(schedule.name) != schedule:
                 what = "paused" if schedule.paused else schedule.rhythm

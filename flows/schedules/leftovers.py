@@ -37,10 +37,11 @@ def take_up(
     from prefect.client.schemas.objects import StateType
     from prefect.states import AwaitingRetry, Cancelled, Crashed
 
-    known = {one.deployment_id: name for name, one in deployments.registered(client).items()}
+    tag = deployments.tag_of(home)
+    known = {one.deployment_id: name for name, one in deployments.registered(client, tag).items()}
     going_on = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
     open_runs = client.read_flow_runs(
-        deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[deployments.TAG])),
+        deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[tag])),
         flow_run_filter=FlowRunFilter(
             state=FlowRunFilterState(type=FlowRunFilterStateType(any_=going_on))
         ),
