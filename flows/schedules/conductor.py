@@ -10,7 +10,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -92,24 +93,41 @@ class Conductor:
         self._note_seen()
 
     def end(self, reason: str) -> None:
-        """End what goes on, so that whoever serves next goes on with it."""
-        from prefect.states import AwaitingRetry
+        """End what goes on, so that whoever serves next goes on with it.
 
+        Where a server is lost meanwhile, the next that serves finds the runs as after a kill.
+        """
         for playing in self._playing.values():
-            self._stop(playing, reason)
+            with self._said(playing.schedule.name):
+                self._stop(playing, reason)
         for name, playing in self._playing.items():
             try:
                 playing.process.wait(max(0.0, playing.kill_at - time.monotonic()))
             except subprocess.TimeoutExpired:
                 playing.process.kill()
                 playing.process.wait()
-            flow_run = self._client.read_flow_run(playing.flow_run_id)
-            if flow_run.state is None or not flow_run.state.is_completed():
-                state: State[Any] = AwaitingRetry(scheduled_time=datetime.now(UTC), message=reason)
-                self._client.set_flow_run_state(playing.flow_run_id, state, force=True)
             status.change(self._home, name, playing=None)
-            self._say(f"{name}: {reason}")
+            with self._said(name):
+                self._leave_to_next(playing, reason)
         self._playing.clear()
+
+    def _leave_to_next(self, playing: Playing, reason: str) -> None:
+        from prefect.states import AwaitingRetry
+
+        lifecycle.close_abandoned(self._home)
+        flow_run = self._client.read_flow_run(playing.flow_run_id)
+        if flow_run.state is None or not flow_run.state.is_completed():
+            state: State[Any] = AwaitingRetry(scheduled_time=datetime.now(UTC), message=reason)
+            self._client.set_flow_run_state(playing.flow_run_id, state, force=True)
+        self._say(f"{playing.schedule.name}: {reason}")
+
+    @contextmanager
+    def _said(self, name: str) -> Iterator[None]:
+        """Say what fails inside of the block, and go on."""
+        try:
+            yield
+        except Exception as error:  # Whatever it is, the other runs are ended too.
+            self._say(f"{name}: not closed ({printable(f'{type(error).__name__}: {error}')[:300]})")
 
     def _follow_file(self) -> None:
         """Register what the file of schedules holds, where it has changed."""

@@ -36,9 +36,7 @@ def of_schedule(rlhf: Command, name: str) -> list[Any]:
 
 
 def lines(process: "subprocess.Popen[str]") -> str:
-    process.wait(LONGEST_SECONDS)
-    assert process.stdout is not None
-    return process.stdout.read()
+    return process.communicate(timeout=LONGEST_SECONDS)[0]
 
 
 def test_schedules_are_played_killed_and_gone_on_with(rlhf: Command) -> None:
