@@ -13,7 +13,8 @@ from flows.command.looking import runs, watch
 from flows.command.options import AsJson, FilePreset, HomeFolder, Overrides, Seed
 from flows.command.playing import option, play, show
 from flows.command.reporting import report
-from flows.command.scheduling import prefect, schedule, serve
+from flows.command.scheduling import schedule
+from flows.command.serving import prefect, serve
 from flows.command.streams import prints_on_stderr
 from flows.modules import find_modules_here
 

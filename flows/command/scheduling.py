@@ -1,9 +1,6 @@
-"""`rlhf schedule` and `rlhf serve`: flows that run again and again."""
+"""`rlhf schedule`: flows that run again and again."""
 
 import json
-import os
-import sys
-from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import islice
@@ -238,6 +235,7 @@ def apply(
     rlhf schedule apply schedules.yaml --yes
     """
     with plain_errors(home), prints_on_stderr():
+        from flows.command import applying
         from flows.schedules import definition
         from tasks.home import Home
 
@@ -246,67 +244,16 @@ def apply(
         for one in wanted:
             one.check()
         if work_pool is None:
-            lines = _difference(definition.of_home(place), wanted)
+            lines = applying.difference(definition.of_home(place), wanted)
             if really and lines:
                 with place.locked("schedules"):
                     definition.keep(place, wanted)
         else:
-            lines = _register(wanted, work_pool, really)
+            lines = applying.register(wanted, work_pool, really)
     for line in lines or ["nothing changes"]:
         typer.echo(line)
     if lines and not really:
         typer.echo("add --yes to do it")
-
-
-def serve(
-    limit: Annotated[
-        int | None, typer.Option(min=1, max=256, help="Runs at the same time; one a core else.")
-    ] = None,
-    home: HomeFolder = None,
-) -> None:
-    """Play the schedules of a home until Ctrl-C or SIGTERM; they stay, and the next serve goes on.
-
-    rlhf serve
-    """
-    with plain_errors(home):
-        from joblib import cpu_count  # Those that this process may use.
-
-        from flows.schedules.serving import serve as play
-        from tasks.home import Home
-
-        def say(text: str) -> None:
-            typer.echo(f"{datetime.now():%Y-%m-%d %H:%M:%S}  {text}")
-            sys.stdout.flush()
-
-        play(Home(home), limit or cpu_count(), say)
-
-
-def prefect(
-    context: typer.Context,
-    home: HomeFolder = None,
-) -> None:
-    """Call Prefect's own command on the home's server, which it starts if need be.
-
-    rlhf prefect deployment run train/nightly --param seed_policy=fixed
-    """
-    with plain_errors(home):
-        from flows.services import prefect_server
-        from flows.services.connect import external_prefect
-        from tasks.home import Home
-
-        place = Home(home)
-        url = external_prefect()
-        if url is None:
-            url = prefect_server.request(place)
-            os.environ.update(prefect_server.environment(place))
-            prefect_server.wait(place, url)
-        os.environ.update({"PREFECT_API_URL": url, "RLHF_HOME": str(place.path)})
-        import subprocess
-
-        status = subprocess.run(  # noqa: S603 - what the user typed
-            [sys.executable, "-m", "prefect", *context.args], check=False
-        ).returncode
-    raise typer.Exit(status)
 
 
 def _replace(name: str, home: Path | None, **changes: object) -> "Schedule":
@@ -323,58 +270,6 @@ def _replace(name: str, home: Path | None, **changes: object) -> "Schedule":
             if new != old:
                 definition.keep(place, [new if one is old else one for one in there])
     return new
-
-
-def _difference(there: "Sequence[Schedule]", wanted: "Sequence[Schedule]") -> list[str]:
-    """What changes, one line each."""
-    old = {one.name: one.model_dump(mode="json") for one in there}
-    new = {one.name: one.model_dump(mode="json") for one in wanted}
-    lines = [f"+ {name}: {one.rhythm}" for name, one in _by_name(wanted) if name not in old]
-    lines += [f"- {name}: {one.rhythm}" for name, one in _by_name(there) if name not in new]
-    for name in sorted(old.keys() & new.keys()):
-        lines += [
-            f"~ {name}: {field}: {old[name][field]} -> {new[name][field]}"
-            for field in new[name]
-            if old[name][field] != new[name][field]
-        ]
-    return lines
-
-
-def _by_name(schedules: "Sequence[Schedule]") -> "list[tuple[str, Schedule]]":
-    return sorted((one.name, one) for one in schedules)
-
-
-def _register(wanted: "Sequence[Schedule]", work_pool: str, really: bool) -> list[str]:
-    """Register schedules with a work pool of a server; returns what changes."""
-    from flows.services.connect import check_prefect, external_prefect
-    from rlhf_core.errors import ConfigurationError
-
-    url = external_prefect()
-    if url is None:
-        raise ConfigurationError(
-            "--work-pool: expected a Prefect server of your own in PREFECT_API_URL, actual: none"
-        )
-    check_prefect(url)
-    from prefect import get_client
-
-    from flows.schedules import deployments
-
-    with get_client(sync_client=True) as client:
-        deployments.check_pool(client, wanted, work_pool)
-        tag = deployments.tag_of_pool(work_pool)
-        known = deployments.registered(client, tag)
-        changed = [
-            one for one in wanted
-            if one.name not in known or known[one.name].digest != one.digest
-        ]  # fmt: skip
-        gone = sorted(known.keys() - {one.name for one in wanted})
-        if really:
-            for one in changed:
-                deployments.register(client, one, tag, work_pool)
-            for name in gone:
-                client.delete_deployment(known[name].deployment_id)
-    lines = [f"{'~' if one.name in known else '+'} {one.name}: {one.rhythm}" for one in changed]
-    return [*lines, *(f"- {name}" for name in gone)]
 
 
 def _content(one: "Schedule", past: "Status") -> dict[str, Any]:

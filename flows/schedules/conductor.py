@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.objects import FlowRun, State
 
+RAISED = "Flow run encountered an exception: "
+"""What Prefect puts before an exception."""
 END_SECONDS = 20.0
 """How long a run may take to end when it is asked to."""
 SEEN_SECONDS = 10.0
@@ -279,7 +281,11 @@ class Conductor:
             tracker = tracker_of(self._home)
             run_id = lifecycle.find(tracker, str(playing.flow_run_id))
             run = None if run_id is None else listing.find_run(tracker, run_id)
-            reason = None if state.is_completed() else printable(state.message or "")[:500]
+            reason = (
+                None
+                if state.is_completed()
+                else printable((state.message or "").removeprefix(RAISED))[:500]
+            )
             status.change(
                 self._home, name,
                 runs=status.read(self._home, name).runs + 1, playing=None, state=state.name,
