@@ -181,6 +181,12 @@ def pause(name: Name, home: HomeFolder = None) -> None:
 def resume(name: Name, home: HomeFolder = None) -> None:
     """Let a paused schedule run again; times that have passed are not made up for."""
     one = _replace(name, home, paused=False)
+    with plain_errors(home):
+        from flows.schedules import status
+        from tasks.home import Home
+
+        if not status.is_served(Home(home)):
+            status.change(Home(home), name, seen=None)  # Times while it was paused are not missed.
     typer.echo(f"resumed {name}; next {_next_times(one, 1)[0]}")
 
 

@@ -161,8 +161,8 @@ def write(schedules: Iterable[Schedule]) -> str:
 
 
 def path_of(home: Home) -> Path:
-    """The file that holds the schedules of a home."""
-    return home.folder("schedules") / FILE
+    """The file that holds the schedules of a home; who looks for it makes no home."""
+    return home.path / "schedules" / FILE
 
 
 def of_home(home: Home) -> tuple[Schedule, ...]:
@@ -173,7 +173,7 @@ def of_home(home: Home) -> tuple[Schedule, ...]:
 
 def keep(home: Home, schedules: Iterable[Schedule]) -> None:
     """Write down the schedules of a home; whoever reads meanwhile reads the old or the new."""
-    write_private(path_of(home), write(schedules))
+    write_private(home.folder("schedules") / FILE, write(schedules))
 
 
 def named(schedules: Sequence[Schedule], name: str) -> Schedule:

@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable
 from types import FrameType
 
@@ -14,7 +13,7 @@ from tasks.home import Home
 
 LOOK_SECONDS = 1.0
 ORPHANS_SECONDS = 60.0
-"""How long runs of a process that was killed may take to end."""
+"""How long runs of a process that was killed may take to end, which they do by themselves."""
 REASON = "interrupted: rlhf serve was stopped; the run goes on when it starts again"
 
 
@@ -31,12 +30,15 @@ def serve(home: Home, limit: int, say: Callable[[str], None]) -> None:
         ConfigurationError, ServiceError, StoreError: as of `connect`.
     """
     ending = _Ending()
-    with status.held(home, status.SERVING) as alone:
+    with status.held(home, status.SERVING, patience=1.0) as alone:
         if alone is None:
             raise RunError(f"the schedules of {home.path} are served by another process already")
-        _wait_for_orphans(home)
-        with status.held(home, status.PLAYING) as lock:
-            assert lock is not None, "nobody else serves, and its runs have ended"
+        with status.held(home, status.PLAYING, ORPHANS_SECONDS) as lock:
+            if lock is None:
+                raise ServiceError(
+                    f"a run of the process that served {home.path} before still goes on after "
+                    f"{ORPHANS_SECONDS:.0f} s; end its process (flows.schedules.player) first"
+                )
             schedules = definition.of_home(home)
             from flows.services.connect import connect
 
@@ -61,7 +63,10 @@ class _Ending:
     def __init__(self) -> None:
         self.event = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._arrive)
+            # `nohup` has a closed terminal ignored; a script has Ctrl-C ignored in what it starts
+            # in the background, and does not mean it.
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._arrive)
 
     def _arrive(self, number: int, frame: FrameType | None) -> None:
         if self.event.is_set() and number == signal.SIGINT:
@@ -85,21 +90,3 @@ def _loop(tick: Callable[[], None], ending: _Ending, say: Callable[[str], None])
             if told:
                 say("it works again")
             told = ""
-
-
-def _wait_for_orphans(home: Home) -> None:
-    """Wait for runs of a process that was killed, which end by themselves.
-
-    Raises:
-        ServiceError: one does not.
-    """
-    deadline = time.monotonic() + ORPHANS_SECONDS
-    while time.monotonic() < deadline:
-        with status.held(home, status.PLAYING) as free:
-            if free is not None:
-                return
-        time.sleep(0.2)
-    raise ServiceError(
-        f"a run of the process that served {home.path} before still goes on after "
-        f"{ORPHANS_SECONDS:.0f} s; end its process (flows.schedules.player) first"
-    )

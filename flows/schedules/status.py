@@ -1,6 +1,7 @@
 """What became of a schedule's runs: one small file a schedule, read without any server."""
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -87,10 +88,19 @@ def log_of(home: Home, name: str) -> Path:
 
 
 @contextmanager
-def held(home: Home, lock: str) -> Iterator[int | None]:
-    """Hold a lock of those who serve; gives its descriptor, or None where another holds it."""
+def held(home: Home, lock: str, patience: float = 0.0) -> Iterator[int | None]:
+    """Hold a lock of those who serve; gives its descriptor, or None where another holds it.
+
+    Args:
+        home: whose schedules.
+        lock: `SERVING` or `PLAYING`.
+        patience: how long to wait for it (seconds); who only looks holds it for a moment.
+    """
+    deadline = time.monotonic() + patience
     with private(home.folder("schedules") / f"{lock}.lock", "a") as handle:
-        yield handle.fileno() if try_lock(handle) else None
+        while not (mine := try_lock(handle)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        yield handle.fileno() if mine else None
 
 
 def is_served(home: Home) -> bool:

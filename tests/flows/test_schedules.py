@@ -227,6 +227,7 @@ def test_schedules_are_paused_resumed_listed_and_removed(tmp_path: Path) -> None
         return done.stdout
 
     assert "no schedules" in call("list")
+    assert not (tmp_path / "schedules").exists(), "who looks makes no home"
     assert "next" in add(tmp_path, "pendulum-preference", "--every", "6h").stdout
     call("pause", "pendulum-preference")
     assert definition.of_home(Home(tmp_path))[0].paused
