@@ -19,16 +19,19 @@ from flows.comparison.plan import Trial
 from flows.comparison.pool import Job, Pool, RunFailedError, wait_for_orphans
 from flows.comparison.result import conclude
 from flows.experiments.naming import cell_of
+from flows.experiments.resolving import GivenMatrix, SeedPolicy, matrix_of
+from flows.flow_run import rename, scheduled_tags, scheduled_time
 from flows.services.prefect_page import lasting_page
+from flows.services.ready import ready
 from flows.train import close
 from rlhf_core.errors import UnusedFieldWarning
-from rlhf_core.matrix import Matrix
 from tasks import live, progress
 from tasks.home import Home
 from tasks.reasons import reason
 from tasks.runs import comparisons, lifecycle
 from tasks.runs.comparisons import Comparison
 from tasks.runs.states import Event
+from tasks.tracking import records
 from tasks.tracking.store import tracker_of
 
 
@@ -79,20 +82,29 @@ def _job(trial: Trial, comparison: Comparison) -> Job:
 
 @flow(
     name="compare",
-    flow_run_name="{matrix.name}",
     on_completion=[close],
     on_failure=[close],
     on_crashed=[close],
     on_cancellation=[close],
     persist_result=False,
 )
-def compare(matrix: Matrix, workers: int = 2, fail_fast: bool = False) -> dict[str, Any]:
+def compare(
+    experiment: GivenMatrix = "pendulum-preference",
+    overrides: dict[str, Any] | None = None,
+    seed_policy: SeedPolicy = "fixed",
+    workers: int = 2,
+    fail_fast: bool = False,
+) -> dict[str, Any]:
     """Play a matrix of experiments and say which cell won, by how much and how sure.
 
     Runs of the same content that are finished are not played again, and interrupted ones go on.
 
     Args:
-        matrix: what is compared.
+        experiment: the path of a comparison's YAML file, or a comparison written out; or a preset
+            or an experiment, of which several seeds are played.
+        overrides: values for every cell by the path of the field, such as {"budget.labels": 50}.
+        seed_policy: `fixed` plays the seeds as they are written; `fresh` those that follow one of
+            the scheduled time, and the comparison is called by that time too.
         workers: processes that play runs at the same time.
         fail_fast: play no further run once one has failed.
 
@@ -100,7 +112,10 @@ def compare(matrix: Matrix, workers: int = 2, fail_fast: bool = False) -> dict[s
         The result, as `rlhf compare --json` prints it.
     """
     home = Home()
+    ready(home)
     wait_for_orphans(home)
+    matrix = matrix_of(experiment, overrides or {}, seed_policy, scheduled_time())
+    rename(matrix.name)
     lifecycle.close_abandoned(home)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnusedFieldWarning)
@@ -110,6 +125,7 @@ def compare(matrix: Matrix, workers: int = 2, fail_fast: bool = False) -> dict[s
     began = time.perf_counter()
     with _pool(home, min(workers, len(left))) as pool:
         comparison = comparisons.open_comparison(home, matrix, cells, str(runtime.flow_run.id))
+        records.set_tags(comparison.tracker, comparison.run_id, scheduled_tags(seed_policy))
         progress.send(progress.Opened(comparison.run_id, False))
         planned = progress.Planned([trial.planned() for trial in trials], workers)
         with live.published(home, live.of_comparison(matrix.name, comparison.run_id, planned)):

@@ -10,7 +10,10 @@ from prefect.client.schemas.objects import FlowRun, State
 from flows.experiments import references
 from flows.experiments.naming import cell_of
 from flows.experiments.references import Reference
+from flows.experiments.resolving import GivenExperiment, SeedPolicy, experiment_of
+from flows.flow_run import rename, scheduled_tags, scheduled_time
 from flows.services.prefect_page import lasting_page
+from flows.services.ready import ready
 from rlhf_core.driver import Start
 from rlhf_core.errors import AnswersPendingError
 from rlhf_core.experiment import Experiment
@@ -25,6 +28,7 @@ from tasks.reporting import Published, publish, track
 from tasks.runs import lifecycle, outcome
 from tasks.runs.run import Run
 from tasks.runs.states import Event
+from tasks.tracking.store import tracker_of
 
 
 def close(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
@@ -38,7 +42,6 @@ def close(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
 
 @flow(
     name="train",
-    flow_run_name="{experiment.name} {experiment.feedback.kind} s{experiment.seed}",
     on_completion=[close],
     on_failure=[close],
     on_crashed=[close],
@@ -46,7 +49,9 @@ def close(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     persist_result=False,
 )
 def train(
-    experiment: Experiment,
+    experiment: GivenExperiment = "pendulum-preference",
+    overrides: dict[str, Any] | None = None,
+    seed_policy: SeedPolicy = "fixed",
     run_id: str | None = None,
     group: str | None = None,
     parent: str | None = None,
@@ -55,8 +60,13 @@ def train(
 ) -> dict[str, Any]:
     """Learn a policy from feedback, in rounds of ask, answer, fit, optimise and evaluate.
 
+    A retry of a flow run goes on with its run, as that was begun; where it is finished, its summary
+    is returned again.
+
     Args:
-        experiment: everything about the run.
+        experiment: a preset's name, the path of a YAML file, or an experiment written out.
+        overrides: values by the path of the field, such as {"budget.labels": 50, "seed": 1}.
+        seed_policy: `fixed` plays the seed as it is written, `fresh` one of the scheduled time.
         run_id: an interrupted MLflow run to go on with; finished stages are not repeated.
         group: names runs that belong together.
         parent: the MLflow run that started this one.
@@ -69,11 +79,23 @@ def train(
     """
     began = time.perf_counter()
     home = Home()
+    ready(home)
     lifecycle.close_abandoned(home)
     flow_run_id = str(runtime.flow_run.id)
+    if not isinstance(experiment, Experiment):
+        run_id = run_id or lifecycle.find(tracker_of(home), flow_run_id)
+        ended = None if run_id is None else outcome.look_up(home, tracker_of(home), run_id)
+        if ended is not None:
+            return dict(ended.summary)
+    if run_id is not None and not isinstance(experiment, Experiment):
+        chosen = lifecycle.resumable(home, run_id)
+    else:
+        chosen = experiment_of(experiment, overrides or {}, seed_policy, scheduled_time())
+    rename(f"{chosen.name} {chosen.feedback.kind} s{chosen.seed}")
     run = lifecycle.open_run(
-        home, experiment, run_id, flow_run_id, group, parent,
-        cell=cell or cell_of(experiment), prefect_page=lasting_page(),
+        home, chosen, run_id, flow_run_id, group, parent,
+        cell=cell or cell_of(chosen), prefect_page=lasting_page(),
+        more_tags=scheduled_tags(seed_policy),
     )  # fmt: skip
     with recorded(run), live.published(home, live.of_run(run)):
         return play_run(TaskDriver(run, submitted if submit else called), run, began)

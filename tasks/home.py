@@ -23,6 +23,7 @@ CONTENTS = {
     ),
     "progress": ("*.json", ".*.json-*"),
     "reports": ("*.html",),
+    "schedules": ("*.yaml", ".*.yaml-*", "*.json", ".*.json-*", "*.now", "*.log", "*.lock"),
     "store": ("store.json*", "objects", "memo", "unfinished"),
 }  # fmt: skip
 """What the folders of a home hold, by name; one that holds anything else is not ours alone."""

@@ -15,6 +15,8 @@ from flows.command.options import AsJson, FilePreset, HomeFolder, Overrides, See
 from flows.command.playing import option, play, show
 from flows.command.reporting import report
 from flows.command.retraining import history, promote, retrain, rollback
+from flows.command.scheduling import schedule
+from flows.command.serving import prefect, serve
 from flows.command.streams import prints_on_stderr
 from flows.modules import find_modules_here
 
@@ -231,9 +233,17 @@ def ui(
         pages.show_pages(Home(home), port, announce)
 
 
-for command in (compare, history, promote, report, retrain, rollback, runs, watch):
+for command in (compare, history, promote, report, retrain, rollback, runs, serve, watch):
     app.command()(command)
 app.add_typer(labels, name="labels")
+app.add_typer(schedule, name="schedule")
+app.command(
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": [],
+    }
+)(prefect)
 
 
 def main() -> None:

@@ -117,7 +117,7 @@ def play(
         from flows.compare import compare as flow
 
         with board.showing(screen), lost_prefect():
-            way.result = flow(matrix, workers, fail_fast)
+            way.result = flow(matrix, workers=workers, fail_fast=fail_fast)
     show_live(way.result)
     if way.result["failed"]:
         raise typer.Exit(1)

@@ -33,8 +33,8 @@ def runs(
         typer.Option(
             "--filter",
             metavar="WORD=VALUE",
-            help="strategy, optimiser, environment, cell, comparison, seed, status, or the path of "
-            "a field such as budget.labels; may be repeated.",
+            help="strategy, optimiser, environment, cell, comparison, schedule, seed, status, or "
+            "the path of a field such as budget.labels; may be repeated.",
         ),
     ] = None,
     experiment: Annotated[

@@ -74,7 +74,7 @@ def _changes(data: dict[str, Any], options: Options) -> dict[str, Any]:
         rules = [_rule(text) for text in options.exclude]
         changes["exclude"] = [*(data.get("exclude") or ()), *rules]
     if options.overrides:
-        fixed = dict(_pair("--set", text, text) for text in options.overrides)
+        fixed = dict(pair("--set", text, text) for text in options.overrides)
         changes["set"] = {**_mapping(data, "set"), **fixed}
     if options.seeds is not None:
         changes["seeds"] = _seeds(options.seeds)
@@ -91,7 +91,7 @@ def _mapping(data: dict[str, Any], field: str) -> dict[str, Any]:
 
 def _varied(text: str) -> tuple[str, list[Any]]:
     field, _, values = text.partition("=")
-    field, listed = _pair("--vary", f"{field}=[{values}]", text)
+    field, listed = pair("--vary", f"{field}=[{values}]", text)
     if not listed:
         raise ConfigurationError(
             f"--vary {shortened(text)}: expected at least one value, actual: none"
@@ -100,10 +100,10 @@ def _varied(text: str) -> tuple[str, list[Any]]:
 
 
 def _rule(text: str) -> dict[str, Any]:
-    return dict(_pair("--exclude", part, text) for part in re.split(BETWEEN, text))
+    return dict(pair("--exclude", part, text) for part in re.split(BETWEEN, text))
 
 
-def _pair(option: str, part: str, text: str) -> tuple[str, Any]:
+def pair(option: str, part: str, text: str) -> tuple[str, Any]:
     """A field and its value in YAML."""
     field, equals, value = part.partition("=")
     if not equals or not field or "=" not in text:

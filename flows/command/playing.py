@@ -46,7 +46,7 @@ def play(experiment: "Experiment", home: Path | None, run_id: str | None, as_jso
 
         startup = round(seconds_since_start(), 1)
         with display.watching(experiment, screen), lost_prefect():
-            way.result = flow(experiment, run_id)
+            way.result = flow(experiment, run_id=run_id)
     show_live(way.result)
 
 

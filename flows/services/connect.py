@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from flows.services import prefect_server
+from flows.services.ready import ready
 from rlhf_core.errors import ServiceError
 from tasks.addresses import check_url, printable
 from tasks.deadline import within
 from tasks.home import Home
-from tasks.tracking.store import prepare, tracker_of
+from tasks.tracking.store import tracker_of
 
 if TYPE_CHECKING:
     import httpx
@@ -42,14 +43,14 @@ def connect(home: Home) -> None:
     if external:
         check_prefect(external)
     if tracker_of(home).remote:
-        prepare(home)  # Before a server of ours is started for nothing.
+        ready(home)  # Before a server of ours is started for nothing.
     if not external:
         url = prefect_server.request(home)
         os.environ[VARIABLE] = url
         os.environ.update(prefect_server.environment(home))
         os.environ["RLHF_EMBEDDED_PREFECT"] = url
     if not tracker_of(home).remote:
-        prepare(home)
+        ready(home)
     # The slow imports happen while the server starts.
     import torch  # noqa: F401
 

@@ -38,6 +38,8 @@ REVIVAL_SECONDS = 5.0
 """How long nobody may serve before a server that is waited for counts as lost."""
 RESTARTS = 3
 """How often one process starts a killed server again, before it takes it for broken."""
+FORGIVEN_SECONDS = 600.0
+"""A server that lived as long was not broken: its restarts count no more."""
 
 _users: list[IO[str]] = []
 _started: list["subprocess.Popen[bytes]"] = []
@@ -140,13 +142,16 @@ def _is_served(folder: Path) -> bool:
 
 def _keep(home: Home, user: IO[str]) -> None:
     """Start the server again where it was killed, for as long as this process is its user."""
-    restarts = 0
+    restarts, last = 0, time.monotonic()
     while restarts < RESTARTS:
         time.sleep(LOOK_SECONDS)
         if user.closed:
             return
+        if time.monotonic() - last > FORGIVEN_SECONDS:
+            restarts = 0
         try:
-            restarts += _restart(home, user)
+            if _restart(home, user):
+                restarts, last = restarts + 1, time.monotonic()
         except (OSError, StoreError):
             return  # The home was deleted, or cannot be written any more: nobody needs its server.
 

@@ -64,6 +64,7 @@ def open_run(
     cell: str,
     prefect_run: str | None = None,
     prefect_page: str | None = None,
+    more_tags: Mapping[str, str] | None = None,
 ) -> Run:
     """Create the run of a flow run, or take up the one named; no other process works on it.
 
@@ -78,6 +79,7 @@ def open_run(
         parent: the run that started this one.
         cell: what the run has in common with those of other seeds; an older one keeps its own.
         prefect_page: address of Prefect's page where it lasts.
+        more_tags: what else a new run tells of itself.
     """
     tracker = tracker_of(home)
     run_id = run_id or find(tracker, flow_run_id)
@@ -87,7 +89,7 @@ def open_run(
     if run_id is None:
         optional = {GROUP_TAG: group, PARENT_TAG: parent}
         tags = {name: value for name, value in optional.items() if value is not None}
-        tags |= _tags(experiment, cell) | parts | {FLOW_TAG: flow_run_id}
+        tags |= _tags(experiment, cell) | parts | {**(more_tags or {}), FLOW_TAG: flow_run_id}
         run_id = _create(tracker, home.store, experiment, tags)
         lease.assign(flow_run_id, run_id)
     else:

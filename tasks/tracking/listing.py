@@ -19,6 +19,7 @@ from tasks.tracking.tags import (
     PROJECT,
     PROJECT_TAG,
     REASON_TAG,
+    SCHEDULE_TAG,
     membership,
 )
 
@@ -35,6 +36,7 @@ TAGS = {
     "cell": CELL_TAG,
     COMPARISON: GROUP_TAG,
     "kind": KIND_TAG,
+    "schedule": SCHEDULE_TAG,
 }
 """Words of a filter, and the tag that holds their value. A run has one more tag for each comparison
 that it is a part of (`membership`)."""

@@ -4,6 +4,8 @@ import json
 import re
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +32,22 @@ REQUIREMENTS = (
     "jaxtyping", "fsspec",
 )  # fmt: skip
 """What any model needs where it is served, besides its own copy of `rlhf_core`."""
+
+
+ADVICE = ".*(type hint|input example)"
+"""Warnings of MLflow that speak to the author of a model."""
+
+
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """MLflow would like a schema of its own from annotations or examples; the signature says it."""
+    # Recorded, as modules that are imported inside have filters of their own.
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.filterwarnings("ignore", ADVICE, UserWarning)
+        yield
+    for one in caught:
+        if not re.match(ADVICE, str(one.message)):
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
 
 
 def preload() -> None:
@@ -65,7 +83,8 @@ def register(
     """
     name = task_name(experiment.environment)
     check_arrays(policy.parameters, f"registered model '{name}'", "nothing was registered")
-    from mlflow import pyfunc
+    with _without_advice():
+        from mlflow import pyfunc
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric
     from mlflow.exceptions import MlflowException
 
@@ -99,9 +118,7 @@ def register(
         )
         model = client.create_logged_model(run.info.experiment_id, "policy", run_id)
         place = Path(folder) / "model"
-        with warnings.catch_warnings():
-            # MLflow would like a schema of its own from annotations; the signature says it all.
-            warnings.filterwarnings("ignore", ".*type hint", UserWarning)
+        with _without_advice():
             pyfunc.save_model(
                 path=place,
                 python_model=str(Path(__file__).with_name("served_policy.py")),

@@ -1,21 +1,29 @@
 """The documents tell the truth: their code runs and their tables are complete."""
 
+import importlib
 import re
+import shlex
+import shutil
 import subprocess
 import sys
+from configparser import ConfigParser
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from flows.command import catalogue
+from flows.command.app import app
 from flows.comparison import plan
+from flows.schedules.definition import Schedule, of_home, read_file
 from rlhf_core import in_process
 from rlhf_core.configuration import from_mapping, validated
 from rlhf_core.matrix import Matrix
 from rlhf_core.round_metrics import ROUND_COUNTS, TOTALS
+from tasks.home import Home
 from tests.core.examples import HERE
 from tests.flows.conftest import TINY
 
@@ -55,12 +63,78 @@ def test_python_in_the_documents_runs(
 
 
 @pytest.mark.parametrize("code", blocks("yaml"))
-def test_experiments_and_comparisons_in_the_documents_are_valid(code: str) -> None:
+def test_experiments_comparisons_and_schedules_in_the_documents_are_valid(
+    code: str, tmp_path: Path
+) -> None:
     content = yaml.safe_load(code)
-    if "experiment" in content:
+    if "schedules" in content:
+        for one in schedules_of(code, tmp_path):
+            one.check()
+    elif "experiment" in content:
         assert plan.cells(validated(Matrix, content, "documentation"))
     else:
         from_mapping(content)
+
+
+def schedules_of(code: str, folder: Path) -> tuple[Schedule, ...]:
+    """The schedules of a YAML block."""
+    (folder / "schedules.yaml").write_text(code)
+    return read_file(folder / "schedules.yaml")
+
+
+def test_the_page_about_recurring_training_is_true(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lines are called in order; only what waits for `rlhf serve` or plays is left out."""
+    page = (ROOT / "docs" / "recurring.md").read_text()
+    (written,) = re.findall(r"```yaml\n(.*?)```", page, re.S)
+    schedules_of(written, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RLHF_HOME", str(tmp_path / "home"))
+    called = []
+    for line in "".join(re.findall(r"```console\n(.*?)```", page, re.S)).splitlines():
+        program, *arguments = shlex.split(line, comments=True)
+        assert program == "rlhf"
+        if arguments[0] == "schedule" and arguments[1] != "run-now":
+            done = CliRunner().invoke(app, arguments)
+            assert done.exit_code == 0, (line, done.stderr)
+            called.append(arguments[1])
+    assert called == ["add", "list", "show", "pause", "resume", "remove", "apply", "apply"]
+    assert [one.name for one in of_home(Home())] == ["nightly", "few-labels"]
+
+
+def test_the_compose_file_and_the_unit_of_the_documents_start_serve() -> None:
+    folder = ROOT / "docs" / "services"
+    service = yaml.safe_load((folder / "compose.yaml").read_text())["services"]["serve"]
+    assert service["command"] == ["rlhf", "serve"]
+    assert service["environment"]["RLHF_HOME"].startswith("/runs/")
+    assert service["volumes"] == ["runs:/runs"]
+    unit = ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read(folder / "rlhf-serve.service")
+    assert unit["Service"]["ExecStart"].endswith("/bin/rlhf serve")
+    assert unit["Service"]["Restart"] == "on-failure"
+
+
+def test_docker_takes_the_compose_file() -> None:
+    docker = shutil.which("docker")
+    command = [docker or "docker", "compose"]
+    if docker is None or subprocess.run([*command, "version"], capture_output=True).returncode:
+        pytest.skip("docker compose is not installed")
+    file = str(ROOT / "docs" / "services" / "compose.yaml")
+    done = subprocess.run(
+        [*command, "-f", file, "config", "--quiet"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_prefect_takes_the_deployments_that_ship() -> None:
+    content = yaml.safe_load((ROOT / "prefect.yaml").read_text())
+    for deployment in content["deployments"]:
+        module, _, name = deployment["entrypoint"].rpartition(".")
+        flow = getattr(importlib.import_module(module), name)
+        flow.validate_parameters(deployment["parameters"])
+        assert deployment["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
 
 
 def test_the_environment_of_the_documents_is_checked_as_they_say(tmp_path: Path) -> None:
