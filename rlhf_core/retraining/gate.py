@@ -16,6 +16,7 @@ per cent at p = 0.9 (nominal at most 5) and at p = 0.95 (2.5), and of gates call
     200  normal                 5.5        2.9       0.5
     200  skewed                 4.6        2.5       0.5
     200  heavy                  4.3        2.6       0.1
+    200  failing                4.0        1.7       0.4
 """
 
 from collections.abc import Mapping
