@@ -28,7 +28,9 @@ def filled(found: "re.Match[str]") -> str:
     if not path.exists():
         print(f"{name}: not measured, left as it is")
         return found.group()
-    return f"{begin}{path.read_text(encoding='utf-8').strip()}\n{end}"
+    # Pages have a title of their own.
+    table = re.sub(r"\A# .*\n+", "", path.read_text(encoding="utf-8"))
+    return f"{begin}{table.strip()}\n{end}"
 
 
 if __name__ == "__main__":
