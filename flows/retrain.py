@@ -9,7 +9,10 @@ from typing import Any
 from prefect import flow, runtime
 
 from flows.experiments.naming import cell_of
+from flows.experiments.resolving import GivenExperiment, SeedPolicy, experiment_of
+from flows.flow_run import rename, scheduled_time
 from flows.services.prefect_page import lasting_page
+from flows.services.ready import ready
 from flows.train import close, play_run
 from rlhf_core.configuration import override
 from rlhf_core.errors import ConfigurationError, RunError
@@ -37,7 +40,6 @@ from tasks.tracking.tags import RETRAIN_TAG
 
 @flow(
     name="retrain",
-    flow_run_name="retrain {experiment.name}",
     on_completion=[close],
     on_failure=[close],
     on_crashed=[close],
@@ -45,7 +47,9 @@ from tasks.tracking.tags import RETRAIN_TAG
     persist_result=False,
 )
 def retrain(
-    experiment: Experiment,
+    experiment: GivenExperiment = "pendulum-preference",
+    overrides: dict[str, Any] | None = None,
+    seed_policy: SeedPolicy = "fixed",
     model: str | None = None,
     warm: bool = False,
     label_set: str | None = None,
@@ -56,7 +60,10 @@ def retrain(
     """Train a challenger, play it and the champion anew on the same start states, and decide.
 
     Args:
-        experiment: of the challenger.
+        experiment: of the challenger: a preset's name, the path of a YAML file, or one written out.
+        overrides: values by the path of the field, such as {"budget.labels": 50, "seed": 1}.
+        seed_policy: `fixed` trains with the seed as it is written, `fresh` with one of the
+            scheduled time.
         model: registered model whose champion is challenged; that of the experiment's task else.
         warm: begin with the champion's policy, reward and labels; else with nothing.
         label_set: labels to learn from; new ones are added to it, unless a guard distrusts them.
@@ -70,22 +77,25 @@ def retrain(
     """
     began = time.perf_counter()
     home = Home()
+    ready(home)
     lifecycle.close_abandoned(home)
     tracker = tracker_of(home)
-    check(experiment)
-    name = model or registry.task_name(experiment.environment)
+    chosen = experiment_of(experiment, overrides or {}, seed_policy, scheduled_time())
+    rename(f"retrain {chosen.name} s{chosen.seed}")
+    check(chosen)
+    name = model or registry.task_name(chosen.environment)
     champions.check_name(name)
     with alone(home, name):
         champion = champions.aliased(tracker, name, CHAMPION)
         if fresh_seed:
             count = champions.count(tracker, name)
-            experiment = override(experiment, {"seed": experiment.seed + count})
+            chosen = override(chosen, {"seed": chosen.seed + count})
         labels = None if label_set is None else versions.newest(home.store, label_set)
         known = None if champion is None else contenders.load(tracker, champion)
         if known is not None:
-            contenders.check_plays(known, environment_of(experiment))
-        start = beginning(experiment, known, warm, labels, home.store)
-        summary = _train(home, experiment, name, start, labels, began)
+            contenders.check_plays(known, environment_of(chosen))
+        start = beginning(chosen, known, warm, labels, home.store)
+        summary = _train(home, chosen, name, start, labels, began)
         if "waiting" in summary:
             return {**summary, "model": name}
         challenger = champions.version_of_run(tracker, summary["run_id"], name)

@@ -92,7 +92,10 @@ def retrain(
 
         check(loaded)
         with display.watching(loaded, screen), lost_prefect():
-            way.result = flow(loaded, model, warm, label_set, gate, seed is None)
+            way.result = flow(
+                loaded, model=model, warm=warm, label_set=label_set, gate=gate,
+                fresh_seed=seed is None,
+            )  # fmt: skip
     show_live(way.result)
 
 

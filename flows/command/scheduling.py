@@ -57,7 +57,7 @@ def add(
         str,
         typer.Option(metavar="fresh|fixed", help="Another seed each time, or always the same."),
     ] = "fresh",
-    flow: Annotated[str, typer.Option(help="train or compare.")] = "train",
+    flow: Annotated[str, typer.Option(help="train, compare or retrain.")] = "train",
     overrides: Overrides = None,
     home: HomeFolder = None,
 ) -> None:

@@ -28,7 +28,11 @@ from rlhf_core.plugin import Config, nearest
 from rlhf_core.texts import shortened
 from tasks.home import Home, write_private
 
-FLOWS = {"train": "flows.train.train", "compare": "flows.compare.compare"}
+FLOWS = {
+    "train": "flows.train.train",
+    "compare": "flows.compare.compare",
+    "retrain": "flows.retrain.retrain",
+}
 """Flows that can be scheduled, and where they are."""
 FILE = "schedules.yaml"
 
@@ -39,7 +43,7 @@ class Schedule(Config):
     name: str = Field(pattern=NAME, max_length=60)
     """Names the schedule: letters, digits, dot, dash, underscore."""
     flow: str = "train"
-    """What runs: train or compare."""
+    """What runs: train, compare or retrain."""
     experiment: str | dict[str, Any]
     """A preset, a file, or an experiment written out; of compare, a comparison."""
     set: dict[str, Any] = Field(default_factory=dict)
