@@ -116,7 +116,7 @@ def _trial(home: Home, tracker: Tracker, cell: Cell, seed: int, busy: "set[str |
             return Trial(cell, seed, record.run_id, ended.summary)
     for record in _resumable(same):
         # A run that this home has not begun may be going on elsewhere.
-        if record.run_id not in busy and lifecycle.began_here(home, record.run_id):
+        if record.run_id not in busy and lifecycle.began_here(home, record):
             return Trial(cell, seed, record.run_id, None)
     return Trial(cell, seed, None, None)
 

@@ -1,6 +1,8 @@
 """The life of a run: opened, resumed, left to wait, closed; each move by the table of states."""
 
+import hashlib
 import os
+import platform
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,6 +34,7 @@ from tasks.tracking.tags import (
     ENVIRONMENT_TAG,
     FLOW_TAG,
     GROUP_TAG,
+    HOME_TAG,
     KIND_TAG,
     PARENT_TAG,
     PROJECT,
@@ -89,7 +92,8 @@ def open_run(
     if run_id is None:
         optional = {GROUP_TAG: group, PARENT_TAG: parent}
         tags = {name: value for name, value in optional.items() if value is not None}
-        tags |= _tags(experiment, cell) | parts | {**(more_tags or {}), FLOW_TAG: flow_run_id}
+        tags |= _tags(experiment, cell) | parts | {**(more_tags or {})}
+        tags |= {FLOW_TAG: flow_run_id, HOME_TAG: _place(home)}
         run_id = _create(tracker, home.store, experiment, tags)
         lease.assign(flow_run_id, run_id)
     else:
@@ -146,9 +150,18 @@ def _create(tracker: Tracker, store: Store, experiment: Experiment, tags: Mappin
     return run_id
 
 
-def began_here(home: Home, run_id: str) -> bool:
-    """Whether a run was begun with the store of this home, whose leases tell who works on it."""
-    return home.store.recall(f"{run_id}/{cleaning.CONFIGURATION}") is not None
+def began_here(home: Home, record: records.Record) -> bool:
+    """Whether a run was begun in this home, whose leases tell who works on it.
+
+    One that was killed in its first moment has the tag alone; a home that was moved has the memo.
+    """
+    memo = home.store.recall(f"{record.run_id}/{cleaning.CONFIGURATION}")
+    return memo is not None or record.tags.get(HOME_TAG) == _place(home)
+
+
+def _place(home: Home) -> str:
+    """The machine and folder of a home, as a digest."""
+    return hashlib.sha256(f"{platform.node()}:{home.path}".encode()).hexdigest()[:12]
 
 
 def find(tracker: Tracker, flow_run_id: str) -> str | None:

@@ -33,10 +33,12 @@ from rlhf_core.inverse_rl.model import DiscriminatorState
 from rlhf_core.inverse_rl.tables import TransitionTable
 from rlhf_core.inverse_rl.tabular import RewardTable
 from rlhf_core.judgements import Choice
+from rlhf_core.label_sets.batch import LabelBatch
 from rlhf_core.labels import Evidence, Preferences, RankingLabels, RatingLabels, Workers
 from rlhf_core.packing import pack, unpack
 from rlhf_core.policies import PolicyState
 from rlhf_core.questions import Queries
+from rlhf_core.retraining.trial import Trial
 from rlhf_core.rewards.model import EnsembleState
 from rlhf_core.store import Store
 from rlhf_core.types import Replays, Rollouts, Segments, TrueRewards, Truth, Value
@@ -97,6 +99,8 @@ VALUES: list[Value] = [
     PREFERENCES,
     Evaluation(np.array([1.0]), np.array([3]), np.array([True])),
     Evaluation(np.array([1.0]), np.array([3])),
+    Trial(Evaluation(np.array([1.0]), np.array([3])), np.array([[0.5, 2.0]])),
+    LabelBatch(Evidence(segments(np.zeros((0, 1))), {}, {}), "run a", 1.0),
     ENSEMBLE,
     FeedbackState(),
     FeedbackState(
