@@ -1,6 +1,6 @@
 """One worker process against two, on eight equal runs: what share of one's time two need.
 
-    python benchmarks/workers.py --pairs 3
+    python benchmarks/workers.py --pairs 3 [--env-steps 524288]
 
 The commands of a pair are interleaved, each with a home of its own that exists already. The time is
 that of the playing, from the plan to the last run, without the start of the servers; the time of
@@ -20,14 +20,16 @@ from typing import Any
 RUNS = 8
 
 
-def compare(home: Path, seeds: str, name: str, workers: int) -> tuple[dict[str, Any], float]:
+def compare(
+    home: Path, seeds: str, name: str, workers: int, env_steps: int
+) -> tuple[dict[str, Any], float]:
     """Play a comparison; returns its result and the seconds of the whole command."""
     began = time.perf_counter()
     done = subprocess.run(
         [
             sys.executable, "-m", "flows.command", "compare", "pendulum-preference",
             "--name", name, "--seeds", seeds, "--workers", str(workers),
-            "--home", str(home), "--json",
+            "--set", f"budget.env_steps={env_steps}", "--home", str(home), "--json",
         ],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
@@ -41,18 +43,24 @@ def main() -> None:
     """Compare, interleaved."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument(
+        "--env-steps", type=int, default=131_072,
+        help="of each run: longer ones weigh more beside the imports of a worker",
+    )  # fmt: skip
     chosen = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="rlhf-workers-"))
     homes = {workers: folder / str(workers) for workers in (1, 2)}
     for workers, home in homes.items():
-        compare(home, "1000,", "warm", workers)  # Databases are made once.
+        compare(home, "1000,", "warm", workers, chosen.env_steps)  # Databases are made once.
     ratios, whole = list[float](), list[float]()
     for pair in range(chosen.pairs):
         seeds = ",".join(str(seed) for seed in range(pair * RUNS, (pair + 1) * RUNS))
         playing, total, returns = {}, {}, {}
         # The one that goes first changes from pair to pair.
         for workers in (1, 2) if pair % 2 == 0 else (2, 1):
-            result, seconds = compare(homes[workers], seeds, f"pair{pair}", workers)
+            result, seconds = compare(
+                homes[workers], seeds, f"pair{pair}", workers, chosen.env_steps
+            )
             playing[workers], total[workers] = result["seconds"], seconds
             returns[workers] = {run["seed"]: run["true_return"] for run in result["runs"]}
         if returns[1] != returns[2]:

@@ -91,32 +91,32 @@ def retrain(
             count = champions.count(tracker, name)
             chosen = override(chosen, {"seed": chosen.seed + count})
         labels = None if label_set is None else versions.newest(home.store, label_set)
-        known = None if champion is None else contenders.load(tracker, champion)
-        if known is not None:
-            contenders.check_plays(known, environment_of(chosen))
-        start = beginning(chosen, known, warm, labels, home.store)
+        contender = None if champion is None else contenders.load(tracker, champion)
+        if contender is not None:
+            contenders.check_plays(contender, environment_of(chosen))
+        start = beginning(chosen, contender, warm, labels, home.store)
         summary = _train(home, chosen, name, start, labels, began)
         if "waiting" in summary:
             return {**summary, "model": name}
         challenger = champions.version_of_run(tracker, summary["run_id"], name)
         seed = secrets.randbits(63) if gate_seed is None else gate_seed
-        judged = judge(tracker, challenger, champion, gate, seed, labels)
-        decision, kept = judged.decision, None
+        result = judge(tracker, challenger, champion, gate, seed, labels)
+        decision, extended = result.decision, None
         if label_set is not None and decision.trusts_labels:
-            kept = _keep_labels(home, tracker, challenger, label_set, start)
-        now = champions.aliases(tracker, name)
+            extended = _add_labels(home, tracker, challenger, label_set, start)
+        aliases = champions.aliases(tracker, name)
     return {
         "run_id": challenger.run_id,
         "model": name,
         "version": challenger.number,
         "outcome": str(decision.outcome),
         "reasons": list(decision.reasons),
-        "champion": now.get(CHAMPION),
+        "champion": aliases.get(CHAMPION),
         "champion_before": None if champion is None else champion.number,
-        "look": judged.look,
-        "gate_seed": judged.seed,
+        "look": result.look,
+        "gate_seed": result.seed,
         "metrics": dict(decision.metrics),
-        "label_set": None if kept is None else f"{kept.name}/{kept.number}",
+        "label_set": None if extended is None else f"{extended.name}/{extended.number}",
         "labels_trusted": decision.trusts_labels,
         "training": summary,
     }
@@ -170,7 +170,7 @@ def _train(
         return play_run(TaskDriver(run), run, began, start.stored(run.store))
 
 
-def _keep_labels(
+def _add_labels(
     home: Home, tracker: Tracker, challenger: Version, name: str, start: Beginning
 ) -> LabelSetVersion | None:
     """Add what the challenger's annotators answered to a label set."""

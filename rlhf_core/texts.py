@@ -28,3 +28,8 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def number(value: float | None, digits: int) -> str:
+    """A number with so many decimals, thousands apart; a dash where there is none."""
+    return "-" if value is None else f"{value:,.{digits}f}"

@@ -66,12 +66,8 @@ def _load(
 ) -> "Experiment":
     with plain_errors(home), prints_on_stderr():
         from flows.experiments import presets
-        from rlhf_core.configuration import load
 
-        changes = [*(overrides or ()), *([] if seed is None else [f"seed={seed}"])]
-        loaded = load(presets.find(file_or_preset), changes, presets.source(file_or_preset))
-        loaded.environment.try_out()
-        return loaded
+        return presets.load(file_or_preset, overrides or (), seed)
 
 
 @app.command()

@@ -53,7 +53,7 @@ def compare(
     rlhf compare pendulum-preference --vary feedback.kind=preference,true_reward --seeds 5
     """
     with plain_errors(home), prints_on_stderr():
-        from flows.command import matrices
+        from flows.comparison import matrices
 
         options = matrices.Options(
             vary or (), exclude or (), seeds, overrides or (), control, failure_below, name

@@ -1,4 +1,4 @@
-"""`rlhf labels`: label sets listed, shown, written to files and read from them."""
+"""`rlhf labels`: list and show label sets, write them to files and read them from files."""
 
 import json
 import time

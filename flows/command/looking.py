@@ -82,6 +82,8 @@ def _table(listed: "Sequence[RunSummary]") -> "Table":
     from rich.table import Table
     from rich.text import Text
 
+    from rlhf_core.texts import number
+
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("run", "name", "environment", "status"):
         table.add_column(name, overflow="fold")
@@ -90,14 +92,14 @@ def _table(listed: "Sequence[RunSummary]") -> "Table":
     for run in listed:
         table.add_row(
             run.run_id[:8], Text(run.name), Text(run.environment), run.status,
-            _number(run.true_return, 1),
-            _number(run.labels, 0), _moment(run.began_ms)[5:],
+            number(run.true_return, 1),
+            number(run.labels, 0), _moment(run.began_ms)[5:],
         )  # fmt: skip
     return table
 
 
 def _details(run: "RunSummary") -> list[tuple[str, str]]:
-    from rlhf_core.texts import duration
+    from rlhf_core.texts import duration, number
 
     took = None if run.ended_ms is None else duration((run.ended_ms - run.began_ms) / 1000)
     behind = "" if "://" in run.link else " (behind the address that `rlhf ui` prints)"
@@ -108,17 +110,13 @@ def _details(run: "RunSummary") -> list[tuple[str, str]]:
         "environment": run.environment,
         "status": run.status,
         "reason": run.reason,
-        "true return": _number(run.true_return, 1),
-        "labels": _number(run.labels, 0),
+        "true return": number(run.true_return, 1),
+        "labels": number(run.labels, 0),
         "began": _moment(run.began_ms),
         "took": took,
         "page": run.link + behind,
     }
     return [(name, value) for name, value in rows.items() if value]
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:,.{digits}f}"
 
 
 def _moment(milliseconds: int) -> str:

@@ -65,14 +65,12 @@ def retrain(
 
     with plain_errors(home), prints_on_stderr():
         from flows.experiments import presets
-        from rlhf_core.configuration import load, validated
+        from rlhf_core.configuration import validated
         from rlhf_core.label_sets.versions import check_name
         from rlhf_core.retraining.gate import Gate
         from tasks.home import Home
 
-        changes = [*(overrides or ()), *([] if seed is None else [f"seed={seed}"])]
-        loaded = load(presets.find(experiment), changes, presets.source(experiment))
-        loaded.environment.try_out()
+        loaded = presets.load(experiment, overrides or (), seed)
         gate = validated(Gate, {"probability": probability, "episodes": episodes}, "gate")
         if label_set is not None:
             check_name(label_set)

@@ -66,7 +66,7 @@ def add(
     rlhf schedule add pendulum-preference --name nightly --cron "0 3 * * *"
     """
     with plain_errors(home), prints_on_stderr():
-        from flows.command.matrices import pair
+        from flows.comparison.matrices import pair
         from flows.experiments.resolving import located
         from flows.schedules import definition
         from rlhf_core.configuration import validated
@@ -186,7 +186,9 @@ def resume(name: Name, home: HomeFolder = None) -> None:
         from tasks.home import Home
 
         if not status.is_served(Home(home)):
-            status.change(Home(home), name, seen=None)  # Times while it was paused are not missed.
+            status.change(
+                Home(home), name, last_served=None
+            )  # Times while it was paused are not missed.
     typer.echo(f"resumed {name}; next {_next_times(one, 1)[0]}")
 
 

@@ -66,12 +66,11 @@ def with_earlier(
         members: those of this call, which go before.
         labels: of the cells that the comparison has.
     """
-    text = records.text(tracker, run_id, MEMBERS)
-    earlier = [] if text is None else [Member(**fields) for fields in json.loads(text)]
+    earlier = _recorded(tracker, run_id) or []
     merged = {(member.task, member.cell, member.seed): member for member in members}
     for member in earlier:
         # Numbers of other code are not compared with these.
-        if member.code == code_version() and f"{member.task}/{member.cell}" in labels:
+        if member.code == code_version() and member.label in labels:
             merged.setdefault((member.task, member.cell, member.seed), member)
     return list(merged.values())
 
@@ -80,6 +79,12 @@ def store(tracker: Tracker, run_id: str, members: Sequence[Member]) -> None:
     """Write down which runs a comparison consists of."""
     text = json.dumps([asdict(member) for member in members], indent=1)
     records.set_files(tracker, run_id, {MEMBERS: text})
+
+
+def _recorded(tracker: Tracker, run_id: str) -> list[Member] | None:
+    """The members that a comparison has written down; None before its first end."""
+    text = records.text(tracker, run_id, MEMBERS)
+    return None if text is None else [Member(**fields) for fields in json.loads(text)]
 
 
 @dataclass(frozen=True)
@@ -105,15 +110,14 @@ def of_comparison(tracker: Tracker, name: str) -> RecordedComparison:
         names = comparisons.names(tracker)
         hint = nearest(name, names) if names else "there is none yet"
         raise RunError(f"unknown comparison '{shortened(name)}'; {hint}")
-    text = records.text(tracker, record.run_id, MEMBERS)
+    members = _recorded(tracker, record.run_id)
     definition = records.text(tracker, record.run_id, comparisons.DEFINITION)
-    if text is None or definition is None:
+    if members is None or definition is None:
         raise RunError(
             f"comparison '{name}' has not come to its end; the same rlhf compare again goes on"
         )
-    played = [Member(**member) for member in json.loads(text)]
     matrix = validated(Matrix, parse(definition, name), f"comparison '{name}'")
-    return RecordedComparison(record.run_id, played, matrix, definition)
+    return RecordedComparison(record.run_id, members, matrix, definition)
 
 
 def of_runs(

@@ -104,12 +104,23 @@ def trials(home: Home, tracker: Tracker, matrix: Matrix, cells: Sequence[Cell]) 
     """Every run, seeds first, so that each cell has some results soon."""
     with lease.nobody_works(home) as working:
         busy = {work.run_id for work in working}
-    return [_trial(home, tracker, cell, seed, busy) for seed in matrix.all_seeds for cell in cells]
+    runs = [(cell, seed) for seed in matrix.all_seeds for cell in cells]
+    contents = ({CONTENT_TAG: content_of(cell.of_seed(seed))} for cell, seed in runs)
+    return [
+        _trial(home, tracker, cell, seed, same, busy)
+        for (cell, seed), same in zip(runs, records.find_each(tracker, contents), strict=True)
+    ]
 
 
-def _trial(home: Home, tracker: Tracker, cell: Cell, seed: int, busy: "set[str | None]") -> Trial:
-    content = content_of(cell.of_seed(seed))
-    same = records.find_all(tracker, {CONTENT_TAG: content})
+def _trial(
+    home: Home,
+    tracker: Tracker,
+    cell: Cell,
+    seed: int,
+    same: Sequence[records.Record],
+    busy: "set[str | None]",
+) -> Trial:
+    """A run of a comparison, of which there are records with the same content already."""
     for record in same:
         ended = outcome.look_up(home, tracker, record.run_id)
         if ended is not None:

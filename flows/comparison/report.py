@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from rlhf_core.comparison import Comparison, Details, compare
+from rlhf_core.texts import number
 from tasks.runs.content import NUMERIC, code_version
 from tasks.tracking import records, results
 from tasks.tracking.logging import flatten
@@ -85,7 +86,7 @@ def films(tracker: Tracker, comparison: Comparison) -> dict[str, bytes]:
         ordered = runs.sort_values("true_return")["run_id"].tolist()
         film = records.content(tracker, ordered[len(ordered) // 2], FILM) if ordered else None
         if film is not None:
-            films[_label(task, cell, several)] = film
+            films[label_of(task, cell, several)] = film
     return films
 
 
@@ -94,7 +95,7 @@ def settings(tracker: Tracker, members: Sequence[Member]) -> dict[str, dict[str,
     fields_of: dict[str, dict[str, Any]] = {}
     several = len({member.task for member in members}) > 1
     for member in members:
-        label = _label(member.task, member.cell, several)
+        label = label_of(member.task, member.cell, several)
         if member.run_id is not None and label not in fields_of:
             fields = results.configuration(tracker, member.run_id)
             if fields is not None:
@@ -104,7 +105,7 @@ def settings(tracker: Tracker, members: Sequence[Member]) -> dict[str, dict[str,
     return fields_of
 
 
-def _label(task: str, cell: str, several: bool) -> str:
+def label_of(task: str, cell: str, several: bool) -> str:
     """Unlike that of every other cell of the report."""
     return f"{task}/{cell}" if several else cell
 
@@ -162,17 +163,13 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> "Table":
             *([Text(row["task"])] if tasks else []),
             Text(row["cell"]),
             str(row["seeds"]),
-            _number(row["iqm"], 1),
+            number(row["iqm"], 1),
             "-" if low is None else f"{low:.1f} to {high:.1f}",
-            _number(row["failures"], 0),
-            _number(row["improvement"], 2),
-            _number(row["labels"], 0),
+            number(row["failures"], 0),
+            number(row["improvement"], 2),
+            number(row["labels"], 0),
         )
     return table
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:,.{digits}f}"
 
 
 def records_of(frame: "DataFrame") -> list[dict[str, Any]]:

@@ -118,7 +118,7 @@ def _rows(comparison: statistics.Comparison, tasks: Sequence[str]) -> Iterator[S
         table = comparison.table[comparison.table["task"] == task]
         for rank, (_, row) in enumerate(table.iterrows(), 1):
             cell = str(row["cell"])
-            label = cell if len(comparison.tasks) == 1 else f"{task}/{cell}"
+            label = report.label_of(task, cell, len(comparison.tasks) > 1)
             runs = comparison.runs
             runs = runs[(runs["task"] == task) & (runs["cell"] == cell)]
             columns = {name: row[column] for column, name in FINAL.items() if column in row.index}

@@ -1,11 +1,16 @@
 """Experiments by name: the YAML files that ship beside this one."""
 
+from collections.abc import Iterable
 from itertools import takewhile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.plugin import nearest
 from rlhf_core.texts import shortened
+
+if TYPE_CHECKING:
+    from rlhf_core.experiment import Experiment
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -42,6 +47,26 @@ def source(file_or_preset: str) -> str:
     """What messages call it: a preset is a file that the user has never seen."""
     path = find(file_or_preset)
     return f"preset {path.stem}" if path.parent == FOLDER else str(path)
+
+
+def load(file_or_preset: str, overrides: Iterable[str], seed: int | None) -> "Experiment":
+    """The experiment of a preset or a file, with an environment that has taken a step.
+
+    Args:
+        file_or_preset: as for `find`.
+        overrides: `field.field=value` texts.
+        seed: root of all randomness; None leaves the experiment's own.
+
+    Raises:
+        ConfigurationError: names the field, what was expected and what came.
+        BrokenEnvironmentError: the environment does not work.
+    """
+    from rlhf_core import configuration
+
+    changes = [*overrides, *([] if seed is None else [f"seed={seed}"])]
+    loaded = configuration.load(find(file_or_preset), changes, source(file_or_preset))
+    loaded.environment.try_out()
+    return loaded
 
 
 def text(preset: str) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import SkipValidation, WithJsonSchema
 
-from flows.command import matrices
+from flows.comparison import matrices
 from flows.experiments import presets
 from flows.schedules.seeds import fresh_seed
 from rlhf_core.configuration import changed, override, read, validated

@@ -37,7 +37,7 @@ RAISED = "Flow run encountered an exception: "
 """What Prefect puts before an exception."""
 END_SECONDS = 20.0
 """How long a run may take to end when it is asked to."""
-SEEN_SECONDS = 10.0
+NOTE_SECONDS = 10.0
 """How often is written down that schedules are served."""
 GAP = timedelta(seconds=30)
 """Times of a longer pause, in which nobody served or the machine slept, count as missed."""
@@ -83,7 +83,7 @@ class Conductor:
         self._schedules: dict[str, Schedule] = {}
         self._registered: dict[str, Registered] = {}
         self._playing: dict[str, Playing] = {}
-        self._seen_at = float("-inf")
+        self._noted_at = float("-inf")
 
     def tick(self) -> None:
         """Look once, and do what there is to do."""
@@ -92,7 +92,7 @@ class Conductor:
         self._hear_requests()
         self._hear_cancellations()
         self._play_due()
-        self._note_seen()
+        self._note_served()
 
     def end(self, reason: str) -> None:
         """End what goes on, so that whoever serves next goes on with it.
@@ -213,24 +213,27 @@ class Conductor:
 
     def _count_missed(self, schedule: Schedule, now: datetime, made: bool) -> None:
         """Count and say the times at which nobody served."""
-        seen = status.read(self._home, schedule.name).seen
-        if seen is None or schedule.paused or now - (since := datetime.fromisoformat(seen)) < GAP:
+        past = status.read(self._home, schedule.name)
+        if past.last_served is None or schedule.paused:
+            return
+        since = datetime.fromisoformat(past.last_served)
+        if now - since < GAP:
             return
         count = times.missed(schedule.cron, schedule.every, schedule.timezone, since, now) - made
-        before = status.read(self._home, schedule.name).missed
-        status.change(
-            self._home, schedule.name, missed=before + max(0, count), seen=now.isoformat()
-        )
+        missed = past.missed + max(0, count)
+        status.change(self._home, schedule.name, missed=missed, last_served=now.isoformat())
         if count > 0:
             less = "at least " if count >= times.MOST_MISSED - 1 else ""
             then = "one run is made" if made else "none is made up for"
-            self._say(f"{schedule.name}: missed {less}{count} times since {seen[:19]}; {then}")
+            self._say(
+                f"{schedule.name}: missed {less}{count} times since {past.last_served[:19]}; {then}"
+            )
 
-    def _note_seen(self) -> None:
-        if time.monotonic() - self._seen_at >= SEEN_SECONDS:
-            self._seen_at = time.monotonic()
+    def _note_served(self) -> None:
+        if time.monotonic() - self._noted_at >= NOTE_SECONDS:
+            self._noted_at = time.monotonic()
             for name in self._schedules:
-                status.change(self._home, name, seen=datetime.now(UTC).isoformat())
+                status.change(self._home, name, last_served=datetime.now(UTC).isoformat())
 
     def _drop(self, flow_run_id: UUID, reason: str) -> None:
         from prefect.states import Cancelled

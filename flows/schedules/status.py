@@ -24,7 +24,7 @@ class Status:
     """Times at which another run went on."""
     missed: int = 0
     """Times at which nobody served."""
-    seen: str | None = None
+    last_served: str | None = None
     """When it was last served (ISO, UTC)."""
     scheduled: str | None = None
     """Time of the last run that ended."""

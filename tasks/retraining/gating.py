@@ -29,7 +29,7 @@ SEED_TAG, SET_TAG, DIGEST_TAG = "rlhf.gate_seed", "rlhf.label_set", "rlhf.label_
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class GateResult:
     """What a gate came to."""
 
     decision: Decision
@@ -47,7 +47,7 @@ def judge(
     gate: Gate,
     seed: int,
     label_set: LabelSetVersion | None,
-) -> Judged:
+) -> GateResult:
     """Play challenger and champion on the same fresh start states and decide.
 
     The decision, its evidence and a report are written to the version and its run; aliases follow.
@@ -82,8 +82,8 @@ def judge(
     mine, theirs = candidates
     assert mine is not None, "there is a challenger"
     decision = gate.judge(mine, theirs, recorded, max(look, 1), np.random.default_rng(of_bootstrap))
-    judged = Judged(decision, look, seed)
-    files = _files(judged, challenger, champion, gate, label_set)
+    result = GateResult(decision, look, seed)
+    files = _files(result, challenger, champion, gate, label_set)
     files |= report.figures(mine, theirs, recorded)
     if decision.outcome is Outcome.PROMOTED:
         # On other start states than those that it won on, whose luck would be recorded.
@@ -93,8 +93,8 @@ def judge(
     elif theirs is not None and recorded is None and champion is not None:
         log_files(tracker, champion.run_id, {RECORD: pack(theirs.trial)})
         champions.set_tags(tracker, champion, {champions.RECORD_TAG: "measured"})
-    _write(tracker, judged, challenger, champion, label_set, files, new)
-    return judged
+    _write(tracker, result, challenger, champion, label_set, files, new)
+    return result
 
 
 def _candidate(contender: Contender, trial: Trial) -> Candidate:
@@ -104,20 +104,20 @@ def _candidate(contender: Contender, trial: Trial) -> Candidate:
 
 
 def _files(
-    judged: Judged,
+    result: GateResult,
     challenger: Version,
     champion: Version | None,
     gate: Gate,
     label_set: LabelSetVersion | None,
 ) -> dict[str, bytes]:
-    decision = judged.decision
+    decision = result.decision
     content: dict[str, Any] = {
         "outcome": decision.outcome,
         "reasons": decision.reasons,
         "challenger": challenger.address,
         "champion": None if champion is None else champion.address,
-        "look": judged.look,
-        "seed": judged.seed,
+        "look": result.look,
+        "seed": result.seed,
         "rules": gate.model_dump(mode="json"),
         "metrics": dict(decision.metrics),
         "improvement": None if decision.improvement is None else asdict(decision.improvement),
@@ -132,14 +132,14 @@ def _files(
 
 def _write(
     tracker: Tracker,
-    judged: Judged,
+    result: GateResult,
     challenger: Version,
     champion: Version | None,
     label_set: LabelSetVersion | None,
     files: dict[str, bytes],
     new: Contender,
 ) -> None:
-    decision, run_id = judged.decision, challenger.run_id
+    decision, run_id = result.decision, challenger.run_id
     log_files(tracker, run_id, files)
     if decision.metrics:
         step = int(new.metrics.get("policy/steps", 0))
@@ -148,8 +148,8 @@ def _write(
     tags = {
         DECISION_TAG: str(decision.outcome),
         REASONS_TAG: reasons,
-        SEED_TAG: str(judged.seed),
-        "rlhf.look": str(judged.look),
+        SEED_TAG: str(result.seed),
+        "rlhf.look": str(result.look),
         **{
             name: f"{decision.metrics[name]:.6g}"
             for name in ("gate/difference", "gate/probability", "gate/needed_probability")

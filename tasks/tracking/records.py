@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from tasks.tracking import experiments, views
 from tasks.tracking.store import Tracker
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.entities import Run
 
 
@@ -104,10 +105,22 @@ def find(tracker: Tracker, tag: str, value: str) -> str | None:
 
 def find_all(tracker: Tracker, tags: Mapping[str, str]) -> list[Record]:
     """Every run with all of these tags, the newest first; deleted ones do not count."""
-    if not all(map(views.is_quotable, tags.values())):
-        return []
+    return next(find_each(tracker, [tags]))
+
+
+def find_each(tracker: Tracker, choices: Iterable[Mapping[str, str]]) -> Iterator[list[Record]]:
+    """What `find_all` finds for each choice of tags, with one look at the experiments."""
     client = tracker.client()
     everywhere = [e.experiment_id for e in client.search_experiments()]
+    for tags in choices:
+        yield _with_tags(client, everywhere, tags)
+
+
+def _with_tags(
+    client: "MlflowClient", everywhere: list[str], tags: Mapping[str, str]
+) -> list[Record]:
+    if not all(map(views.is_quotable, tags.values())):
+        return []
     rule = " AND ".join(f"tags.`{name}` = {views.quoted(value)}" for name, value in tags.items())
     runs = client.search_runs(everywhere, rule, order_by=["attributes.start_time DESC"])
     return [_record(run) for run in runs]

@@ -54,6 +54,11 @@ class Member:
     code: str = ""
     """Digest of the code that played it."""
 
+    @property
+    def label(self) -> str:
+        """Of its cell, unlike that of every other cell of the comparison."""
+        return f"{self.task}/{self.cell}"
+
 
 def configuration(tracker: Tracker, run_id: str) -> dict[str, Any] | None:
     """Every field of the experiment of a run; None where it has not recorded it."""
