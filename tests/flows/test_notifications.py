@@ -137,8 +137,8 @@ def test_the_end_of_runs_is_told(rlhf: Command) -> None:
         assert "secret" not in shown
         file = str(tiny_file(rlhf.folder))
         run = rlhf.train()
-        faulty = {"id": "tests.core.faulty:Faulty-v0", "options": {"fault": "nan"}}
-        failed = rlhf("train", str(tiny_file(rlhf.folder, environment=faulty)))
+        failed = rlhf("train", file, "--set", "environment.id=tests.core.faulty:Faulty-v0",
+                      "--set", "environment.options={fault: nan, at: 30}")  # fmt: skip
         assert failed.returncode == 1, failed.stderr
         made = rlhf("retrain", file, "--model", "told", "--episodes", "20")
         assert made.returncode == 0, made.stderr

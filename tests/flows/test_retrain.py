@@ -18,7 +18,6 @@ from tests.flows.conftest import (
     LONGEST_SECONDS,
     Command,
     client_of,
-    run_ids,
     tiny_file,
     wait_until,
 )
@@ -160,18 +159,15 @@ def test_a_retraining_that_was_killed_goes_on(rlhf: Command) -> None:
     file = str(tiny_file(rlhf.folder))
     longer = ("--set", "budget.env_steps=40000", "--set", "budget.rounds=20",
               "--set", "budget.labels=60", "--seed", "7")  # fmt: skip
-    known = set(run_ids(rlhf.home))
     process = rlhf.start("retrain", file, "--model", "killed", "--label-set", "lasting", *longer)
     stages = Home(rlhf.home).store
 
-    def going_on() -> str | None:
-        begun = set(run_ids(rlhf.home)) - known
-        memos = [key for key in stages.memos() if key.partition("/")[0] in begun and "fit" in key]
-        return memos[0].partition("/")[0] if memos else None
+    def fitted() -> set[str]:
+        return {key.partition("/")[0] for key in stages.memos() if "fit" in key}
 
-    wait_until(lambda: going_on() is not None)
-    run_id = going_on()
-    assert run_id is not None
+    known = fitted()
+    wait_until(lambda: fitted() > known)
+    (run_id,) = fitted() - known
     process.kill()
     process.wait()
     assert rlhf("history", "--model", "killed").returncode == 2, "it was not judged"
