@@ -213,7 +213,11 @@ def _train(
 def _add_labels(
     home: Home, tracker: Tracker, challenger: Version, name: str, start: Start[Ref]
 ) -> LabelSetVersion | None:
-    """Add what the challenger's annotators answered to a label set."""
+    """Add what the challenger's annotators answered to a label set, unless that was done before."""
+    origin = f"run {challenger.run_id}"
+    added = versions.first_with(home.store, name, origin)
+    if added is not None:
+        return added
     feedback = contenders.load(tracker, challenger).feedback
     evidence = None if feedback is None else feedback.evidence
     if evidence is not None and start.feedback is not None:
@@ -222,5 +226,5 @@ def _add_labels(
     with home.locked("labels"):
         if evidence is None:
             return versions.newest(home.store, name)
-        batch = LabelBatch(evidence, f"run {challenger.run_id}", time.time())
+        batch = LabelBatch(evidence, origin, time.time())
         return versions.append(home.store, name, [batch])

@@ -110,6 +110,15 @@ def read(store: Store, name: str, number: int | None = None) -> LabelSetVersion:
     return LabelSetVersion(name, number, tuple(BatchNote(**batch) for batch in note["batches"]))
 
 
+def first_with(store: Store, name: str, origin: str) -> LabelSetVersion | None:
+    """The first version that has a batch of an origin; None where there is none."""
+    for number in versions(store, check_name(name)):
+        version = read(store, name, number)
+        if any(note.origin == origin for note in version.batches):
+            return version
+    return None
+
+
 def append(store: Store, name: str, batches: Sequence[LabelBatch]) -> LabelSetVersion:
     """Add batches as one new version, or make the set; one writer at a time.
 
