@@ -20,7 +20,8 @@ from flows.comparison.pool import Job, Pool, RunFailedError, wait_for_orphans
 from flows.comparison.result import conclude
 from flows.experiments.naming import cell_of
 from flows.experiments.resolving import GivenMatrix, SeedPolicy, matrix_of
-from flows.flow_run import rename, scheduled_tags, scheduled_time
+from flows.flow_run import rename, schedule_name, scheduled_tags, scheduled_time
+from flows.notices import tell_finished
 from flows.services.prefect_page import lasting_page
 from flows.services.ready import ready
 from flows.train import close
@@ -143,6 +144,7 @@ def compare(
     ended = f"{len(outcomes.finished)} runs finished, {len(outcomes.failed)} failed."
     lifecycle.move(comparison.tracker, comparison.run_id, Event.FINISH, result=ended)
     progress.send(progress.Finished(comparison.run_id, result))
+    tell_finished(home, "compare", result, schedule_name())
     return result
 
 

@@ -23,7 +23,13 @@ def rename(name: str) -> None:
 def scheduled_tags(seed_policy: str) -> dict[str, str]:
     """What a run tells of how it was started: where its seed is from, and its schedule."""
     tags = {SEED_POLICY_TAG: seed_policy}
-    # Asked for its name, a flow run without a deployment would ask the server first.
-    if runtime.deployment.id is not None:
-        tags[SCHEDULE_TAG] = str(runtime.deployment.name)
+    schedule = schedule_name()
+    if schedule is not None:
+        tags[SCHEDULE_TAG] = schedule
     return tags
+
+
+def schedule_name() -> str | None:
+    """The deployment by which the flow run was started; None where a person did it."""
+    # Asked for its name, a flow run without a deployment would ask the server first.
+    return None if runtime.deployment.id is None else str(runtime.deployment.name)

@@ -10,28 +10,34 @@ from prefect import flow, runtime
 
 from flows.experiments.naming import cell_of
 from flows.experiments.resolving import GivenExperiment, SeedPolicy, experiment_of
-from flows.flow_run import rename, scheduled_time
+from flows.flow_run import rename, schedule_name, scheduled_tags, scheduled_time
+from flows.notices import tell_decision, tell_finished
 from flows.services.prefect_page import lasting_page
 from flows.services.ready import ready
 from flows.train import close, play_run
 from rlhf_core.configuration import override
-from rlhf_core.errors import ConfigurationError, RunError
+from rlhf_core.driver import Start
+from rlhf_core.errors import RunError
 from rlhf_core.experiment import Experiment
+from rlhf_core.feedback_strategy import FeedbackState
 from rlhf_core.label_sets import versions
 from rlhf_core.label_sets.batch import LabelBatch
 from rlhf_core.label_sets.joining import since
 from rlhf_core.label_sets.versions import LabelSetVersion
 from rlhf_core.retraining.gate import Gate
 from rlhf_core.retraining.trial import environment_of
+from rlhf_core.store import Ref
 from tasks import live
 from tasks.driver import TaskDriver
 from tasks.failures import recorded
 from tasks.home import Home, private, try_lock
 from tasks.retraining import contenders
-from tasks.retraining.gating import judge
-from tasks.retraining.starting import Beginning, beginning
-from tasks.runs import description, lifecycle
-from tasks.tracking import champions, notes, records, registry
+from tasks.retraining import plan as plans
+from tasks.retraining.gating import earlier_result, judge
+from tasks.retraining.plan import Plan, Retraining
+from tasks.retraining.starting import beginning
+from tasks.runs import lifecycle, outcome
+from tasks.tracking import champions, registry
 from tasks.tracking.champions import CHAMPION, Version
 from tasks.tracking.logging import log_label_set
 from tasks.tracking.store import Tracker, tracker_of
@@ -56,6 +62,7 @@ def retrain(
     gate: Gate = Gate(),  # noqa: B008 - immutable
     fresh_seed: bool = True,
     gate_seed: int | None = None,
+    run_id: str | None = None,
 ) -> dict[str, Any]:
     """Train a challenger, play it and the champion anew on the same start states, and decide.
 
@@ -71,6 +78,8 @@ def retrain(
         fresh_seed: give the challenger the experiment's seed plus the number of versions that
             there are, so that it is not the champion again; else the experiment's own.
         gate_seed: of the start states; drawn where it is None, as it should be.
+        run_id: of a retraining that was interrupted and goes on as it was begun; of the rest of the
+            arguments only `experiment` has to be given.
 
     Returns:
         The decision, as `rlhf retrain --json` prints it.
@@ -80,56 +89,87 @@ def retrain(
     ready(home)
     lifecycle.close_abandoned(home)
     tracker = tracker_of(home)
-    chosen = experiment_of(experiment, overrides or {}, seed_policy, scheduled_time())
+    run_id = run_id or lifecycle.find(tracker, str(runtime.flow_run.id))
+    plan = None if run_id is None else plans.recall(home.store, run_id)
+    if run_id is None:
+        chosen = experiment_of(experiment, overrides or {}, seed_policy, scheduled_time())
+    else:
+        chosen = lifecycle.recorded_experiment(home, run_id)
     rename(f"retrain {chosen.name} s{chosen.seed}")
-    check(chosen)
-    name = model or registry.task_name(chosen.environment)
-    champions.check_name(name)
+    Retraining(model=model, label_set=label_set).check(chosen)
+    name = plan.model if plan is not None else model or registry.task_name(chosen.environment)
     with alone(home, name):
-        champion = champions.aliased(tracker, name, CHAMPION)
-        if fresh_seed:
+        if run_id is None and fresh_seed:
             count = champions.count(tracker, name)
             chosen = override(chosen, {"seed": chosen.seed + count})
-        labels = None if label_set is None else versions.newest(home.store, label_set)
-        contender = None if champion is None else contenders.load(tracker, champion)
-        if contender is not None:
-            contenders.check_plays(contender, environment_of(chosen))
-        start = beginning(chosen, contender, warm, labels, home.store)
-        summary = _train(home, chosen, name, start, labels, began)
+        if plan is None:
+            champion = champions.aliased(tracker, name, CHAMPION)
+            plan = _plan(home, tracker, chosen, name, champion, warm, label_set, gate, gate_seed)
+        tags = scheduled_tags(seed_policy)
+        summary = _train(home, chosen, plan, run_id, began, tags)
         if "waiting" in summary:
+            tell_finished(home, "retrain", summary, schedule_name())
             return {**summary, "model": name}
-        challenger = champions.version_of_run(tracker, summary["run_id"], name)
-        seed = secrets.randbits(63) if gate_seed is None else gate_seed
-        result = judge(tracker, challenger, champion, gate, seed, labels)
-        decision, extended = result.decision, None
-        if label_set is not None and decision.trusts_labels:
-            extended = _add_labels(home, tracker, challenger, label_set, start)
-        aliases = champions.aliases(tracker, name)
+        result = _judge(home, tracker, plan, summary)
+    tell_decision(home, result, schedule_name())
+    return result
+
+
+def _plan(
+    home: Home,
+    tracker: Tracker,
+    experiment: Experiment,
+    name: str,
+    champion: Version | None,
+    warm: bool,
+    label_set: str | None,
+    gate: Gate,
+    gate_seed: int | None,
+) -> Plan:
+    """What a challenger begins with, stored."""
+    labels = None if label_set is None else versions.newest(home.store, label_set)
+    contender = None if champion is None else contenders.load(tracker, champion)
+    if contender is not None:
+        contenders.check_plays(contender, environment_of(experiment))
+    start = beginning(experiment, contender, warm, labels, home.store).stored(home.store)
+    number = None if labels is None else labels.number
+    return Plan(name, label_set, number, gate, gate_seed, start)
+
+
+def _judge(home: Home, tracker: Tracker, plan: Plan, training: dict[str, Any]) -> dict[str, Any]:
+    """Let the gate decide on a trained challenger, and keep its labels; returns the summary.
+
+    A challenger that was judged before, by a process that was ended afterwards, is not judged
+    again: its decision is read.
+    """
+    champion = champions.aliased(tracker, plan.model, CHAMPION)
+    challenger = champions.version_of_run(tracker, training["run_id"], plan.model)
+    labels = None
+    if plan.label_set is not None and plan.labels is not None:
+        labels = versions.read(home.store, plan.label_set, plan.labels)
+    result = earlier_result(tracker, challenger)
+    if result is None:
+        seed = secrets.randbits(63) if plan.gate_seed is None else plan.gate_seed
+        result = judge(tracker, challenger, champion, plan.gate, seed, labels)
+    decision, extended = result.decision, None
+    if plan.label_set is not None and decision.trusts_labels:
+        extended = _add_labels(home, tracker, challenger, plan.label_set, plan.start)
+    aliases = champions.aliases(tracker, plan.model)
     return {
         "run_id": challenger.run_id,
-        "model": name,
+        "model": plan.model,
         "version": challenger.number,
         "outcome": str(decision.outcome),
         "reasons": list(decision.reasons),
         "champion": aliases.get(CHAMPION),
-        "champion_before": None if champion is None else champion.number,
+        "champion_before": result.champion,
         "look": result.look,
         "gate_seed": result.seed,
         "metrics": dict(decision.metrics),
         "label_set": None if extended is None else f"{extended.name}/{extended.number}",
         "labels_trusted": decision.trusts_labels,
-        "training": summary,
+        "training": training,
     }
-
-
-def check(experiment: Experiment) -> None:
-    """Raise `ConfigurationError` where no policy of an experiment could be promoted."""
-    environment_of(experiment)
-    if experiment.feedback.null_control:
-        raise ConfigurationError(
-            "feedback.kind: expected a strategy whose policy may be used, actual: null control "
-            f"'{experiment.feedback.kind}'"
-        )
 
 
 @contextmanager
@@ -148,36 +188,37 @@ def alone(home: Home, name: str) -> Iterator[None]:
 def _train(
     home: Home,
     experiment: Experiment,
-    name: str,
-    start: Beginning,
-    labels: LabelSetVersion | None,
+    plan: Plan,
+    run_id: str | None,
     began: float,
+    tags: dict[str, str],
 ) -> dict[str, Any]:
-    """Train the challenger as a run of its own; returns its summary."""
+    """Train the challenger as a run of its own, or go on with it; returns its summary."""
+    tracker = tracker_of(home)
+    ended = None if run_id is None else outcome.look_up(home, tracker, run_id)
+    if ended is not None:
+        return dict(ended.summary)
     run = lifecycle.open_run(
-        home, experiment, None, str(runtime.flow_run.id), cell=cell_of(experiment),
-        prefect_page=lasting_page(),
+        home, experiment, run_id, str(runtime.flow_run.id), cell=cell_of(experiment),
+        prefect_page=lasting_page(), more_tags={**tags, RETRAIN_TAG: plan.model},
     )  # fmt: skip
-    records.set_tags(run.tracker, run.run_id, {RETRAIN_TAG: name})
-    record = records.read(run.tracker, run.run_id)
-    if record is not None:
-        notes.edit(run.tracker, run.run_id, {description.GO_ON: None}, record.tags)
-    if labels is not None:
-        log_label_set(
-            run.tracker, run.run_id, labels.name, labels.number, labels.digest, labels.counts
-        )
+    plans.remember(run.store, run.run_id, plan)
+    if plan.label_set is not None and plan.labels is not None:
+        labels = versions.read(home.store, plan.label_set, plan.labels)
+        log_label_set(tracker, run.run_id, labels.name, labels.number, labels.digest, labels.counts)
     with recorded(run), live.published(home, live.of_run(run)):
-        return play_run(TaskDriver(run), run, began, start.stored(run.store))
+        return play_run(TaskDriver(run), run, began, plan.start)
 
 
 def _add_labels(
-    home: Home, tracker: Tracker, challenger: Version, name: str, start: Beginning
+    home: Home, tracker: Tracker, challenger: Version, name: str, start: Start[Ref]
 ) -> LabelSetVersion | None:
     """Add what the challenger's annotators answered to a label set."""
     feedback = contenders.load(tracker, challenger).feedback
     evidence = None if feedback is None else feedback.evidence
-    if evidence is not None and start.evidence is not None:
-        evidence = since(evidence, start.evidence)
+    if evidence is not None and start.feedback is not None:
+        before = home.store.get(start.feedback, FeedbackState).evidence
+        evidence = evidence if before is None else since(evidence, before)
     with home.locked("labels"):
         if evidence is None:
             return versions.newest(home.store, name)

@@ -11,7 +11,8 @@ from flows.experiments import references
 from flows.experiments.naming import cell_of
 from flows.experiments.references import Reference
 from flows.experiments.resolving import GivenExperiment, SeedPolicy, experiment_of
-from flows.flow_run import rename, scheduled_tags, scheduled_time
+from flows.flow_run import rename, schedule_name, scheduled_tags, scheduled_time
+from flows.notices import tell_failed, tell_finished
 from flows.services.prefect_page import lasting_page
 from flows.services.ready import ready
 from rlhf_core.driver import Start
@@ -32,12 +33,15 @@ from tasks.tracking.store import tracker_of
 
 
 def close(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Close the run of a flow run that did not finish, with the reason; let go of it."""
+    """Close the run of a flow run that did not finish, with the reason; let go of it, and tell."""
     event = Event.FAIL if state.is_failed() else Event.CANCEL
     reason = state.message or state.name or ""
+    home = Home()
     lifecycle.close_flow_run(
-        Home(), str(flow_run.id), None if state.is_completed() else event, reason
+        home, str(flow_run.id), None if state.is_completed() else event, reason
     )
+    if state.is_failed() or state.is_crashed():
+        tell_failed(home, flow_run, state, flow.name)
 
 
 @flow(
@@ -98,7 +102,9 @@ def train(
         more_tags=scheduled_tags(seed_policy),
     )  # fmt: skip
     with recorded(run), live.published(home, live.of_run(run)):
-        return play_run(TaskDriver(run, submitted if submit else called), run, began)
+        summary = play_run(TaskDriver(run, submitted if submit else called), run, began)
+    tell_finished(home, "train", summary, schedule_name())
+    return summary
 
 
 def play_run(

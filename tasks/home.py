@@ -17,6 +17,7 @@ CONTENTS = {
     "locks": ("*.lock",),
     "logs": ("[0-9]*-[0-9]*-[0-9]*.log",),
     "mlflow": ("mlflow.db*", "artifacts", "place", ".place-*", "server.log"),
+    "notifications": ("notifications.yaml", ".notifications.yaml-*"),
     "prefect": (
         "prefect.db*", "memo_store.toml", "profiles.toml", "storage", "secret", ".secret-*",
         "tickets", "server.json", ".server.json-*", ".server-*", "server.log", "*.lock",

@@ -11,10 +11,11 @@ from flows.command.comparing import compare
 from flows.command.errors import plain_errors
 from flows.command.labels import labels
 from flows.command.looking import runs, watch
+from flows.command.notifying import notify
 from flows.command.options import AsJson, FilePreset, HomeFolder, Overrides, Seed
 from flows.command.playing import option, play, show
 from flows.command.reporting import report
-from flows.command.retraining import history, promote, retrain, rollback
+from flows.command.retraining import go_on, history, promote, retrain, rollback
 from flows.command.scheduling import schedule
 from flows.command.serving import prefect, serve
 from flows.command.streams import prints_on_stderr
@@ -99,20 +100,24 @@ def resume(
     """
     with plain_errors(home), prints_on_stderr():
         from tasks.home import Home
+        from tasks.retraining import plan
         from tasks.runs import outcome
 
         place = Home(home)
         place.expect()
         run_id = outcome.whole_id(place, run_id)
-        ended = outcome.recall(place, run_id)
-        if ended is None:
+        retrains = run_id.isalnum() and plan.recall(place.store, run_id) is not None
+        ended = None if retrains else outcome.recall(place, run_id)
+        if ended is None and not retrains:
             from tasks.runs.lifecycle import resumable
             from tasks.tracking.store import prepare
 
             ended = outcome.look_up(place, prepare(place), run_id)
-        if ended is None:
+        if ended is None and not retrains:
             experiment = resumable(place, run_id)
-    if ended is not None:
+    if retrains:
+        go_on(run_id, home, as_json)
+    elif ended is not None:
         show(dict(ended.summary), ended.experiment, home, as_json)
     else:
         play(experiment, home, run_id, as_json)
@@ -232,6 +237,7 @@ def ui(
 for command in (compare, history, promote, report, retrain, rollback, runs, serve, watch):
     app.command()(command)
 app.add_typer(labels, name="labels")
+app.add_typer(notify, name="notify")
 app.add_typer(schedule, name="schedule")
 app.command(
     context_settings={

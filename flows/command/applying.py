@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from flows.schedules import deployments
+from flows.schedules import deployments, watchdog
 from flows.schedules.definition import Schedule
 from flows.services.connect import check_prefect, external_prefect
 from rlhf_core.errors import ConfigurationError
@@ -43,10 +43,11 @@ def register(wanted: Sequence[Schedule], work_pool: str, really: bool) -> list[s
         known = deployments.registered(client, tag)
         changed = [
             one for one in wanted
-            if one.name not in known or known[one.name].digest != one.digest
+            if one.name not in known or known[one.name].digest != deployments.digest_of(one)
         ]  # fmt: skip
         gone = sorted(known.keys() - {one.name for one in wanted})
         if really:
+            watchdog.watch(client, work_pool)
             for one in changed:
                 deployments.register(client, one, tag, work_pool)
             for name in gone:

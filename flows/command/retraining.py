@@ -17,6 +17,7 @@ from flows.command.streams import prints_on_stderr
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from rlhf_core.experiment import Experiment
     from tasks.tracking.store import Tracker
 
 Model = Annotated[
@@ -57,23 +58,44 @@ def retrain(
 
     rlhf retrain pendulum-preference --warm --label-set people
     """
+    with plain_errors(home), prints_on_stderr():
+        from flows.experiments import presets
+        from rlhf_core.configuration import validated
+        from rlhf_core.retraining.gate import Gate
+        from tasks.retraining.plan import Retraining
+
+        loaded = presets.load(experiment, overrides or (), seed)
+        gate = validated(Gate, {"probability": probability, "episodes": episodes}, "gate")
+        settings = Retraining(
+            model=model, warm=warm, label_set=label_set, gate=gate, fresh_seed=seed is None
+        )
+        settings.check(loaded)
+    _play(loaded, home, as_json, dict(settings))
+
+
+def go_on(run_id: str, home: Path | None, as_json: bool) -> None:
+    """Go on with a retraining that was interrupted, or print again how it ended."""
+    with plain_errors(home), prints_on_stderr():
+        from tasks.home import Home
+        from tasks.runs.lifecycle import recorded_experiment
+        from tasks.tracking.store import prepare
+
+        place = Home(home)
+        prepare(place)
+        experiment = recorded_experiment(place, run_id)
+    _play(experiment, home, as_json, {"run_id": run_id})
+
+
+def _play(
+    experiment: "Experiment", home: Path | None, as_json: bool, arguments: Mapping[str, Any]
+) -> None:
+    """Play the flow `retrain` and print what it came to."""
     from rich.console import Console
 
     from flows.command import display
     from flows.command.playing import option
     from flows.command.way_back import WayBack
-
-    with plain_errors(home), prints_on_stderr():
-        from flows.experiments import presets
-        from rlhf_core.configuration import validated
-        from rlhf_core.label_sets.versions import check_name
-        from rlhf_core.retraining.gate import Gate
-        from tasks.home import Home
-
-        loaded = presets.load(experiment, overrides or (), seed)
-        gate = validated(Gate, {"probability": probability, "episodes": episodes}, "gate")
-        if label_set is not None:
-            check_name(label_set)
+    from tasks.home import Home
 
     def show_live(result: dict[str, Any]) -> None:
         show(result, home, as_json)
@@ -85,15 +107,10 @@ def retrain(
 
         with screen.status("starting the tracking store and the Prefect server"):
             connect(place)
-        from flows.retrain import check
         from flows.retrain import retrain as flow
 
-        check(loaded)
-        with display.watching(loaded, screen), lost_prefect():
-            way.result = flow(
-                loaded, model=model, warm=warm, label_set=label_set, gate=gate,
-                fresh_seed=seed is None,
-            )  # fmt: skip
+        with display.watching(experiment, screen), lost_prefect():
+            way.result = flow(experiment, **arguments)
     show_live(way.result)
 
 
@@ -107,6 +124,7 @@ def show(result: Mapping[str, Any], home: Path | None, as_json: bool) -> None:
 
     if "waiting" in result:
         typer.echo(f"waiting: {result['waiting']}")
+        typer.echo(f"to go on: {display.program()} resume {result['run_id']}{option(home)}")
         return
     typer.echo(f"{result['outcome']}: version {result['version']} of {result['model']}")
     for reason in result["reasons"]:

@@ -1,27 +1,19 @@
 """`rlhf schedule`: flows that run again and again."""
 
 import json
-from dataclasses import asdict
-from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.command import schedule_texts as texts
 from flows.command.errors import plain_errors
 from flows.command.options import AsJson, FilePreset, HomeFolder, Overrides
-from flows.command.playing import option
 from flows.command.streams import prints_on_stderr
 
 if TYPE_CHECKING:
     from flows.schedules.definition import Schedule
-    from flows.schedules.status import Status
-    from tasks.home import Home
 
-NEXT = 3
-"""Times that are shown."""
 WIDE = 160
 
 schedule = typer.Typer(
@@ -58,6 +50,15 @@ def add(
         typer.Option(metavar="fresh|fixed", help="Another seed each time, or always the same."),
     ] = "fresh",
     flow: Annotated[str, typer.Option(help="train, compare or retrain.")] = "train",
+    warm: Annotated[
+        bool, typer.Option("--warm", help="Of retrain: begin with the champion.")
+    ] = False,
+    label_set: Annotated[
+        str | None, typer.Option("--label-set", help="Of retrain: labels to learn from and add to.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="Of retrain: the registered model.")
+    ] = None,
     overrides: Overrides = None,
     home: HomeFolder = None,
 ) -> None:
@@ -86,6 +87,9 @@ def add(
             "seed": seed,
             "folder": str(Path.cwd()),
         }
+        retraining = {"warm": warm or None, "label_set": label_set, "model": model}
+        if any(retraining.values()):
+            content["retraining"] = {k: value for k, value in retraining.items() if value}
         new = validated(definition.Schedule, content, "schedule")
         new.check()
         with place.locked("schedules"):
@@ -96,8 +100,8 @@ def add(
                     "first, or change it with `rlhf schedule apply`"
                 )
             definition.keep(place, [*there, new])
-    typer.echo(f"added {new.name}: {new.rhythm}; next {_next_times(new, 1)[0]}")
-    _hint(place, home)
+    typer.echo(f"added {new.name}: {new.rhythm}; next {texts.next_times(new, 1)[0]}")
+    texts.hint(place, home)
 
 
 @schedule.command(name="list")
@@ -113,7 +117,7 @@ def list_schedules(home: HomeFolder = None, as_json: AsJson = False) -> None:
         place = Home(home)
         schedules = definition.of_home(place)
         rows = [(one, status.read(place, one.name)) for one in schedules]
-        content = [_content(one, past) for one, past in rows]
+        content = [texts.content(one, past) for one, past in rows]
     if as_json:
         typer.echo(json.dumps(content))
         return
@@ -129,15 +133,15 @@ def list_schedules(home: HomeFolder = None, as_json: AsJson = False) -> None:
         table.add_column(column, overflow="fold")
     for one, past in rows:
         table.add_row(
-            one.name, one.flow, one.rhythm, _next_text(one), _last_text(past),
+            one.name, one.flow, one.rhythm, texts.next_text(one), texts.last_text(past),
             str(past.runs), str(past.skipped), str(past.missed),
         )  # fmt: skip
     console = Console()
     (console if console.is_terminal else Console(width=WIDE)).print(table)
     for one, past in rows:
         if past.link:
-            typer.echo(f"{one.name}: {past.link}{_behind(past.link)}")
-    _hint(place, home)
+            typer.echo(f"{one.name}: {past.link}{texts.behind(past.link)}")
+    texts.hint(place, home)
 
 
 @schedule.command()
@@ -154,20 +158,20 @@ def show(name: Name, home: HomeFolder = None, as_json: AsJson = False) -> None:
         one = definition.named(definition.of_home(place), name)
         past = status.read(place, name)
     if as_json:
-        typer.echo(json.dumps(_content(one, past)))
+        typer.echo(json.dumps(texts.content(one, past)))
         return
     typer.echo(definition.write([one]), nl=False)
-    typer.echo(f"next: {_next_text(one, NEXT)}")
+    typer.echo(f"next: {texts.next_text(one, texts.NEXT)}")
     typer.echo(f"runs: {past.runs}, skipped {past.skipped}, missed {past.missed}")
     if past.playing:
         typer.echo(f"going on: flow run {past.playing}")
     if past.state:
-        typer.echo(f"last: {_last_text(past)}")
+        typer.echo(f"last: {texts.last_text(past)}")
         for word, value in (("seed", past.seed), ("run", past.run_id), ("reason", past.reason)):
             if value is not None:
                 typer.echo(f"{word}: {value}")
         if past.link:
-            typer.echo(f"page: {past.link}{_behind(past.link)}")
+            typer.echo(f"page: {past.link}{texts.behind(past.link)}")
 
 
 @schedule.command()
@@ -189,7 +193,7 @@ def resume(name: Name, home: HomeFolder = None) -> None:
             status.change(
                 Home(home), name, last_served=None
             )  # Times while it was paused are not missed.
-    typer.echo(f"resumed {name}; next {_next_times(one, 1)[0]}")
+    typer.echo(f"resumed {name}; next {texts.next_times(one, 1)[0]}")
 
 
 @schedule.command(name="run-now")
@@ -278,45 +282,3 @@ def _replace(name: str, home: Path | None, **changes: object) -> "Schedule":
             if new != old:
                 definition.keep(place, [new if one is old else one for one in there])
     return new
-
-
-def _content(one: "Schedule", past: "Status") -> dict[str, Any]:
-    following = [] if one.paused else [time.isoformat() for time in _next(one, NEXT)]
-    return {**one.model_dump(mode="json"), "next": following, "past": asdict(past)}
-
-
-def _next(one: "Schedule", count: int) -> list[datetime]:
-    from flows.schedules import times
-
-    coming = times.times(one.cron, one.every, one.timezone, datetime.now(UTC))
-    return list(islice(coming, count))
-
-
-def _next_times(one: "Schedule", count: int) -> list[str]:
-    zone = ZoneInfo(one.timezone)
-    return [f"{time.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}" for time in _next(one, count)]
-
-
-def _next_text(one: "Schedule", count: int = 1) -> str:
-    return "paused" if one.paused else ", ".join(_next_times(one, count))
-
-
-def _last_text(past: "Status") -> str:
-    if past.playing:
-        return "goes on now"
-    if past.state is None or past.ended is None:
-        return "-"
-    value = "" if past.true_return is None else f" {past.true_return:,.1f}"
-    return f"{past.state.lower()}{value} {past.ended[:16].replace('T', ' ')} UTC"
-
-
-def _behind(link: str) -> str:
-    return "" if "://" in link else " (behind the address that `rlhf ui` prints)"
-
-
-def _hint(place: "Home", home: Path | None) -> None:
-    from flows.command import display
-    from flows.schedules import status
-
-    if not status.is_served(place):
-        typer.echo(f"nobody serves them now: {display.program()} serve{option(home)}", err=True)

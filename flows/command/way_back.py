@@ -91,8 +91,6 @@ class WayBack:
 
     @property
     def _how(self) -> str:
-        if self._retraining:
-            return "to begin anew: the same rlhf retrain again; the champion is as it was"
         if self._comparison is not None:
             return "to go on: the same command again; runs that are finished are not played again"
         return f"to go on: {program()} resume {self._run_id}{self._option}"
@@ -117,7 +115,6 @@ class WayBack:
         if self._run_id is not None and not self._finished:
             name = NAMES.get(self._ending.number or 0, "a signal")
             way = f"rlhf resume {self._run_id}" if self._comparison is None else "rlhf compare"
-            way = "rlhf retrain" if self._retraining else way
             reason = REASON.format(name=name, way=way)
             close_interrupted(self._home, self._run_id, reason)
 

@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from flows.notices import tell_failed
 from flows.schedules import definition, deployments, status, times
 from flows.schedules.decision import Due, decide
 from flows.schedules.definition import Schedule
@@ -317,6 +318,7 @@ class Conductor:
         elif flow_run.state is None or not flow_run.state.is_final():
             how = f"by signal {-code}" if code < 0 else f"with status {code}"
             state = Crashed(message=f"the process of the run ended {how}")
+            tell_failed(self._home, flow_run, state, playing.schedule.flow)
         else:
             return flow_run
         self._client.set_flow_run_state(playing.flow_run_id, state, force=True)

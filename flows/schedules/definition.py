@@ -10,9 +10,7 @@ The home keeps its own in `schedules/schedules.yaml`; `rlhf schedule apply FILE`
 of another file.
 """
 
-import hashlib
 from collections.abc import Iterable, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +25,7 @@ from rlhf_core.experiment import NAME
 from rlhf_core.plugin import Config, nearest
 from rlhf_core.texts import shortened
 from tasks.home import Home, write_private
+from tasks.retraining.plan import Retraining
 
 FLOWS = {
     "train": "flows.train.train",
@@ -58,6 +57,8 @@ class Schedule(Config):
     """When a time comes while a run goes on: skip the time, or cancel the run."""
     seed: SeedPolicy = "fresh"
     """fresh: another seed each time, made of the time; fixed: that of the experiment."""
+    retraining: Retraining | None = None
+    """How a challenger is trained and judged; of retrain alone."""
     paused: bool = False
     """Keep it and do not run it."""
     folder: str | None = None
@@ -68,6 +69,12 @@ class Schedule(Config):
         if (self.cron is None) == (self.every is None):
             actual = "none" if self.cron is None else "both"
             raise ValueError(f"expected one of 'cron' and 'every', actual: {actual}")
+        return self
+
+    @model_validator(mode="after")
+    def _retraining_of_retrain(self) -> "Schedule":
+        if self.retraining is not None and self.flow != "retrain":
+            raise ValueError(f"retraining: expected flow retrain, actual: flow {self.flow}")
         return self
 
     @field_validator("flow")
@@ -98,11 +105,6 @@ class Schedule(Config):
         when = f"cron {self.cron}" if self.cron is not None else f"every {self.every}"
         return when if self.timezone == "UTC" else f"{when} {self.timezone}"
 
-    @cached_property
-    def digest(self) -> str:
-        """Of all that Prefect knows of it."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
-
     def check(self) -> None:
         """Validate and check the experiment, or every cell of the comparison.
 
@@ -115,8 +117,10 @@ class Schedule(Config):
 
         if self.flow == "compare":
             plan.cells(matrix_of(self.experiment, self.set, "fixed", EPOCH))
-        else:
-            experiment_of(self.experiment, self.set, "fixed", EPOCH)
+            return
+        experiment = experiment_of(self.experiment, self.set, "fixed", EPOCH)
+        if self.flow == "retrain":
+            (self.retraining or Retraining()).check(experiment)
 
 
 def _checked(check: Any, text: str) -> str:

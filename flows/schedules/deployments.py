@@ -1,6 +1,7 @@
 """Schedules as deployments of Prefect: registered, changed, removed."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -9,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from flows.experiments import presets
-from flows.schedules import times
+from flows.schedules import times, watchdog
 from flows.schedules.definition import FLOWS, Schedule
 from flows.services.connect import external_prefect
 from rlhf_core.configuration import read
 from rlhf_core.errors import ConfigurationError, ServiceError
 from tasks.addresses import printable
 from tasks.home import Home
+from tasks.retraining.plan import Retraining
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -45,7 +47,7 @@ class Registered:
     deployment_id: UUID
     name: str
     digest: str
-    """Of the definition that it was made from."""
+    """Of what it was made from, as `digest_of` gives it."""
 
 
 def registered(client: "SyncPrefectClient", tag: str) -> dict[str, Registered]:
@@ -66,7 +68,7 @@ def bring_about(
     for name in known.keys() - wanted.keys():
         client.delete_deployment(known[name].deployment_id)
     for name, schedule in wanted.items():
-        if name not in known or known[name].digest != schedule.digest:
+        if name not in known or known[name].digest != digest_of(schedule):
             made = register(client, schedule, tag)
             old = known.get(name)
             if old is not None and old.deployment_id != made.deployment_id:
@@ -88,7 +90,6 @@ def register(
     """
     from prefect.client.schemas.actions import DeploymentScheduleCreate
     from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions
-    from prefect.utilities.callables import parameter_schema
 
     where: dict[str, Any] = {}
     if work_pool is not None:
@@ -99,24 +100,26 @@ def register(
                 collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW
             ),
         }
+        beat = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(watchdog.HEARTBEAT_SECONDS)}
+        where["job_variables"] = {"env": beat}
         if schedule.folder is not None:
-            where["job_variables"] = {"working_dir": schedule.folder}
+            where["job_variables"]["working_dir"] = schedule.folder
     flow = flow_of(schedule)
     deployment_id = client.create_deployment(
         flow_id=client.create_flow(flow),
         name=schedule.name,
-        version=schedule.digest,
+        version=digest_of(schedule),
         schedules=[DeploymentScheduleCreate(schedule=_prefect_schedule(schedule), active=True)],
         parameters=parameters_of(schedule, written_out=work_pool is not None),
         description=f"{schedule.rhythm}, overlap {schedule.overlap}.",
         tags=[tag],
         entrypoint=FLOWS[schedule.flow],
-        parameter_openapi_schema=parameter_schema(flow).model_dump_for_openapi(),
+        parameter_openapi_schema=_form(flow),
         enforce_parameter_schema=True,
         paused=schedule.paused,
         **where,
     )
-    return Registered(deployment_id, schedule.name, schedule.digest)
+    return Registered(deployment_id, schedule.name, digest_of(schedule))
 
 
 def check_pool(client: "SyncPrefectClient", schedules: Sequence[Schedule], work_pool: str) -> None:
@@ -151,6 +154,19 @@ def flow_of(schedule: Schedule) -> "Flow[..., Any]":
     return flow
 
 
+def digest_of(schedule: Schedule) -> str:
+    """Of all that Prefect knows of a schedule: itself, and the parameters that its flow takes."""
+    content = [schedule.model_dump(mode="json"), _form(flow_of(schedule))]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _form(flow: "Flow[..., Any]") -> dict[str, Any]:
+    """The parameters of a flow as Prefect's page asks for them."""
+    from prefect.utilities.callables import parameter_schema
+
+    return parameter_schema(flow).model_dump_for_openapi()
+
+
 def parameters_of(schedule: Schedule, written_out: bool = False) -> dict[str, Any]:
     """What the flow of a schedule is called with.
 
@@ -160,12 +176,14 @@ def parameters_of(schedule: Schedule, written_out: bool = False) -> dict[str, An
             do not have it.
     """
     experiment = schedule.experiment
-    if written_out and isinstance(experiment, str) and schedule.flow == "train":
+    if written_out and isinstance(experiment, str) and schedule.flow != "compare":
         experiment = read(presets.find(experiment), presets.source(experiment), "'name', ...")
+    more = schedule.retraining or Retraining()
     return {
         "experiment": experiment,
         "overrides": dict(schedule.set),
         "seed_policy": schedule.seed,
+        **more.model_dump(mode="json", exclude_defaults=True),
     }
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from rlhf_core.errors import RunError
 from rlhf_core.label_sets.versions import LabelSetVersion
 from rlhf_core.packing import pack
 from rlhf_core.retraining.answers import answer_values
@@ -17,11 +18,13 @@ from rlhf_core.retraining.guards import Candidate
 from rlhf_core.retraining.trial import Trial, environment_of, play_trial
 from tasks.retraining import contenders, report
 from tasks.retraining.contenders import RECORD, Contender
-from tasks.tracking import champions
+from tasks.tracking import champions, records
 from tasks.tracking.champions import Version
 from tasks.tracking.logging import log_files, log_metrics
 from tasks.tracking.store import Tracker
 
+DECISION = "retraining/decision.json"
+"""The artifact of a run with all that its gate decided by."""
 LOOKS_TAG = "rlhf.looks"
 """Gates that a champion has stood before."""
 DECISION_TAG, REASONS_TAG, AGAINST_TAG = "rlhf.decision", "rlhf.reasons", "rlhf.against"
@@ -37,6 +40,8 @@ class GateResult:
     """Number of this gate before the same champion, from 1; 0 where there was none."""
     seed: int
     """Of the start states: with it the gate can be repeated."""
+    champion: int | None
+    """Version of the champion before; None where there was none."""
 
 
 @task(name="gate", task_run_name="gate {challenger.address}", cache_policy=NO_CACHE)
@@ -82,7 +87,7 @@ def judge(
     mine, theirs = candidates
     assert mine is not None, "there is a challenger"
     decision = gate.judge(mine, theirs, recorded, max(look, 1), np.random.default_rng(of_bootstrap))
-    result = GateResult(decision, look, seed)
+    result = GateResult(decision, look, seed, None if champion is None else champion.number)
     files = _files(result, challenger, champion, gate, label_set)
     files |= report.figures(mine, theirs, recorded)
     if decision.outcome is Outcome.PROMOTED:
@@ -94,6 +99,31 @@ def judge(
         log_files(tracker, champion.run_id, {RECORD: pack(theirs.trial)})
         champions.set_tags(tracker, champion, {champions.RECORD_TAG: "measured"})
     _write(tracker, result, challenger, champion, label_set, files, new)
+    return result
+
+
+def earlier_result(tracker: Tracker, challenger: Version) -> GateResult | None:
+    """What a gate decided on a challenger before; None where it was not judged.
+
+    Where the process was ended between decision and promotion, the promotion is made up for.
+    """
+    if DECISION_TAG not in challenger.tags:
+        return None
+    text = records.text(tracker, challenger.run_id, DECISION)
+    if text is None:
+        raise RunError(f"{challenger.address}: its run {challenger.run_id} has no {DECISION}")
+    content = json.loads(text)
+    decision = Decision(
+        Outcome(content["outcome"]),
+        tuple(content["reasons"]),
+        None,
+        content["metrics"],
+        content["trusts_labels"],
+    )
+    result = GateResult(decision, content["look"], content["seed"], content["champion_version"])
+    moves = champions.history(tracker, challenger.name)
+    if not any(move.version == challenger.number for move in moves):
+        _move(tracker, result, challenger)
     return result
 
 
@@ -114,8 +144,10 @@ def _files(
     content: dict[str, Any] = {
         "outcome": decision.outcome,
         "reasons": decision.reasons,
+        "trusts_labels": decision.trusts_labels,
         "challenger": challenger.address,
         "champion": None if champion is None else champion.address,
+        "champion_version": result.champion,
         "look": result.look,
         "seed": result.seed,
         "rules": gate.model_dump(mode="json"),
@@ -125,7 +157,7 @@ def _files(
         "label_set_digest": None if label_set is None else label_set.digest,
     }
     return {
-        "retraining/decision.json": json.dumps(content, indent=2).encode(),
+        DECISION: json.dumps(content, indent=2).encode(),
         "retraining/report.md": report.markdown(content).encode(),
     }
 
@@ -165,8 +197,14 @@ def _write(
     against = "" if champion is None else f" against version {champion.number}"
     text = f"{decision.outcome}{against}: {reasons}. The evidence is in `retraining/` of its run."
     champions.describe(tracker, challenger, {"Gate": text})
-    if decision.outcome is Outcome.PROMOTED:
+    _move(tracker, result, challenger)
+
+
+def _move(tracker: Tracker, result: GateResult, challenger: Version) -> None:
+    """Let aliases and history follow a decision."""
+    reasons = "; ".join(result.decision.reasons)
+    if result.decision.outcome is Outcome.PROMOTED:
         champions.promote(tracker, challenger, "promoted", reasons)
     else:
-        before = None if champion is None else champion.number
-        champions.record(tracker, challenger, str(decision.outcome), before, reasons)
+        outcome = str(result.decision.outcome)
+        champions.record(tracker, challenger, outcome, result.champion, reasons)

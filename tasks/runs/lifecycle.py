@@ -175,6 +175,24 @@ def resumable(home: Home, run_id: str) -> Experiment:
     Raises:
         RunError: the run is unknown, is not ours, or is finished.
     """
+    record = _known(home, run_id)
+    after(run_id, State.of(record.status), Event.RESUME)
+    if RETRAIN_TAG in record.tags:
+        raise RunError(f"run {run_id} belongs to a retraining; go on: rlhf resume {run_id}")
+    return _configuration(tracker_of(home), home.store, record)
+
+
+def recorded_experiment(home: Home, run_id: str) -> Experiment:
+    """The experiment that a run was begun with.
+
+    Raises:
+        RunError: the run is unknown, or is not ours.
+    """
+    return _configuration(tracker_of(home), home.store, _known(home, run_id))
+
+
+def _known(home: Home, run_id: str) -> records.Record:
+    """A run of ours."""
     tracker = tracker_of(home)
     record = records.read(tracker, run_id)
     if record is None:
@@ -187,13 +205,7 @@ def resumable(home: Home, run_id: str) -> Experiment:
         raise RunError(f"run {run_id} was not made by rlhf train")
     if record.tags.get(KIND_TAG, "run") != "run":
         raise RunError(f"run {run_id} is a comparison; the same rlhf compare again goes on with it")
-    after(run_id, State.of(record.status), Event.RESUME)
-    if RETRAIN_TAG in record.tags:
-        raise RunError(
-            f"run {run_id} was trained by a retraining of model {record.tags[RETRAIN_TAG]}, which "
-            "begins anew: the same rlhf retrain again"
-        )
-    return _configuration(tracker, home.store, record)
+    return record
 
 
 def _configuration(tracker: Tracker, store: Store, record: records.Record) -> Experiment:

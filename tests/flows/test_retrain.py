@@ -6,14 +6,22 @@ from typing import Any
 
 import pytest
 
-from flows.retrain import alone, check
+from flows.retrain import alone
 from rlhf_core.errors import ConfigurationError, RunError
 from tasks.home import Home
+from tasks.retraining.plan import Retraining
 from tasks.runs.lifecycle import resumable
 from tasks.tracking import records
 from tasks.tracking.store import prepare
 from tests.core.examples import tiny
-from tests.flows.conftest import LONGEST_SECONDS, Command, client_of, tiny_file
+from tests.flows.conftest import (
+    LONGEST_SECONDS,
+    Command,
+    client_of,
+    run_ids,
+    tiny_file,
+    wait_until,
+)
 
 pytestmark = pytest.mark.timeout(3 * LONGEST_SECONDS)
 MODEL = "swinging"
@@ -127,7 +135,12 @@ def test_two_retrainings_do_not_judge_at_once(tmp_path: Path) -> None:
 
 def test_a_null_control_is_no_challenger() -> None:
     with pytest.raises(ConfigurationError, match="actual: null control 'constant'"):
-        check(tiny(feedback={"kind": "constant"}))
+        Retraining().check(tiny(feedback={"kind": "constant"}))
+
+
+def test_a_label_set_needs_a_strategy_that_asks() -> None:
+    with pytest.raises(ConfigurationError, match="label set: expected a feedback strategy that"):
+        Retraining(label_set="people").check(tiny(feedback={"kind": "true_reward"}))
 
 
 @pytest.mark.filterwarnings("ignore:.*input example was not provided:UserWarning")
@@ -139,5 +152,38 @@ def test_the_run_of_a_retraining_is_not_resumed_by_itself(tmp_path: Path) -> Non
     tags = {PROJECT_TAG: PROJECT, RETRAIN_TAG: "swinging"}
     run_id = records.create(tracker, "Corridor", "run", tags, {})
     records.set_status(tracker, run_id, "FAILED", True)
-    with pytest.raises(RunError, match="the same rlhf retrain again"):
+    with pytest.raises(RunError, match="go on: rlhf resume"):
         resumable(home, run_id)
+
+
+def test_a_retraining_that_was_killed_goes_on(rlhf: Command) -> None:
+    file = str(tiny_file(rlhf.folder))
+    longer = ("--set", "budget.env_steps=40000", "--set", "budget.rounds=20",
+              "--set", "budget.labels=60", "--seed", "7")  # fmt: skip
+    known = set(run_ids(rlhf.home))
+    process = rlhf.start("retrain", file, "--model", "killed", "--label-set", "lasting", *longer)
+    stages = Home(rlhf.home).store
+
+    def going_on() -> str | None:
+        begun = set(run_ids(rlhf.home)) - known
+        memos = [key for key in stages.memos() if key.partition("/")[0] in begun and "fit" in key]
+        return memos[0].partition("/")[0] if memos else None
+
+    wait_until(lambda: going_on() is not None)
+    run_id = going_on()
+    assert run_id is not None
+    process.kill()
+    process.wait()
+    assert rlhf("history", "--model", "killed").returncode == 2, "it was not judged"
+
+    done = printed(rlhf, "resume", run_id)
+    assert (done["outcome"], done["version"], done["champion"]) == ("promoted", 1, 1)
+    assert (done["run_id"], done["label_set"]) == (run_id, "lasting/1")
+    whole = rlhf.train(*longer)
+    for name in ("true_return_iqm", "heldout_accuracy", "labels"):
+        assert done["training"][name] == whole[name]
+
+    again = printed(rlhf, "resume", run_id)
+    assert (again["outcome"], again["label_set"]) == ("promoted", "lasting/1")
+    moves = printed(rlhf, "history", "--model", "killed")["history"]
+    assert [(move["what"], move["version"]) for move in moves] == [("promoted", 1)]
