@@ -1,1 +1,6 @@
-"""People in the loop: the store of their answers, the server, the pages, and the clips they see."""
+"""People answer: a durable store of what they said, and the server of the page that asks them.
+
+`store` keeps campaigns, questions, leases and answers in SQLite or PostgreSQL; `exchange` and
+`answer_files` turn answers into `rlhf_core.answers.Answers` and into files; `quality` measures
+annotators; `server` speaks HTTP.
+"""
