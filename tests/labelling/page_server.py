@@ -114,7 +114,7 @@ def create_app(folder: Path, forms: dict[str, int]) -> FastAPI:
     @app.get("/clips/{question}/{place}")
     def media(question: str, place: int) -> Response:
         positions = questions[int(question[1:])][2]
-        key = hashlib.sha256(f"{question} {place}".encode()).hexdigest()
+        key = hashlib.sha256(f"{positions[place]}".encode()).hexdigest()
         with drawing:
             content = cache.get(key)
             if content is None:
@@ -272,8 +272,9 @@ def _owner(app: FastAPI, items: Any) -> None:
     async def invite(call: Request) -> dict[str, str]:
         sent = await call.json()
         number = str(len(invites) + 1)
-        invites.append({"id": number, "name": sent["name"], "uses": sent["uses"], "used": 0,
-                        "expires": time.time() + 3600 * sent["hours"], "revoked": False})  # fmt: skip
+        expires = time.time() + 3600 * sent["hours"]
+        given = {"id": number, "name": sent["name"], "uses": sent["uses"], "used": 0}
+        invites.append({**given, "expires": expires, "revoked": False})
         return {"id": number, "url": f"http://127.0.0.1:8000/join/{TOKEN}"}
 
     @app.delete("/api/owner/campaigns/c1/invites/{number}")

@@ -163,9 +163,9 @@ function text(x, y, words, anchor) {
   return drawing("text", { x, y, "text-anchor": anchor }, words);
 }
 
-function table(names, rows) {
+function table(names, rows, numbers = false) {
   return element("table", { class: "wide" },
-    element("thead", {}, element("tr", {}, names.map((name, at) => element("th", { scope: "col", class: at && name ? "number" : null }, name)))),
+    element("thead", {}, element("tr", {}, names.map((name, at) => element("th", { scope: "col", class: numbers && at && name ? "number" : null }, name)))),
     element("tbody", {}, rows));
 }
 
@@ -190,7 +190,7 @@ function annotators(one) {
       cell("", button(label, () => toggle(person), { id: `active-${person.number}`, "aria-label": `${label}: ${person.name}` })));
   });
   return element("section", { class: "card" }, element("h3", {}, "Annotators"),
-    rows.length ? table(names, rows) : element("p", { class: "muted" }, "Nobody has joined yet. Send somebody an invitation."));
+    rows.length ? table(names, rows, true) : element("p", { class: "muted" }, "Nobody has joined yet. Send somebody an invitation."));
 }
 
 function toggle(person) {
