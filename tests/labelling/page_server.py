@@ -21,7 +21,9 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 
+from rlhf_core.environments.factory import Environment
 from rlhf_core.labelling.clips import Cache, describe, render
+from rlhf_core.labelling.play import PlaySessions
 from tests.labelling.clip_examples import clips_of, experiment_in, request_of
 
 PAGE = Path(__file__).parents[2] / "rlhf_core" / "labelling" / "page"
@@ -34,7 +36,10 @@ TOKEN, SECRET, CSRF = "invitation", "owner-secret", "csrf-token"
 
 def create_app(folder: Path, forms: dict[str, int]) -> FastAPI:
     training = forms.pop("training", 0)
+    # Whoever plays plays few steps.
     environment: dict[str, Any] = {"id": "Pendulum-v1"}
+    if "demonstration" in forms:
+        environment["time_limit"] = 30
     experiment = experiment_in(environment)
     segments = clips_of(experiment, 10, 25)
     request = request_of(segments, forms)
@@ -193,11 +198,44 @@ def create_app(folder: Path, forms: dict[str, int]) -> FastAPI:
         receipt = {"receipt": 1, "counted": True, "late": False, "feedback": feedback}
         return JSONResponse(receipt, 201 if cursor.rowcount else 200)
 
+    _play(app, experiment.environment)
     _owner(app, lambda: [item(index) for index in range(min(3, len(questions)))])
     return app
 
 
 SKIPS: list[Any] = [{"choice": "skip"}, {"skip": True}]
+
+
+def _play(app: FastAPI, environment: Environment) -> None:
+    sessions = PlaySessions()
+
+    def frame(name: str, steps: int) -> str:
+        return f"/api/play/frame/{name}/{steps}"
+
+    @app.post("/api/play/start")
+    async def start(call: Request) -> dict[str, Any]:
+        name, episode = sessions.start(environment, (await call.json())["assignment"])
+        return {
+            "session": name, "frame_url": frame(name, 0), "mode": episode.mode,
+            "rate": episode.rate, "idle": episode.idle,
+            "actions": [{"label": one.label, "key": one.key} for one in episode.actions],
+        }  # fmt: skip
+
+    @app.post("/api/play/step")
+    async def step(call: Request) -> dict[str, Any]:
+        sent = await call.json()
+        state = sessions.step(sent["session"], "a0", sent["action"])
+        address = frame(state.session, state.steps)
+        return {"frame_url": address, "steps": state.steps, "done": state.done}
+
+    @app.get("/api/play/frame/{name}/{steps}")
+    def picture(name: str, steps: int) -> Response:
+        return Response(sessions.frame(name, "a0"), media_type="image/webp")
+
+    @app.post("/api/play/end")
+    async def end(call: Request) -> dict[str, int]:
+        played = sessions.end((await call.json())["session"], "a0")
+        return {"steps": int(played.lengths[0])}
 
 
 def _owner(app: FastAPI, items: Any) -> None:

@@ -382,6 +382,20 @@ def test_every_form_is_answered_by_keyboard(
     assert served.counted() == {"a0": answer}
 
 
+def test_an_episode_is_played_by_keyboard_and_handed_in(serve: Any, visit: Any) -> None:
+    served, page = serve({"demonstration": 1}), visit()
+    join(page, served)
+    press(page, 0, "Enter")
+    page.get_by_text("Step 3").wait_for()
+    page.keyboard.down("ArrowRight")
+    page.get_by_text("Step 10").wait_for()
+    page.keyboard.up("ArrowRight")
+    page.get_by_text("The episode is over after 30 steps.").wait_for()
+    page.keyboard.press("Enter")
+    finished(page)
+    assert len(served.counted()["a0"]["episode"]) == 24
+
+
 def test_a_clip_is_dragged_onto_the_place_of_another(serve: Any, visit: Any) -> None:
     served, page = serve({"ranking": 1}), visit()
     join(page, served)
