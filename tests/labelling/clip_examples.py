@@ -22,7 +22,7 @@ def experiment_in(environment: dict[str, Any], steps: int = 25) -> Experiment:
             "environment": {"count": 2, **environment},
             "feedback": {"kind": "preference", "segment_steps": steps},
             "optimiser": {"kind": "ppo", "steps": 32, "batch_size": 32},
-            "budget": {"env_steps": 4096, "labels": 4, "rounds": 1, "initial_steps": 64},
+            "budget": {"env_steps": 4096, "labels": 4, "rounds": 1, "initial_steps": 256},
         }
     )
 

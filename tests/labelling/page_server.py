@@ -198,7 +198,7 @@ def create_app(folder: Path, forms: dict[str, int]) -> FastAPI:
         receipt = {"receipt": 1, "counted": True, "late": False, "feedback": feedback}
         return JSONResponse(receipt, 201 if cursor.rowcount else 200)
 
-    _play(app, experiment.environment)
+    _play(app, experiment.environment, folder)
     _owner(app, lambda: [item(index) for index in range(min(3, len(questions)))])
     return app
 
@@ -206,7 +206,7 @@ def create_app(folder: Path, forms: dict[str, int]) -> FastAPI:
 SKIPS: list[Any] = [{"choice": "skip"}, {"skip": True}]
 
 
-def _play(app: FastAPI, environment: Environment) -> None:
+def _play(app: FastAPI, environment: Environment, folder: Path) -> None:
     sessions = PlaySessions()
 
     def frame(name: str, steps: int) -> str:
@@ -235,6 +235,7 @@ def _play(app: FastAPI, environment: Environment) -> None:
     @app.post("/api/play/end")
     async def end(call: Request) -> dict[str, int]:
         played = sessions.end((await call.json())["session"], "a0")
+        (folder / "episode.json").write_text(json.dumps(played.actions.ravel().tolist()))
         return {"steps": int(played.lengths[0])}
 
 

@@ -342,6 +342,29 @@ def test_a_refused_answer_is_told_and_not_sent_for_ever(serve: Any, visit: Any) 
     assert len(calls) == 1
 
 
+def test_an_old_token_is_renewed_and_what_stays_forbidden_is_given_up(
+    serve: Any, visit: Any
+) -> None:
+    served, page = serve({"comparison": 2}), visit()
+    join(page, served)
+    forbidden: list[str] = []
+
+    def refusing(route: Any) -> None:
+        sent_to = json.loads(route.request.post_data)["assignment"]
+        if sent_to == "a0" or forbidden.count("a1") == 0:
+            forbidden.append(sent_to)
+            route.fulfill(status=403, json={"error": "Not yours."})
+        else:
+            route.continue_()
+
+    page.route("**/api/answers", refusing)
+    press(page, 0, "ArrowLeft")
+    press(page, 1, "ArrowRight")
+    sent(page)
+    assert forbidden == ["a0", "a0", "a1"]
+    assert served.counted() == {"a1": {"choice": "right"}}
+
+
 def test_practice_tells_what_is_right(serve: Any, visit: Any) -> None:
     served, page = serve({"comparison": 3, "training": 2}), visit()
     join(page, served)
@@ -386,14 +409,17 @@ def test_an_episode_is_played_by_keyboard_and_handed_in(serve: Any, visit: Any) 
     served, page = serve({"demonstration": 1}), visit()
     join(page, served)
     press(page, 0, "Enter")
-    page.get_by_text("Step 3").wait_for()
+    page.get_by_text("Step ").wait_for()
     page.keyboard.down("ArrowRight")
-    page.get_by_text("Step 10").wait_for()
-    page.keyboard.up("ArrowRight")
     page.get_by_text("The episode is over after 30 steps.").wait_for()
+    page.keyboard.up("ArrowRight")
     page.keyboard.press("Enter")
     finished(page)
     assert len(served.counted()["a0"]["episode"]) == 24
+    actions = json.loads((served.folder / "episode.json").read_text())
+    assert len(actions) == 30
+    assert actions[0] == 0.0
+    assert actions[-10:] == [2.0] * 10
 
 
 def test_a_clip_is_dragged_onto_the_place_of_another(serve: Any, visit: Any) -> None:

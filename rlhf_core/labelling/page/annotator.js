@@ -246,7 +246,7 @@ async function open(item) {
     opened.element,
     element("div", { class: "more" },
       button(["Undo", key("U")], back, { class: "quiet", id: "undo", disabled: !lastAnswered(item.assignment), "aria-keyshortcuts": "u" }),
-      button(["Replay", key("R")], () => player.replay(), { class: "quiet", "aria-keyshortcuts": "r" }),
+      item.clips.length > 0 && button(["Replay", key("R")], () => player.replay(), { class: "quiet", "aria-keyshortcuts": "r" }),
       module.skip && button(["Skip", key("S")], () => answer(module.skip), { class: "quiet", id: "skip", "aria-keyshortcuts": "s", "aria-pressed": String(Boolean(current && JSON.stringify(current) === JSON.stringify(module.skip))) }),
       current && button("Keep the answer", () => next().catch(fail), { class: "quiet", id: "keep" })));
   state.current = view;
@@ -340,14 +340,10 @@ function refused(entry, error) {
   announce(state.refusal);
 }
 
-// The session ended: returns whether the answer can be sent again.
-async function ended(error) {
+// The session ended, or its token is old: returns whether the answer can be sent again.
+async function ended() {
   const session = await persistently(currentSession);
-  if (session) {
-    if (error.status === 401) return true;
-    await pause(2000);
-    return true;
-  }
+  if (session) return true;
   state.outbox.problem = "You are signed out. Open the link that you were sent; your answers are kept in this browser.";
   return false;
 }

@@ -12,6 +12,7 @@ export class Outbox {
     this.durable = true;
     this.problem = "";
     this.attempt = 0;
+    this.forbidden = null;
     this.sending = false;
     this.last = 0;
     this.restore();
@@ -114,7 +115,9 @@ export class Outbox {
         return true;
       }
       if (!(error instanceof Refused)) throw error;
-      if (error.status === 401 || error.status === 403) {
+      // A second 403 in a row, with a fresh token, is about the answer and not about the token.
+      if (error.status === 401 || (error.status === 403 && this.forbidden !== entry.key)) {
+        this.forbidden = entry.key;
         // The session is over, or its token is old: the answer stays until it is renewed.
         this.problem = error.message;
         return await this.listeners.ended(error);
