@@ -35,9 +35,13 @@ def test_sqlite_syncs_each_commit_and_keeps_a_log(tmp_path: Path) -> None:
 
 
 def test_a_failed_transaction_leaves_nothing(store: LabelStore) -> None:
-    with pytest.raises(RuntimeError, match="in the middle"), store.database.writing() as connection:
-        connection.execute(update(versions).values(version=99))
-        raise RuntimeError("in the middle")
+    def fail() -> None:
+        with store.database.writing() as connection:
+            connection.execute(update(versions).values(version=99))
+            raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError, match="in the middle"):
+        fail()
     with store.database.reading() as connection:
         assert connection.scalar(text("select version from label_schema")) == 1
 
