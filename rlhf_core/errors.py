@@ -9,6 +9,7 @@ RlhfError
 ├── StoreError                  the artifact store cannot be read or written
 │   └── DamagedError            a file of the store is not what was written
 ├── RunError                    a run that does not exist, is finished, or is still going on
+├── LabellingError              the label store refuses what an annotator or its owner asks for
 ├── AnswersPendingError         people have not answered enough yet; the run can go on later
 ├── ServiceError                a tracking or orchestration server that does not answer
 ├── BrokenEnvironmentError      an environment that raised, or returned what it must not
@@ -61,6 +62,15 @@ class DamagedError(StoreError):
 
 class RunError(RlhfError):
     """A run that does not exist, is finished, or is still going on."""
+
+
+class LabellingError(RlhfError):
+    """The label store refuses what an annotator or its owner asks for."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        """unknown (there is no such thing), gone (it was there), or conflict."""
 
 
 class AnswersPendingError(RlhfError):
