@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 
 from rlhf_core.plugin import Config
 
@@ -51,7 +52,7 @@ def answers_an_hour(times: Sequence[float]) -> float | None:
         None where no two answers came one after the other.
     """
     ordered = sorted(times)
-    gaps = [b - a for a, b in zip(ordered, ordered[1:], strict=False) if b - a <= BREAK_SECONDS]
+    gaps = [b - a for a, b in pairwise(ordered) if b - a <= BREAK_SECONDS]
     total = sum(gaps)
     return HOUR * len(gaps) / total if total > 0 else None
 
