@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from rlhf_core import loop, stages
+from rlhf_core.annotators import People
 from rlhf_core.driver import (
     Answered,
     Asked,
@@ -32,16 +33,21 @@ class InProcess:
     """
 
     def __init__(
-        self, experiment: Experiment, context: OptimisationContext = DEFAULT_CONTEXT
+        self,
+        experiment: Experiment,
+        context: OptimisationContext = DEFAULT_CONTEXT,
+        people: Callable[[int, bool], People] | None = None,
     ) -> None:
         """A driver.
 
         Args:
             experiment: everything about the run.
             context: reports and checkpoints of the optimisation.
+            people: who can be asked in a round, or once more in it; None: nobody.
         """
         self._experiment = experiment
         self._context = context
+        self._people = people
 
     def prepare(self, start: Start[Any]) -> Prepared[Any]:
         """Make or take over policy and feedback, and prepare the annotators."""
@@ -65,10 +71,11 @@ class InProcess:
         self, round: int, annotator: Any, request: Any, rollouts: Any, rewards: Any, alarmed: bool
     ) -> Answered[Any]:
         """Let the annotators answer."""
+        people = None if self._people is None else self._people(round, alarmed)
         with self._exclusive():
             return Answered(
                 *stages.answer(
-                    self._experiment, round, annotator, request, rollouts, rewards, alarmed
+                    self._experiment, round, annotator, request, rollouts, rewards, alarmed, people
                 )
             )
 

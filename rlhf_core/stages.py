@@ -8,7 +8,7 @@ them out in one process, the flows as Prefect tasks.
 from dataclasses import replace
 
 from rlhf_core import seeding
-from rlhf_core.annotators import AnnotatorState
+from rlhf_core.annotators import AnnotatorState, People
 from rlhf_core.answers import Answers
 from rlhf_core.divergence import checked_fit, checked_optimisation
 from rlhf_core.environments.factory import episode_seeds
@@ -111,8 +111,9 @@ def answer(
     rollouts: Rollouts,
     rewards: RolloutRewards,
     alarmed: bool = False,
+    people: People | None = None,
 ) -> tuple[AnnotatorState, Answers, Metrics]:
-    """What the annotators answer, and what it cost."""
+    """What the annotators answer, and what it cost; `people` can be asked, if there are any."""
     rng = seeding.generator(experiment.seed, round, "answer", int(alarmed))
     truth = None
     if experiment.environment.true_reward:
@@ -121,7 +122,7 @@ def answer(
             reference=true_rewards(rewards, request.reference).values,
             episodes=finished_returns(rollouts, rewards, experiment.environment.horizon()),
         )
-    state, answers = experiment.annotator.answer(annotator, request, truth, rng)
+    state, answers = experiment.annotator.answer_with_people(people, annotator, request, truth, rng)
     metrics = {
         "feedback/queries": float(request.count),
         "feedback/labels": float(answers.labels),

@@ -13,6 +13,10 @@ from rlhf_core.errors import RunError, StoreError
 from rlhf_core.store import Store
 
 CONTENTS = {
+    "labelling": (
+        "labels.db*", "clips", "secret", ".secret-*", "port", ".port-*", "server.json",
+        ".server.json-*", "server.log", "*.lock",
+    ),
     "leases": ("*.json",),
     "locks": ("*.lock",),
     "logs": ("[0-9]*-[0-9]*-[0-9]*.log",),

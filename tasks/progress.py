@@ -45,6 +45,17 @@ class RoundDone:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """The run waits for people."""
+
+    run_id: str
+    reason: str
+    """How many questions are answered."""
+    link: str
+    """By which people join."""
+
+
+@dataclass(frozen=True)
 class Damaged:
     """Something in the store is not what was written, and is made again."""
 
@@ -102,7 +113,7 @@ class CellEnded:
     """Why it failed."""
 
 
-Event = Opened | Stage | Steps | RoundDone | Damaged | Finished | Planned | InCell | CellEnded
+Event = Opened | Stage | Steps | RoundDone | Waiting | Damaged | Finished | Planned | InCell | CellEnded
 Listener = Callable[[Event], None]
 
 _listeners: ContextVar[tuple[Listener, ...]] = ContextVar("listeners", default=())

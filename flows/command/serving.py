@@ -51,9 +51,9 @@ def prefect(
         place = Home(home)
         url = external_prefect()
         if url is None:
-            url = prefect_server.request(place)
+            url = prefect_server.SERVER.request(place)
             os.environ.update(prefect_server.environment(place))
-            prefect_server.wait(place, url)
+            prefect_server.SERVER.wait(place, url)
         os.environ.update({"PREFECT_API_URL": url, "RLHF_HOME": str(place.path)})
         status = subprocess.run(  # noqa: S603 - what the user typed
             [sys.executable, "-m", "prefect", *context.args], check=False

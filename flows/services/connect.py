@@ -45,7 +45,7 @@ def connect(home: Home) -> None:
     if tracker_of(home).remote:
         ready(home)  # Before a server of ours is started for nothing.
     if not external:
-        url = prefect_server.request(home)
+        url = prefect_server.SERVER.request(home)
         os.environ[VARIABLE] = url
         os.environ.update(prefect_server.environment(home))
         os.environ["RLHF_EMBEDDED_PREFECT"] = url
@@ -57,7 +57,7 @@ def connect(home: Home) -> None:
     import flows.train  # noqa: F401
 
     if not external:
-        prefect_server.wait(home, url)
+        prefect_server.SERVER.wait(home, url)
 
 
 def external_prefect() -> str | None:

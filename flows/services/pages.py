@@ -42,7 +42,7 @@ def show_pages(home: Home, port: int, announce: Callable[[str, str], None]) -> N
     if external:
         check_prefect(external)
     listening = None if tracker_of(home).remote else _listening(port)
-    prefect = external or prefect_server.request(home)
+    prefect = external or prefect_server.SERVER.request(home)
     tracker = prepare(home)
     mlflow = tracker.uri
     process = None
@@ -52,7 +52,7 @@ def show_pages(home: Home, port: int, announce: Callable[[str, str], None]) -> N
                 mlflow = f"http://127.0.0.1:{listening.getsockname()[1]}"
                 process = _start_mlflow(home, tracker.uri, listening)
         if not external:
-            prefect_server.wait(home, prefect)
+            prefect_server.SERVER.wait(home, prefect)
         start = prefect.removesuffix("/api")
         announce("Prefect", masked(start) if external else f"{start}{ENTER}{issue_ticket(home)}")
         if process is not None:

@@ -1,9 +1,9 @@
-"""Who answers: teachers that know the true reward, a simulated crowd, a demonstrator."""
+"""Who answers: teachers that know the true reward, a simulated crowd, a demonstrator, people."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,10 @@ from rlhf_core.policies import Optimiser
 from rlhf_core.questions import Request
 from rlhf_core.types import Segments, Truth, Value
 
+if TYPE_CHECKING:
+    from rlhf_core.labelling.store.records import Gold
+    from rlhf_core.labelling.store.settings import CampaignSettings
+
 
 @dataclass(frozen=True, eq=False)
 class AnnotatorState(Value):
@@ -25,6 +29,45 @@ class AnnotatorState(Value):
     """Judgements so far."""
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
     """Everything else, as arrays by name."""
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """When a run waits for people no longer, and what becomes of it then."""
+
+    hours: float
+    """From the moment at which the questions were asked."""
+    then: str
+    """continue with the answers there are, extend by the same time, or fail. Where there is no
+    answer at all, `continue` extends too."""
+
+
+class People(Protocol):
+    """People who can be asked, for one round of one run."""
+
+    def answers(
+        self,
+        title: str,
+        settings: "CampaignSettings",
+        request: Request,
+        gold: "Sequence[Gold]",
+        deadline: Deadline | None,
+    ) -> Answers:
+        """Their answers to a request. Who asks again, also from another process, gets the same.
+
+        Args:
+            title: what people read; empty: the run's own.
+            settings: how they are asked.
+            request: what is asked.
+            gold: questions whose answers are known, about clips of the request.
+            deadline: until when is waited; None: for ever.
+
+        Raises:
+            AnswersPendingError: they have not answered enough yet; ask again later.
+            RunError: the deadline is over and the run is to fail, or the campaign was closed
+                before anybody answered.
+        """
+        ...
 
 
 class Annotator(Plugin):
@@ -94,6 +137,29 @@ class Annotator(Plugin):
         Raises:
             AnswersPendingError: people have not answered enough yet; ask again later.
         """
+
+    def answer_with_people(
+        self,
+        people: People | None,
+        state: AnnotatorState,
+        request: Request,
+        truth: Truth | None,
+        rng: np.random.Generator,
+    ) -> tuple[AnnotatorState, Answers]:
+        """Answer every query of a request; who is simulated does it alone.
+
+        Args:
+            people: who can be asked; None: nobody.
+            state: what the annotator carries.
+            request: what is asked.
+            truth: true rewards of the same clips; None where the environment has none.
+            rng: the source of the annotator's noise.
+        """
+        return self.answer(state, request, truth, rng)
+
+    def worker_count(self) -> int:
+        """How many workers of its own it has; people are numbered after them."""
+        return 1
 
 
 R = TypeVar("R", bound=Respondent)

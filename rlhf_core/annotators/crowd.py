@@ -156,6 +156,10 @@ class Crowd(Annotator):
                 "of feedback, actual: crowd"
             )
 
+    def worker_count(self) -> int:
+        """W."""
+        return self.workers
+
     def label_price(self) -> float:
         """Every worker that may be asked, and the expert's part."""
         return self.redundancy * self.price + self.gold * self.expert_price

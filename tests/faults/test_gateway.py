@@ -14,7 +14,7 @@ import pytest
 
 from flows.services.credentials import api_secret, cookie_value, issue_ticket, redeem_ticket
 from flows.services.gateway import ENTER, Gateway
-from flows.services.prefect_server import address
+from flows.services.prefect_server import SERVER
 from tasks.home import Home
 
 pytestmark = pytest.mark.faults
@@ -166,7 +166,7 @@ def test_tickets_that_nobody_used_are_removed_when_they_are_old(home: Home) -> N
 
 def test_the_server_of_a_home_asks_everybody_for_its_secret(shared_home: Path) -> None:
     home = Home(shared_home)
-    api = address(home.folder("prefect"))
+    api = SERVER.address(home)
     assert api is not None
     secret = {"Authorization": rights(api_secret(home))}
     run = f"{api}/flow_runs/01a214fb-9c63-7cc5-8708-6aefb4f204f8"

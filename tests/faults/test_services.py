@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from flows.services import pages, prefect_server
+from flows.services import home_server, pages, prefect_server
 from rlhf_core.errors import ServiceError
 from tasks.home import Home, private
 from tests.faults.broken_servers import KINDS, broken_server
@@ -160,12 +160,12 @@ def test_a_prefect_server_that_is_killed_while_it_starts_is_started_again(rlhf: 
         "from flows.services import prefect_server\n"
         "from tasks.home import Home\n"
         "home = Home(sys.argv[1])\n"
-        "url = prefect_server.request(home)\n"
-        "prefect_server._started[0].kill()\n"
-        "prefect_server.wait(home, url)\n"
-        "again = prefect_server.address(home.folder('prefect'))\n"
-        "print(len(prefect_server._started), url == again)\n"
-        "prefect_server.leave()\n"
+        "url = prefect_server.SERVER.request(home)\n"
+        "prefect_server.SERVER.started[0].kill()\n"
+        "prefect_server.SERVER.wait(home, url)\n"
+        "again = prefect_server.SERVER.address(home)\n"
+        "print(len(prefect_server.SERVER.started), url == again)\n"
+        "prefect_server.SERVER.leave()\n"
     )
     done = rlhf.python("-c", script, str(rlhf.folder / "home"))
     assert done.returncode == 0, done.stderr
@@ -176,10 +176,10 @@ def test_a_user_of_a_deleted_home_looks_after_its_server_no_longer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = Home(tmp_path / "home")
-    monkeypatch.setattr(prefect_server, "LOOK_SECONDS", 0)
+    monkeypatch.setattr(home_server, "LOOK_SECONDS", 0)
     with private(home.folder("prefect") / "users.lock", "a") as user:
         shutil.rmtree(home.path)
-        prefect_server._keep(home, user)
+        prefect_server.SERVER.keep(home, user)
     assert not home.path.exists()
 
 

@@ -152,10 +152,10 @@ def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
     path = tmp_path_factory.mktemp("home")
     home = Home(path)
-    url = prefect_server.request(home)
-    prefect_server.wait(home, url)
+    url = prefect_server.SERVER.request(home)
+    prefect_server.SERVER.wait(home, url)
     yield path
-    prefect_server.leave()
+    prefect_server.SERVER.leave()
 
 
 @pytest.fixture

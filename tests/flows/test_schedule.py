@@ -39,7 +39,7 @@ if __name__ == "__main__":
 
 def test_a_scheduled_flow_fires_more_than_once(shared_home: Path, tmp_path: Path) -> None:
     home = Home(shared_home)
-    url = prefect_server.request(home)
+    url = prefect_server.SERVER.request(home)
     (tmp_path / "scheduled.py").write_text(FLOW)
     beats = tmp_path / "beats"
     process = subprocess.Popen(

@@ -93,7 +93,7 @@ def test_a_deployments_process_makes_everything_ready_itself(rlhf: Command) -> N
     from flows.services import prefect_server
 
     home = Home(rlhf.home)
-    url = prefect_server.request(home)
+    url = prefect_server.SERVER.request(home)
     settings = {**prefect_server.environment(home), "PREFECT_LOGGING_LEVEL": "ERROR"}
     process = rlhf.script(str(path), PREFECT_API_URL=url, RLHF_EMBEDDED_PREFECT=url, **settings)
     out, err = process.communicate(timeout=LONGEST_SECONDS)

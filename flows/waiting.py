@@ -1,0 +1,123 @@
+"""How a run waits for people: here, or suspended until the answers are in."""
+
+import time
+from typing import Any
+
+from prefect import runtime
+from prefect.artifacts import create_link_artifact
+from prefect.flow_runs import suspend_flow_run
+
+from flows.flow_run import schedule_name
+from flows.notices import tell_finished
+from flows.services import label_server
+from rlhf_core.errors import AnswersPendingError, ConfigurationError
+from tasks import progress
+from tasks.home import Home
+from tasks.people import asks_people, labels_of, wait_of
+from tasks.runs import lease, lifecycle
+from tasks.runs.run import Run
+from tasks.runs.states import Event
+from tasks.tracking import records
+from tasks.tracking.tags import PEOPLE_TAG
+
+LOOK_SECONDS = 1.0
+"""How often a waiting process looks whether the answers are in."""
+ARTIFACT = "people"
+
+
+class Waiter:
+    """Waits for people on behalf of one run."""
+
+    def __init__(self, home: Home, run: Run, flow: str) -> None:
+        """Nobody is waited for yet.
+
+        Args:
+            home: of the run.
+            run: that waits.
+            flow: its name, for notices.
+        """
+        self._home, self._run, self._flow = home, run, flow
+        self._told = False
+
+    def wait(self, pending: AnswersPendingError) -> bool:
+        """Publish the link and wait; False where the flow is to leave and to be resumed later.
+
+        Args:
+            pending: what is missing.
+        """
+        if not asks_people(self._run.experiment):
+            return False
+        link = self._link()
+        if not self._told:
+            self._told = True
+            tell_finished(
+                self._home, self._flow,
+                {"run_id": self._run.run_id, "waiting": f"{pending}; join: {link}"},
+                schedule_name(),
+            )  # fmt: skip
+        reason = f"{pending}; people answer at {link}"
+        lifecycle.move(self._run.tracker, self._run.run_id, Event.WAIT, reason)
+        progress.send(progress.Waiting(self._run.run_id, str(pending), link))
+        if runtime.deployment.id is not None:
+            return False
+        self._poll(link)
+        lifecycle.move(self._run.tracker, self._run.run_id, Event.RESUME)
+        return True
+
+    def _poll(self, link: str) -> None:
+        """Return when the run can go on."""
+        answered = -1
+        with labels_of(self._home) as labels:
+            while (wait := wait_of(labels, self._run.run_id)) is not None and not wait.over:
+                if wait.complete != answered:
+                    answered = wait.complete
+                    reason = f"{wait.complete} of {wait.questions} questions are answered"
+                    progress.send(progress.Waiting(self._run.run_id, reason, link))
+                time.sleep(LOOK_SECONDS)
+
+    def _link(self) -> str:
+        """The link by which people join, the same one whenever the run waits."""
+        address = label_server.external()
+        if address is None:
+            if runtime.deployment.id is not None and not label_server.served_by_conductor():
+                raise ConfigurationError(
+                    f"{label_server.VARIABLE}: expected the address of `rlhf label serve`, so that "
+                    f"people can answer while the run is suspended, actual: none"
+                )
+            address = label_server.SERVER.request(self._home)
+            label_server.SERVER.wait(self._home, address)
+        run_id, tracker = self._run.run_id, self._run.tracker
+        record = records.read(tracker, run_id)
+        assert record is not None, "the run is open"
+        known = record.tags.get(PEOPLE_TAG)
+        if known is None:
+            with labels_of(self._home) as labels:
+                campaign = labels.campaign_of_run(run_id)
+                assert campaign is not None, "its questions were published"
+                _, token = labels.invite(campaign.id, "everybody", uses=None, actor="run")
+        else:
+            token = known.rpartition("/")[2]
+        link = f"{address}/join/{token}"
+        if link != known:
+            records.set_tags(tracker, run_id, {PEOPLE_TAG: link})
+            create_link_artifact(
+                link=link, link_text="answer the questions", key=ARTIFACT,
+                description=f"People answer the questions of run {run_id} here.",
+            )  # fmt: skip
+        return link
+
+
+def suspend(home: Home, run_id: str) -> None:
+    """Leave a flow run of a deployment until somebody resumes it (`flows.waking`).
+
+    Raises:
+        Pause: always; Prefect ends the process.
+    """
+    lease.release(home, str(runtime.flow_run.id))
+    suspend_flow_run(timeout=None, key=f"{run_id}-{time.time_ns()}")  # type: ignore[arg-type]
+
+
+def left(home: Home, summary: dict[str, Any]) -> None:
+    """Suspend a flow run that waits, where it can be resumed: that of a deployment."""
+    if "waiting" in summary and runtime.deployment.id is not None:
+        suspend(home, str(summary["run_id"]))
