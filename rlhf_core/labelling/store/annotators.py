@@ -2,13 +2,12 @@
 
 import hashlib
 import secrets
-from collections.abc import Mapping
-from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
 
 from rlhf_core.errors import ConfigurationError, LabellingError
 from rlhf_core.labelling.store import audit, campaigns
+from rlhf_core.labelling.store.campaigns import is_key
 from rlhf_core.labelling.store.counting import recount
 from rlhf_core.labelling.store.records import Annotator, Invite
 from rlhf_core.labelling.store.tables import annotators, assignments, invites, sessions
@@ -87,8 +86,9 @@ def revoke(
     connection: Connection, now: float, campaign_id: int, invite_id: int, actor: str
 ) -> None:
     """Let nobody else join by an invite."""
+    campaigns.find(connection, campaign_id, lock=True)
     chosen = (invites.c.id == invite_id, invites.c.campaign_id == campaign_id)
-    if connection.scalar(select(invites.c.id).where(*chosen)) is None:
+    if not is_key(invite_id) or connection.scalar(select(invites.c.id).where(*chosen)) is None:
         raise LabellingError(f"campaign {campaign_id} has no invite {invite_id}", "unknown")
     connection.execute(update(invites).where(*chosen).values(revoked=True))
     audit.record(connection, now, campaign_id, actor, "invite revoked", invite=invite_id)
@@ -139,10 +139,11 @@ def add(
     """Add an annotator, who gets the next number. The campaign is locked already."""
     query = select(func.count()).where(annotators.c.campaign_id == campaign_id)
     number = connection.scalar(query.select_from(annotators)) or 0
+    name = check_name(name)
     values = {
         "campaign_id": campaign_id,
         "number": number,
-        "name": check_name(name),
+        "name": name,
         "active": True,
         "invite_id": invite_id,
         "joined": now,
@@ -152,13 +153,16 @@ def add(
     audit.record(
         connection, now, campaign_id, f"annotator {number}", "joined", name=name, invite=invite_id
     )
-    return Annotator(key[0], campaign_id, number, values["name"], True)
+    return Annotator(key[0], campaign_id, number, name, True)
 
 
 def find(connection: Connection, annotator_id: int) -> Annotator:
-    """An annotator by the key of the row."""
+    """An annotator by the key of the row. Raises `LabellingError` where there is none."""
     query = select(annotators).where(annotators.c.id == annotator_id)
-    return annotator_of(connection.execute(query).mappings().one())
+    row = connection.execute(query).mappings().first()
+    if row is None:
+        raise LabellingError("there is no such annotator", "unknown")
+    return annotator_of(row)
 
 
 def of_campaign(connection: Connection, campaign_id: int) -> list[Annotator]:
@@ -174,7 +178,10 @@ def set_active(
     """Let the answers of an annotator count, or not; then their questions are offered again."""
     wanted = campaigns.find(connection, campaign_id, lock=True).settings.answers_per_question
     chosen = (annotators.c.campaign_id == campaign_id, annotators.c.number == number)
-    row = connection.execute(select(annotators).where(*chosen)).mappings().first()
+    there = is_key(number)
+    row = (
+        connection.execute(select(annotators).where(*chosen)).mappings().first() if there else None
+    )
     if row is None:
         raise LabellingError(f"campaign {campaign_id} has no annotator {number}", "unknown")
     if row["active"] != active:
@@ -226,11 +233,11 @@ def is_owner_session(connection: Connection, now: float, token: str) -> bool:
     return connection.scalar(query) is not None
 
 
-def annotator_of(row: Mapping[str, Any]) -> Annotator:
+def annotator_of(row: RowMapping) -> Annotator:
     """A row as an annotator."""
     return Annotator(**{k: row[k] for k in ("id", "campaign_id", "number", "name", "active")})
 
 
-def _invite(row: Mapping[str, Any]) -> Invite:
+def _invite(row: RowMapping) -> Invite:
     names = ("id", "campaign_id", "name", "uses", "used", "expires", "revoked")
     return Invite(**{name: row[name] for name in names})

@@ -8,8 +8,8 @@ from sqlalchemy import Connection, insert, select, update
 
 from rlhf_core.errors import ConfigurationError, LabellingError
 from rlhf_core.labelling.forms import check_answer, is_correct, is_skip
+from rlhf_core.labelling.store import annotators, batches, campaigns
 from rlhf_core.labelling.store import assignments as leases
-from rlhf_core.labelling.store import batches, campaigns
 from rlhf_core.labelling.store.counting import recount
 from rlhf_core.labelling.store.records import (
     Annotator,
@@ -44,6 +44,7 @@ def submit(
     """
     _check(submission)
     campaign = campaigns.find(connection, annotator.campaign_id, lock=True)
+    annotator = annotators.find(connection, annotator.id)
     known = connection.execute(
         select(answers.c.id, answers.c.assignment_id, answers.c.receipt).where(
             answers.c.annotator_id == annotator.id, answers.c.key == submission.key

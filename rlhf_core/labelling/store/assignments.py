@@ -4,10 +4,10 @@ import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, Select, func, insert, select, update
 
 from rlhf_core.errors import LabellingError
-from rlhf_core.labelling.store import campaigns
+from rlhf_core.labelling.store import annotators, campaigns
 from rlhf_core.labelling.store.counting import Count, counts_with_leases
 from rlhf_core.labelling.store.records import Annotator, Assignment, Campaign, Offer, Question
 from rlhf_core.labelling.store.tables import answers, assignments, batches, collections, questions
@@ -29,6 +29,7 @@ def offer(connection: Connection, now: float, annotator: Annotator, count: int) 
         count: items at the most.
     """
     campaign = campaigns.find(connection, annotator.campaign_id, lock=True)
+    annotator = annotators.find(connection, annotator.id)
     if campaign.status != "open" or not annotator.active:
         return Offer((), False)
     count = min(count, MOST)
@@ -165,10 +166,16 @@ def find(connection: Connection, annotator: Annotator, assignment_id: str) -> As
     query = _query().where(
         assignments.c.id == assignment_id, assignments.c.annotator_id == annotator.id
     )
-    row = connection.execute(query).mappings().first()
+    there = is_identifier(assignment_id)
+    row = connection.execute(query).mappings().first() if there else None
     if row is None:
         raise LabellingError("there is no such item among yours", "unknown")
     return _assignment(row)
+
+
+def is_identifier(text: str) -> bool:
+    """Whether it can name an item or a question; other texts are no values of a database."""
+    return text.isascii() and text.isprintable()
 
 
 def question_of_identifier(
@@ -182,6 +189,8 @@ def question_of_identifier(
         campaign_id: where to look; None: anywhere.
         annotator_id: who must have been given it; None: the owner looks.
     """
+    if not is_identifier(identifier):
+        return None
     query = select(questions).where(questions.c.identifier == identifier)
     if campaign_id is not None:
         query = query.where(questions.c.campaign_id == campaign_id)
@@ -198,7 +207,7 @@ def count_of(connection: Connection, annotator_id: int) -> int:
     return connection.scalar(query.where(assignments.c.annotator_id == annotator_id)) or 0
 
 
-def question_of(row: Mapping[str, Any]) -> Question:
+def question_of(row: RowMapping) -> Question:
     """A row of `questions` as a question."""
     return Question(**{**{n: row[n] for n in _QUESTION}, "clips": tuple(row["clips"])})
 
@@ -228,7 +237,7 @@ def _query() -> Select[Any]:
     )
 
 
-def _assignment(row: Mapping[str, Any]) -> Assignment:
+def _assignment(row: RowMapping) -> Assignment:
     return Assignment(
         id=row["assignment_id"],
         annotator_id=row["annotator_id"],

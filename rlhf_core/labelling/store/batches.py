@@ -122,7 +122,7 @@ def rows_of(request: Request, gold: Sequence[Gold], training: int) -> list[dict[
                 question.step,
                 dict(question.answer),
                 question.explanation,
-            )  # fmt: skip
+            )
         )
     return rows
 
@@ -183,7 +183,9 @@ def _check_same(
 
 def find(connection: Connection, batch_id: int) -> Batch:
     """A batch by its number. Raises `LabellingError` where there is none."""
-    row = connection.execute(select(batches).where(batches.c.id == batch_id)).mappings().first()
+    query = select(batches).where(batches.c.id == batch_id)
+    there = campaigns.is_key(batch_id)
+    row = connection.execute(query).mappings().first() if there else None
     if row is None:
         raise LabellingError(f"there is no batch {batch_id}", "unknown")
     return Batch(**row)

@@ -1,10 +1,9 @@
 """Campaigns: opening, finding and closing them."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, RowMapping, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from rlhf_core.errors import ConfigurationError, LabellingError
 from rlhf_core.labelling.store import audit
@@ -47,10 +46,20 @@ def open_campaign(
         "status": "open",
         "created": now,
     }
-    number = connection.execute(insert(campaigns).values(**values)).inserted_primary_key
+    try:
+        with connection.begin_nested():
+            number = connection.execute(insert(campaigns).values(**values)).inserted_primary_key
+    except IntegrityError:
+        # Another process has made it between the two statements; PostgreSQL shows it now.
+        return open_campaign(connection, now, key, title, settings, experiment)
     assert number is not None, "the row was inserted"
     audit.record(connection, now, number[0], "run", "campaign opened", key=key, title=title)
     return find(connection, number[0])
+
+
+def is_key(number: int) -> bool:
+    """Whether it can be the key of a row; a larger number overflows a database."""
+    return 0 <= number < 2**31
 
 
 def find(connection: Connection, campaign_id: int, lock: bool = False) -> Campaign:
@@ -64,6 +73,8 @@ def find(connection: Connection, campaign_id: int, lock: bool = False) -> Campai
     Raises:
         LabellingError: there is none.
     """
+    if not is_key(campaign_id):
+        raise LabellingError(f"there is no campaign {campaign_id}", "unknown")
     query = select(campaigns).where(campaigns.c.id == campaign_id)
     if lock:
         query = query.with_for_update()
@@ -115,7 +126,7 @@ def extend(connection: Connection, now: float, campaign_id: int, hours: float, a
     audit.record(connection, now, campaign_id, actor, "deadline extended", hours=hours)
 
 
-def campaign_of(row: Mapping[str, Any]) -> Campaign:
+def campaign_of(row: RowMapping) -> Campaign:
     """A row as a campaign."""
     columns = {**row, "settings": CampaignSettings.model_validate(row["settings"])}
     return Campaign(**columns)

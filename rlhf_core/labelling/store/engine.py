@@ -50,9 +50,13 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction that writes; it is on disk when the block has ended."""
-        with self._errors(), self._turn, self._engine.connect() as connection:
-            with connection.execution_options(writes=True).begin():
-                yield connection
+        with (
+            self._errors(),
+            self._turn,
+            self._engine.connect() as connection,
+            connection.execution_options(writes=True).begin(),
+        ):
+            yield connection
 
     def close(self) -> None:
         """Close all connections."""
@@ -132,7 +136,7 @@ def _postgresql(url: URL) -> Engine:
         import psycopg  # noqa: F401
     except ImportError as error:
         raise StoreError(
-            f"label store: PostgreSQL needs psycopg ({error}); install rlhf-flows[postgres]"
+            f"label store: PostgreSQL needs psycopg ({error}); install rlhf-flows[postgresql]"
         ) from error
     # A commit must be on disk before it is acknowledged, whatever the server's default is.
     options = {"options": "-c synchronous_commit=on", "connect_timeout": 10}

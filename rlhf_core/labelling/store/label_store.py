@@ -14,6 +14,7 @@ from rlhf_core.labelling.store import (
     collecting,
     overview,
 )
+from rlhf_core.labelling.store.audit import OWNER
 from rlhf_core.labelling.store.engine import Database
 from rlhf_core.labelling.store.records import (
     Annotator,
@@ -146,12 +147,12 @@ class LabelStore:
         with self.database.reading() as connection:
             return batches.find(connection, batch_id)
 
-    def set_status(self, campaign_id: int, status: str, actor: str = audit.OWNER) -> Campaign:
+    def set_status(self, campaign_id: int, status: str, actor: str = OWNER) -> Campaign:
         """Make a campaign open, paused or closed."""
         with self.database.writing() as connection:
             return campaigns.set_status(connection, self.clock(), campaign_id, status, actor)
 
-    def extend(self, campaign_id: int, hours: float, actor: str = audit.OWNER) -> None:
+    def extend(self, campaign_id: int, hours: float, actor: str = OWNER) -> None:
         """Move the deadlines of the batches that were not collected."""
         with self.database.writing() as connection:
             campaigns.extend(connection, self.clock(), campaign_id, hours, actor)
@@ -176,7 +177,7 @@ class LabelStore:
         name: str,
         uses: int | None = 1,
         hours: float | None = None,
-        actor: str = audit.OWNER,
+        actor: str = OWNER,
     ) -> tuple[Invite, str]:
         """Make an invite; returns it with its token, which is not stored and never shown again."""
         seconds = None if hours is None else 3600 * hours
@@ -190,7 +191,7 @@ class LabelStore:
         with self.database.reading() as connection:
             return annotators.invites_of(connection, campaign_id)
 
-    def revoke(self, campaign_id: int, invite_id: int, actor: str = audit.OWNER) -> None:
+    def revoke(self, campaign_id: int, invite_id: int, actor: str = OWNER) -> None:
         """Let nobody else join by an invite."""
         with self.database.writing() as connection:
             annotators.revoke(connection, self.clock(), campaign_id, invite_id, actor)
@@ -211,7 +212,7 @@ class LabelStore:
             return annotators.of_campaign(connection, campaign_id)
 
     def set_active(
-        self, campaign_id: int, number: int, active: bool, actor: str = audit.OWNER
+        self, campaign_id: int, number: int, active: bool, actor: str = OWNER
     ) -> Annotator:
         """Let the answers of an annotator count, or not."""
         with self.database.writing() as connection:
@@ -222,7 +223,7 @@ class LabelStore:
     def begin_owner_session(self, seconds: float) -> str:
         """Begin a session of the owner; returns its token."""
         with self.database.writing() as connection:
-            audit.record(connection, self.clock(), None, audit.OWNER, "signed in")
+            audit.record(connection, self.clock(), None, OWNER, "signed in")
             return annotators.begin_session(connection, self.clock(), None, seconds)
 
     def end_session(self, token: str) -> None:
