@@ -76,6 +76,10 @@ class DrawingPool(Generic[Result]):
                     continue
                 self._begun.add(key)
                 job, future = self._jobs[key]
+                if not future.set_running_or_notify_cancel():
+                    self._begun.discard(key)
+                    self._jobs.pop(key)
+                    continue
             self._finish(key, job, future)
 
     def _finish(self, key: str, job: Callable[[], Result], future: Future[Result]) -> None:
@@ -88,8 +92,6 @@ class DrawingPool(Generic[Result]):
         with self._changed:
             self._begun.discard(key)
             self._jobs.pop(key)
-        if future.cancelled():
-            return
         if error is not None:
             future.set_exception(error)
         else:
