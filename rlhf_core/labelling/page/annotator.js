@@ -222,7 +222,8 @@ async function open(item) {
   view.player = player;
   const answer = (value) => {
     if (view.sent) return;
-    if (view.begun === null && item.clips.length) {
+    // What cannot be shown can be skipped.
+    if (view.begun === null && item.clips.length && value !== module.skip) {
       announce("The clips are still loading.");
       return;
     }
@@ -239,7 +240,7 @@ async function open(item) {
   const total = state.progress?.total ?? 0;
   const stage = item.stage === "training" ? "Practice" : current ? `Changing answer ${item.index + 1}` : "";
   const layout = item.clips.length === 1 ? "one" : item.clips.length === 2 ? "" : "many";
-  const body = element("section", { class: "question", "aria-labelledby": "question-title", "data-assignment": item.assignment },
+  const body = element("section", { class: "question", "aria-labelledby": "question-title", "data-assignment": item.assignment, "data-index": item.index },
     element("div", { class: "ask" }, stage && element("p", { class: "stage" }, stage), heading, module.hint && element("p", { class: "small" }, module.hint)),
     element("div", { class: `clips ${layout}` }, figures),
     player.controls,

@@ -1,7 +1,7 @@
 """Where clips come from: described and drawn from the request and the experiment of a run."""
 
 from functools import lru_cache
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from rlhf_core.configuration import from_mapping
 from rlhf_core.experiment import Experiment
@@ -10,6 +10,7 @@ from rlhf_core.questions import Request
 from rlhf_core.yaml_text import parse
 
 
+@runtime_checkable
 class ClipSource(Protocol):
     """Describes and draws clips."""
 
