@@ -2,8 +2,10 @@
 
 import hashlib
 import secrets
+from collections.abc import Mapping
+from typing import Any
 
-from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from rlhf_core.errors import ConfigurationError, LabellingError
 from rlhf_core.labelling.store import audit, campaigns
@@ -233,11 +235,11 @@ def is_owner_session(connection: Connection, now: float, token: str) -> bool:
     return connection.scalar(query) is not None
 
 
-def annotator_of(row: RowMapping) -> Annotator:
+def annotator_of(row: Mapping[Any, Any]) -> Annotator:
     """A row as an annotator."""
     return Annotator(**{k: row[k] for k in ("id", "campaign_id", "number", "name", "active")})
 
 
-def _invite(row: RowMapping) -> Invite:
+def _invite(row: Mapping[Any, Any]) -> Invite:
     names = ("id", "campaign_id", "name", "uses", "used", "expires", "revoked")
     return Invite(**{name: row[name] for name in names})

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, func, insert, select, update
+from sqlalchemy import Connection, Select, func, insert, select, update
 
 from rlhf_core.errors import LabellingError
 from rlhf_core.labelling.store import annotators, campaigns
@@ -207,7 +207,7 @@ def count_of(connection: Connection, annotator_id: int) -> int:
     return connection.scalar(query.where(assignments.c.annotator_id == annotator_id)) or 0
 
 
-def question_of(row: RowMapping) -> Question:
+def question_of(row: Mapping[Any, Any]) -> Question:
     """A row of `questions` as a question."""
     return Question(**{**{n: row[n] for n in _QUESTION}, "clips": tuple(row["clips"])})
 
@@ -237,7 +237,7 @@ def _query() -> Select[Any]:
     )
 
 
-def _assignment(row: RowMapping) -> Assignment:
+def _assignment(row: Mapping[Any, Any]) -> Assignment:
     return Assignment(
         id=row["assignment_id"],
         annotator_id=row["annotator_id"],

@@ -1,8 +1,10 @@
 """Campaigns: opening, finding and closing them."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
-from sqlalchemy import Connection, RowMapping, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from rlhf_core.errors import ConfigurationError, LabellingError
@@ -126,7 +128,7 @@ def extend(connection: Connection, now: float, campaign_id: int, hours: float, a
     audit.record(connection, now, campaign_id, actor, "deadline extended", hours=hours)
 
 
-def campaign_of(row: RowMapping) -> Campaign:
+def campaign_of(row: Mapping[Any, Any]) -> Campaign:
     """A row as a campaign."""
     columns = {**row, "settings": CampaignSettings.model_validate(row["settings"])}
     return Campaign(**columns)
