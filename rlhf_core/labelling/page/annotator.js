@@ -156,7 +156,7 @@ async function finished(found) {
   const status = session?.campaign.status ?? "closed";
   const waiting = found.waiting || status === "paused";
   const text = status === "paused" ? "The campaign is paused. This page goes on when it does."
-    : found.waiting ? "Nothing to answer right now. New questions appear here by themselves."
+    : found.waiting ? "That was all for now. Thank you! New questions appear here by themselves."
     : "That was all. Thank you!";
   show(done(state, text, back));
   if (!waiting) return;
