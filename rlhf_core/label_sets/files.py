@@ -58,6 +58,19 @@ def read(path: Path) -> list[LabelBatch]:
     Raises:
         ConfigurationError: it cannot be read, or a line is not as expected; the message names it.
     """
+    header, lines = read_lines(path)
+    try:
+        return batches_of(header, [line for _, line in lines])
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}: {error}") from None
+
+
+def read_lines(path: Path) -> tuple[Header, list[tuple[str, Line]]]:
+    """Read and check a whole file: its header, and its lines, each with its place for messages.
+
+    Raises:
+        ConfigurationError: it cannot be read, or a line is not as expected; the message names it.
+    """
     entries = _jsonl(path) if _ending(path) == ".jsonl" else _parquet(path)
     where, content = next(entries, (str(path), None))
     if not isinstance(content, dict):
@@ -71,13 +84,10 @@ def read(path: Path) -> list[LabelBatch]:
             )
         line = validated(Line, content, where)
         check_line(line, header, where)
-        lines.append(line)
+        lines.append((where, line))
     if not lines:
         raise ConfigurationError(f"{path}: expected judgements after the header, actual: none")
-    try:
-        return batches_of(header, lines)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{path}: {error}") from None
+    return header, lines
 
 
 def _ending(path: Path) -> str:

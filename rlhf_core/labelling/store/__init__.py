@@ -9,12 +9,14 @@ from rlhf_core.labelling.store.overview import AnswerRow
 from rlhf_core.labelling.store.records import (
     Annotator,
     AnnotatorProgress,
+    AnswerGroup,
     Assignment,
     Batch,
     BatchProgress,
     Campaign,
     CountedAnswer,
     Gold,
+    ImportedAnswer,
     Invite,
     Offer,
     Question,
@@ -24,7 +26,7 @@ from rlhf_core.labelling.store.records import (
 from rlhf_core.labelling.store.settings import CampaignSettings
 
 __all__ = [
-    "Annotator", "AnnotatorProgress", "AnswerRow", "Assignment", "Batch", "BatchProgress",
-    "Campaign", "CampaignSettings", "CountedAnswer", "Gold", "Invite", "LabelStore", "Offer",
+    "Annotator", "AnnotatorProgress", "AnswerGroup", "AnswerRow", "Assignment", "Batch", "BatchProgress",
+    "Campaign", "CampaignSettings", "CountedAnswer", "Gold", "ImportedAnswer", "Invite", "LabelStore", "Offer",
     "Question", "Receipt", "Submission", "open_store",
 ]  # fmt: skip

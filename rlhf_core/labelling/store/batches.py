@@ -10,7 +10,7 @@ from rlhf_core.errors import ConfigurationError, LabellingError
 from rlhf_core.labelling.forms import check_answer, check_askable
 from rlhf_core.labelling.store import audit, campaigns
 from rlhf_core.labelling.store.counting import counts_by_question
-from rlhf_core.labelling.store.records import Batch, BatchProgress, Campaign, Gold
+from rlhf_core.labelling.store.records import Batch, BatchProgress, Campaign, Gold, Question
 from rlhf_core.labelling.store.tables import batches, collections, questions
 from rlhf_core.questions import Queries, Request
 
@@ -196,6 +196,13 @@ def of_campaign(connection: Connection, campaign_id: int) -> list[Batch]:
     query = select(batches).where(batches.c.campaign_id == campaign_id)
     rows = connection.execute(query.order_by(batches.c.round, batches.c.part)).mappings()
     return [Batch(**row) for row in rows]
+
+
+def questions_of(connection: Connection, campaign_id: int) -> list[Question]:
+    """The questions of a campaign in the order in which they were published."""
+    query = select(questions).where(questions.c.campaign_id == campaign_id)
+    rows = connection.execute(query.order_by(questions.c.id)).mappings()
+    return [Question(**{**row, "clips": tuple(row["clips"])}) for row in rows]
 
 
 def is_collected(connection: Connection, batch_id: int) -> bool:

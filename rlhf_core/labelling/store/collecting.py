@@ -1,9 +1,12 @@
 """Collections: which answers a round takes, written once."""
 
-from sqlalchemy import Connection, insert, select
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import Connection, Select, insert, select
 
 from rlhf_core.labelling.store import audit, batches, campaigns, tables
-from rlhf_core.labelling.store.records import Batch, CountedAnswer
+from rlhf_core.labelling.store.records import AnswerGroup, Batch, CountedAnswer
 from rlhf_core.labelling.store.tables import (
     annotators,
     answers,
@@ -74,10 +77,43 @@ def _to_take(connection: Connection, batch: Batch) -> list[tuple[int, str]]:
     return [(row[0], row[1]) for row in connection.execute(query)]
 
 
-def _taken(connection: Connection, collection_id: int, batch: Batch) -> tuple[CountedAnswer, ...]:
-    price = campaigns.find(connection, batch.campaign_id).settings.price
-    known = {one.id: one for one in batches.of_campaign(connection, batch.campaign_id)}
+def groups_of(connection: Connection, campaign_id: int) -> list[AnswerGroup]:
+    """All counted answers of a campaign: those of each collection, then those of none."""
     query = (
+        select(collections.c.id, collections.c.batch_id, collections.c.collected_at)
+        .join(tables.batches, tables.batches.c.id == collections.c.batch_id)
+        .where(tables.batches.c.campaign_id == campaign_id)
+        .order_by(collections.c.id)
+    )
+    rows = connection.execute(query).all()
+    groups = [
+        AnswerGroup(row.collected_at, _taken(connection, row.id, batches.find(connection, row[1])))
+        for row in rows
+    ]
+    waiting = _answers().where(
+        questions.c.campaign_id == campaign_id,
+        questions.c.stage == "work",
+        assignments.c.answer_id == answers.c.id,
+        assignments.c.counted,
+        annotators.c.active,
+        assignments.c.id.not_in(select(collected.c.assignment_id)),
+    )
+    waiting = waiting.order_by(questions.c.id, annotators.c.number)
+    known = {row.batch_id for row in rows}
+    left = _records(connection, waiting, campaign_id, known)
+    return [*groups, AnswerGroup(None, left)] if left else groups
+
+
+def _taken(connection: Connection, collection_id: int, batch: Batch) -> tuple[CountedAnswer, ...]:
+    query = _answers().join(collected, collected.c.answer_id == answers.c.id)
+    query = query.where(collected.c.collection_id == collection_id)
+    query = query.order_by(collected.c.position)
+    known = {one.id for one in batches.of_campaign(connection, batch.campaign_id)}
+    return _records(connection, query, batch.campaign_id, known - {batch.id})
+
+
+def _answers() -> Select[Any]:
+    return (
         select(
             answers.c.id,
             answers.c.answer,
@@ -90,18 +126,24 @@ def _taken(connection: Connection, collection_id: int, batch: Batch) -> tuple[Co
             questions.c.row,
             annotators.c.number,
         )
-        .join(collected, collected.c.answer_id == answers.c.id)
+        .select_from(answers)
         .join(assignments, assignments.c.id == answers.c.assignment_id)
         .join(questions, questions.c.id == assignments.c.question_id)
         .join(annotators, annotators.c.id == assignments.c.annotator_id)
-        .where(collected.c.collection_id == collection_id)
-        .order_by(collected.c.position)
     )
+
+
+def _records(
+    connection: Connection, query: Select[Any], campaign_id: int, late: Collection[int]
+) -> tuple[CountedAnswer, ...]:
+    """Rows as records. `late` has the batches whose answers come too late for their round."""
+    price = campaigns.find(connection, campaign_id).settings.price
+    known = {one.id: one for one in batches.of_campaign(connection, campaign_id)}
     return tuple(
         CountedAnswer(
             answer_id=row.id,
             batch=known[row.batch_id],
-            late=row.batch_id != batch.id,
+            late=row.batch_id in late,
             question=row.identifier,
             form=row.form,
             row=row.row,

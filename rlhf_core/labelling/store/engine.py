@@ -31,7 +31,11 @@ class Database:
         self._turn = threading.Lock() if self.is_sqlite else nullcontext()
         with self._errors():
             self._engine = _sqlite(self._url) if self.is_sqlite else _postgresql(self._url)
+        try:
             self._make_tables()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def is_sqlite(self) -> bool:

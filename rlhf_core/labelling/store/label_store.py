@@ -12,6 +12,7 @@ from rlhf_core.labelling.store import (
     batches,
     campaigns,
     collecting,
+    importing,
     overview,
 )
 from rlhf_core.labelling.store.audit import OWNER
@@ -19,12 +20,14 @@ from rlhf_core.labelling.store.engine import Database
 from rlhf_core.labelling.store.records import (
     Annotator,
     AnnotatorProgress,
+    AnswerGroup,
     Assignment,
     Batch,
     BatchProgress,
     Campaign,
     CountedAnswer,
     Gold,
+    ImportedAnswer,
     Invite,
     Offer,
     Question,
@@ -162,6 +165,29 @@ class LabelStore:
         with self.database.reading() as connection:
             campaigns.find(connection, campaign_id)
             return overview.answers_of(connection, campaign_id)
+
+    def counted_answers(self, campaign_id: int) -> list[AnswerGroup]:
+        """All answers that count: those of each collection, then those that none has taken."""
+        with self.database.reading() as connection:
+            campaigns.find(connection, campaign_id)
+            return collecting.groups_of(connection, campaign_id)
+
+    def questions(self, campaign_id: int) -> list[Question]:
+        """All questions of a campaign, in the order in which they were published."""
+        with self.database.reading() as connection:
+            campaigns.find(connection, campaign_id)
+            return batches.questions_of(connection, campaign_id)
+
+    def add_answers(
+        self, campaign_id: int, answers: Sequence[ImportedAnswer], actor: str = OWNER
+    ) -> int:
+        """Store answers from a file, all or none; returns how many were new.
+
+        Raises:
+            ConfigurationError: one does not fit, or its annotator has answered the question.
+        """
+        with self.database.writing() as connection:
+            return importing.add_answers(connection, self.clock(), campaign_id, answers, actor)
 
     def audit(self, campaign_id: int) -> list[Mapping[str, Any]]:
         """Who did what when, oldest first."""

@@ -213,6 +213,30 @@ class CountedAnswer:
 
 
 @dataclass(frozen=True)
+class AnswerGroup:
+    """The counted answers that one collection took, or that none has taken."""
+
+    collected_at: float | None
+    """Unix time of the collection; None: no round has taken them."""
+    answers: tuple[CountedAnswer, ...]
+
+
+@dataclass(frozen=True)
+class ImportedAnswer:
+    """An answer from a file."""
+
+    where: str
+    """File and line, for messages."""
+    name: str
+    """Of the annotator."""
+    question_id: int
+    key: str
+    """Derived from the content, so that the same line is stored once."""
+    answer: Mapping[str, Any]
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Invite:
     """A link by which annotators join."""
 

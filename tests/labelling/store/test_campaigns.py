@@ -32,7 +32,7 @@ def test_a_campaign_is_opened_once(store: LabelStore) -> None:
     assert store.campaign_of_run("run-1") == store.campaign(first.id) == first
     second = store.open_campaign("run-2", "Again", settings, "name: x")
     assert store.campaigns() == [second, first]
-    with pytest.raises(ConfigurationError, match="run-1: expected the settings .*actual"):
+    with pytest.raises(ConfigurationError, match=r"run-1: expected the settings .*actual"):
         store.open_campaign("run-1", "Pendulum", CampaignSettings(), "name: x")
     with pytest.raises(ConfigurationError, match="key: expected 1 to 200"):
         store.open_campaign("", "Pendulum", settings, "name: x")
@@ -75,7 +75,7 @@ def test_a_batch_is_published_once(store: LabelStore) -> None:
     # A store that was moved is found at its new place.
     moved = store.publish(campaign, 0, 0, comparisons(3), "file:///elsewhere", "1" * 64)
     assert moved == replace(batch, artifacts="file:///elsewhere", ref="1" * 64)
-    with pytest.raises(ConfigurationError, match="round 0, part 0: expected the 3 questions .* 2"):
+    with pytest.raises(ConfigurationError, match=r"round 0, part 0: expected the 3 questions .* 2"):
         publish(store, campaign, comparisons(2))
     with pytest.raises(ConfigurationError, match="actual: 3, of which 0 are the same"):
         publish(store, campaign, comparisons(3, first=50))
