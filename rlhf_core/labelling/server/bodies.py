@@ -33,7 +33,7 @@ class Join(Sent):
 class Next(Sent):
     """Ask for items."""
 
-    count: int = Field(3, ge=1, le=50)
+    count: int = Field(3, strict=True, ge=1, le=50)
 
 
 class Answer(Sent):
@@ -41,7 +41,7 @@ class Answer(Sent):
 
     key: str = Field(pattern="^[0-9A-Za-z_-]{8,64}$")
     assignment: str = Field(pattern="^[0-9a-f]{32}$")
-    sequence: int = Field(ge=0, lt=2**53)
+    sequence: int = Field(strict=True, ge=0, lt=2**53)
     answer: dict[str, Any]
     seconds: float = 0.0
     events: list[tuple[float, str]] = Field([], max_length=1000)
@@ -58,7 +58,7 @@ class PlayStep(Sent):
     """Take an action."""
 
     session: str = Field(pattern="^[0-9A-Za-z_-]{1,64}$")
-    action: int = Field(ge=0, le=100)
+    action: int = Field(strict=True, ge=0, le=100)
 
 
 class PlayEnd(Sent):
@@ -83,11 +83,11 @@ class MakeInvite(Sent):
     """Make an invite."""
 
     name: str = Field(max_length=400)
-    uses: int | None = Field(1, ge=1, le=100_000)
+    uses: int | None = Field(1, strict=True, ge=1, le=100_000)
     hours: float | None = Field(None, gt=0, le=24 * 3650)
 
 
 class SetActive(Sent):
     """Let the answers of an annotator count, or not."""
 
-    active: bool
+    active: bool = Field(strict=True)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 
+from rlhf_core.labelling.exchange import export_labels
 from rlhf_core.labelling.server import bodies
 from rlhf_core.labelling.server.services import Services
 
@@ -24,8 +25,6 @@ def download_routes(services: Services) -> APIRouter:
 
     def labels(campaign: int, ending: str) -> Response:
         with tempfile.TemporaryDirectory() as folder:
-            from rlhf_core.labelling.exchange import export_labels
-
             path = Path(folder) / f"labels{ending}"
             export_labels(store, campaign, path)
             return _file(path.read_bytes(), f"labels-{campaign}{ending}")
