@@ -108,7 +108,9 @@ class Guard:
         address = scope["client"][0] if scope.get("client") else ""
         self._count(self._address, address)
         for token in _cookies(headers, self._cookies):
-            self._count(self._session, hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest())
+            self._count(
+                self._session, hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+            )
         if method == "POST" and path == "/api/owner/login":
             self._count(self._login, address)
             self._count(self._logins, "")

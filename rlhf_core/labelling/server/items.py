@@ -18,9 +18,7 @@ def items_of(
     return [_item(clips, campaign, batches[one.question.batch_id], one) for one in assignments]
 
 
-def _item(
-    clips: Clips, campaign: Campaign, batch: Batch, assignment: Assignment
-) -> dict[str, Any]:
+def _item(clips: Clips, campaign: Campaign, batch: Batch, assignment: Assignment) -> dict[str, Any]:
     question = assignment.question
     settings = json.loads(question.settings)
     if question.step is not None:

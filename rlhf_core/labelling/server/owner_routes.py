@@ -77,9 +77,7 @@ def owner_routes(services: Services, app: FastAPI) -> APIRouter:
         return {"id": made.id, "url": f"{_address(services, call)}/join/{token}"}
 
     @router.delete("/campaigns/{campaign}/invites/{invite}")
-    def revoke(
-        _: Signed, campaign: bodies.CampaignId, invite: bodies.InviteId
-    ) -> dict[str, str]:
+    def revoke(_: Signed, campaign: bodies.CampaignId, invite: bodies.InviteId) -> dict[str, str]:
         """Let nobody else join by an invite."""
         store.revoke(campaign, invite)
         return {}

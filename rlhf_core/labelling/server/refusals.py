@@ -1,4 +1,4 @@
-"""What the server says when it refuses or fails: `{"error": "one sentence"}`, and nothing secret."""
+"""Answers of the server that refuses or fails: `{"error": "one sentence"}`, and nothing secret."""
 
 import logging
 from collections.abc import Mapping
@@ -38,9 +38,7 @@ class Refusal(Exception):  # noqa: N818, it is no failure
         self.status, self.sentence, self.headers = status, sentence, dict(headers or {})
 
 
-def refusal(
-    status: int, sentence: str, headers: Mapping[str, str] | None = None
-) -> JSONResponse:
+def refusal(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """The answer that refuses a call."""
     return JSONResponse({"error": sentence}, status, headers=dict(headers or {}))
 

@@ -15,6 +15,7 @@ from rlhf_core.labelling.server.settings import ServerSettings, with_secret
 from rlhf_core.labelling.store import LabelStore
 
 START_SECONDS = 30.0
+EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104, it is compared, not bound
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def _listening(settings: ServerSettings) -> Iterator[tuple[socket.socket, Addres
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         port = listening.getsockname()[1]
         # What listens on every address is reached by the name of the machine.
-        name = socket.gethostname() if host in ("", "0.0.0.0", "::") else host
+        name = socket.gethostname() if host in EVERYWHERE else host
         written = f"[{name}]" if ":" in name else name
         scheme = "https" if settings.secure else "http"
         url = settings.public_url or f"{scheme}://{written}:{port}"

@@ -99,7 +99,9 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def with_secret(settings: ServerSettings, environment: Mapping[str, str] = os.environ) -> ServerSettings:
+def with_secret(
+    settings: ServerSettings, environment: Mapping[str, str] = os.environ
+) -> ServerSettings:
     """The settings with a secret: their own, else the variable's, else a random one on loopback.
 
     Raises:

@@ -1,8 +1,9 @@
 """The label server in a process of its own, which a test can kill.
 
-    python -m tests.labelling.server.serve_folder FOLDER PORT [URL]
+python -m tests.labelling.server.serve_folder FOLDER PORT [URL]
 """
 
+import logging
 import sys
 from pathlib import Path
 
@@ -20,5 +21,7 @@ def main(folder: Path, port: int, url: str) -> None:
 
 
 if __name__ == "__main__":
+    # Everything that is logged is written, so that a test can look for secrets.
+    logging.basicConfig(level=logging.DEBUG)
     place = Path(sys.argv[1])
     main(place, int(sys.argv[2]), sys.argv[3] if sys.argv[3:] else f"sqlite:///{place}/labels.db")

@@ -1,7 +1,6 @@
 """Each rule that keeps out who should not be in."""
 
 import json
-import logging
 import socket
 import time
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from pydantic import SecretStr
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.labelling.server import EnvironmentClips, ServerSettings, serving, with_secret
 from tests.labelling.server.conftest import Site, answer_to, items
+from tests.labelling.server.processes import serving_process
 from tests.labelling.server.serve_folder import SECRET
 
 pytestmark = pytest.mark.faults
@@ -558,23 +558,9 @@ def test_the_secret_is_an_argument_a_variable_or_random_on_this_machine() -> Non
     assert "s" * 16 not in repr(given)
 
 
-def test_no_secret_and_no_token_is_logged_or_told(
-    site: Site,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    settings = ServerSettings(port=0, secret=SecretStr(SECRET), cache=site.folder / "clips")
-    token = site.invite()
-    caplog.set_level(logging.DEBUG)
-    # What the test itself sends is the client's to log.
-    for name in ("httpx", "httpcore"):
-        monkeypatch.setattr(logging.getLogger(name), "disabled", True)
-    for name in list(logging.root.manager.loggerDict):
-        if name.startswith("httpcore."):
-            monkeypatch.setattr(logging.getLogger(name), "disabled", True)
-    with serving(site.store, EnvironmentClips(), settings) as address:
-        client = httpx.Client(base_url=address.url)
+def test_no_secret_and_no_token_is_logged_or_told(site: Site) -> None:
+    token, log = site.invite(), site.folder / "log.txt"
+    with serving_process(site.folder, log) as url, httpx.Client(base_url=url) as client:
         client.get(f"/join/{token}")
         joined = client.post("/api/join", json={"token": token, "name": "Ada"})
         session = client.cookies["rlhf-annotator"]
@@ -589,9 +575,8 @@ def test_no_secret_and_no_token_is_logged_or_told(
         ]
         signed = client.post("/api/owner/login", json={"secret": SECRET})
         assert signed.status_code == 200
-        client.close()
-    out, err = capfd.readouterr()
-    written = out + err + caplog.text + "".join(one.text for one in told)
+    written = log.read_text() + "".join(one.text for one in told)
+    assert "selector" in log.read_text(), "the log is written"
     for secret in (SECRET, token, session, csrf):
         assert secret not in written
 
