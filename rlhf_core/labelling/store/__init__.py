@@ -26,7 +26,7 @@ from rlhf_core.labelling.store.records import (
 from rlhf_core.labelling.store.settings import CampaignSettings
 
 __all__ = [
-    "Annotator", "AnnotatorProgress", "AnswerGroup", "AnswerRow", "Assignment", "Batch", "BatchProgress",
-    "Campaign", "CampaignSettings", "CountedAnswer", "Gold", "ImportedAnswer", "Invite", "LabelStore", "Offer",
-    "Question", "Receipt", "Submission", "open_store",
+    "Annotator", "AnnotatorProgress", "AnswerGroup", "AnswerRow", "Assignment", "Batch",
+    "BatchProgress", "Campaign", "CampaignSettings", "CountedAnswer", "Gold", "ImportedAnswer",
+    "Invite", "LabelStore", "Offer", "Question", "Receipt", "Submission", "open_store",
 ]  # fmt: skip

@@ -1,14 +1,16 @@
 """Assignments: questions leased to annotators, nobody the same one twice."""
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, func, insert, select, update
 
 from rlhf_core.errors import LabellingError
 from rlhf_core.labelling.store import annotators, campaigns
-from rlhf_core.labelling.store.counting import Count, counts_with_leases
+from rlhf_core.labelling.store.batches import QUESTION, question_of
+from rlhf_core.labelling.store.counting import count_free, counts_of, free_questions
 from rlhf_core.labelling.store.records import Annotator, Assignment, Campaign, Offer, Question
 from rlhf_core.labelling.store.tables import answers, assignments, batches, collections, questions
 
@@ -33,32 +35,32 @@ def offer(connection: Connection, now: float, annotator: Annotator, count: int) 
     if campaign.status != "open" or not annotator.active:
         return Offer((), False)
     count = min(count, MOST)
-    counts = counts_with_leases(connection, open_batches(connection, campaign.id), now)
-    mine = of_annotator(connection, annotator.id)
-    kept = [one for one in mine if _still_open(one, counts, campaign, now)][:count]
+    chosen = open_batches(connection, campaign.id)
+    kept = _open(connection, annotator, campaign, chosen, now)[:count]
     until = now + campaign.settings.lease_seconds
     if kept:
         ids = [one.id for one in kept]
         change = update(assignments).where(assignments.c.id.in_(ids))
         connection.execute(change.values(lease_until=until))
-    chosen = list(_new(connection, campaign, mine, counts, count - len(kept)))
+    had = _had(connection, annotator.id)
+    fresh = list(_new(connection, campaign, annotator, had, chosen, now, count - len(kept)))
     rows = [
         {
             "id": secrets.token_hex(16),
             "annotator_id": annotator.id,
             "question_id": question_id,
-            "index": len(mine) + place,
+            "index": had.total() + place,
             "leased": now,
             "lease_until": until,
             "state": "open",
             "counted": False,
         }
-        for place, question_id in enumerate(chosen)
+        for place, question_id in enumerate(fresh)
     ]
     if rows:
         connection.execute(insert(assignments), rows)
-    wanted = [*(one.id for one in kept), *(row["id"] for row in rows)]
-    items = tuple(one for one in of_annotator(connection, annotator.id) if one.id in set(wanted))
+    wanted = [*(one.id for one in kept), *(str(row["id"]) for row in rows)]
+    items = tuple(_chosen(connection, assignments.c.id.in_(wanted)))
     return Offer(items, waiting=not items)
 
 
@@ -67,12 +69,11 @@ def remaining(connection: Connection, now: float, annotator: Annotator) -> int:
     campaign = campaigns.find(connection, annotator.campaign_id)
     if not annotator.active:
         return 0
-    counts = counts_with_leases(connection, open_batches(connection, campaign.id), now)
-    mine = of_annotator(connection, annotator.id)
-    kept = sum(
-        _still_open(one, counts, campaign, now) for one in mine if one.question.stage != "training"
-    )
-    return kept + len(_work(mine, counts, campaign))
+    chosen = open_batches(connection, campaign.id)
+    kept = _open(connection, annotator, campaign, chosen, now)
+    wanted = campaign.settings.answers_per_question
+    free = count_free(connection, chosen, annotator.id, wanted, now)
+    return sum(one.question.stage != "training" for one in kept) + free
 
 
 def open_batches(connection: Connection, campaign_id: int) -> list[int]:
@@ -86,48 +87,68 @@ def open_batches(connection: Connection, campaign_id: int) -> list[int]:
     return list(connection.scalars(query))
 
 
-def _still_open(
-    assignment: Assignment, counts: Mapping[int, Count], campaign: Campaign, now: float
-) -> bool:
-    if assignment.state != "open":
-        return False
-    if assignment.question.stage != "work":
-        return True
-    count = counts.get(assignment.question.id)
-    # A question of a batch that was collected has no count.
-    if count is None:
-        return False
+def _open(
+    connection: Connection,
+    annotator: Annotator,
+    campaign: Campaign,
+    chosen: Sequence[int],
+    now: float,
+) -> list[Assignment]:
+    """Items of an annotator that wait for an answer which is still needed."""
+    mine = assignments.c.annotator_id == annotator.id
+    waiting = _chosen(connection, mine & (assignments.c.state == "open"))
+    counts = counts_of(connection, [one.question.id for one in waiting], now)
     needed = campaign.settings.answers_per_question
-    return assignment.lease_until > now or count.takes(needed)
+    return [
+        one
+        for one in waiting
+        if one.question.stage != "work"
+        or (
+            one.question.batch_id in chosen
+            and (one.lease_until > now or counts[one.question.id].takes(needed))
+        )
+    ]
+
+
+def _had(connection: Connection, annotator_id: int) -> Counter[str]:
+    """How many items of each stage an annotator was given."""
+    query = (
+        select(questions.c.stage, func.count())
+        .join(assignments, assignments.c.question_id == questions.c.id)
+        .where(assignments.c.annotator_id == annotator_id)
+        .group_by(questions.c.stage)
+    )
+    return Counter({row[0]: row[1] for row in connection.execute(query)})
 
 
 def _new(
     connection: Connection,
     campaign: Campaign,
-    mine: list[Assignment],
-    counts: Mapping[int, Count],
+    annotator: Annotator,
+    had: Mapping[str, int],
+    chosen: Sequence[int],
+    now: float,
     count: int,
 ) -> Iterable[int]:
     """Questions that an annotator has not had, `count` at the most."""
     if count <= 0:
         return
-    known = {one.question.id for one in mine}
-    tests = {
-        stage: [one for one in _with_answers(connection, campaign.id, stage) if one not in known]
-        for stage in ("training", "gold")
-    }
-    practice = sum(one.question.stage == "training" for one in mine)
-    gold = sum(one.question.stage == "gold" for one in mine)
-    work = _work(mine, counts, campaign)
-    done = sum(one.question.stage == "work" for one in mine)
+    settings = campaign.settings
+    training, gold = (
+        _with_answers(connection, campaign.id, annotator.id, stage) if needed else []
+        for stage, needed in (("training", settings.training), ("gold", settings.gold_share))
+    )
+    work = free_questions(
+        connection, chosen, annotator.id, settings.answers_per_question, now, count
+    )
+    practised, tested, done = had["training"], had["gold"], had["work"]
     for _ in range(count):
-        share = campaign.settings.gold_share * (done + gold + 1)
-        if tests["training"] and practice < campaign.settings.training:
-            practice += 1
-            yield tests["training"].pop(0)
-        elif tests["gold"] and work and gold + 1 <= share:
-            gold += 1
-            yield tests["gold"].pop(0)
+        if training and practised < settings.training:
+            practised += 1
+            yield training.pop(0)
+        elif gold and work and tested + 1 <= settings.gold_share * (done + tested + 1):
+            tested += 1
+            yield gold.pop(0)
         elif work:
             done += 1
             yield work.pop(0)
@@ -135,25 +156,26 @@ def _new(
             return
 
 
-def _with_answers(connection: Connection, campaign_id: int, stage: str) -> list[int]:
+def _with_answers(
+    connection: Connection, campaign_id: int, annotator_id: int, stage: str
+) -> list[int]:
+    """Questions of a stage that an annotator has not had."""
+    had = select(assignments.c.question_id).where(assignments.c.annotator_id == annotator_id)
     query = select(questions.c.id).where(
-        questions.c.campaign_id == campaign_id, questions.c.stage == stage
+        questions.c.campaign_id == campaign_id,
+        questions.c.stage == stage,
+        questions.c.id.not_in(had),
     )
     return list(connection.scalars(query.order_by(questions.c.id)))
 
 
-def _work(mine: list[Assignment], counts: Mapping[int, Count], campaign: Campaign) -> list[int]:
-    """Questions that may be offered, those that lack an answer before those with skips alone."""
-    wanted = campaign.settings.answers_per_question
-    known = {one.question.id for one in mine}
-    free = [(key, c) for key, c in counts.items() if key not in known and c.takes(wanted)]
-    return [key for key, _ in sorted(free, key=lambda entry: not entry[1].lacks(wanted))]
-
-
 def of_annotator(connection: Connection, annotator_id: int) -> list[Assignment]:
     """All assignments of an annotator in the order in which they were given."""
-    query = _query().where(assignments.c.annotator_id == annotator_id)
-    rows = connection.execute(query.order_by(assignments.c.index)).mappings()
+    return _chosen(connection, assignments.c.annotator_id == annotator_id)
+
+
+def _chosen(connection: Connection, condition: ColumnElement[bool]) -> list[Assignment]:
+    rows = connection.execute(_query().where(condition).order_by(assignments.c.index)).mappings()
     return [_assignment(row) for row in rows]
 
 
@@ -201,25 +223,8 @@ def question_of_identifier(
     return None if row is None else question_of(row)
 
 
-def count_of(connection: Connection, annotator_id: int) -> int:
-    """How many assignments an annotator was given."""
-    query = select(func.count()).select_from(assignments)
-    return connection.scalar(query.where(assignments.c.annotator_id == annotator_id)) or 0
-
-
-def question_of(row: Mapping[Any, Any]) -> Question:
-    """A row of `questions` as a question."""
-    return Question(**{**{n: row[n] for n in _QUESTION}, "clips": tuple(row["clips"])})
-
-
-_QUESTION = (
-    "id", "campaign_id", "batch_id", "identifier", "stage", "form", "settings", "row", "clips",
-    "step", "known", "explanation",
-)  # fmt: skip
-
-
 def _query() -> Select[Any]:
-    names = [questions.c[name] for name in _QUESTION if name != "id"]
+    names = [questions.c[name] for name in QUESTION if name != "id"]
     return (
         select(
             assignments.c.id.label("assignment_id"),

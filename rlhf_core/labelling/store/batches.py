@@ -14,6 +14,8 @@ from rlhf_core.labelling.store.records import Batch, BatchProgress, Campaign, Go
 from rlhf_core.labelling.store.tables import batches, collections, questions
 from rlhf_core.questions import Queries, Request
 
+QUESTION = tuple(column.name for column in questions.c if column.name != "settled")
+"""Columns of a question's record."""
 CHUNK = 500
 """Rows of one insertion."""
 
@@ -202,7 +204,12 @@ def questions_of(connection: Connection, campaign_id: int) -> list[Question]:
     """The questions of a campaign in the order in which they were published."""
     query = select(questions).where(questions.c.campaign_id == campaign_id)
     rows = connection.execute(query.order_by(questions.c.id)).mappings()
-    return [Question(**{**row, "clips": tuple(row["clips"])}) for row in rows]
+    return [question_of(row) for row in rows]
+
+
+def question_of(row: Mapping[Any, Any]) -> Question:
+    """A row of `questions` as a question."""
+    return Question(**{**{n: row[n] for n in QUESTION}, "clips": tuple(row["clips"])})
 
 
 def is_collected(connection: Connection, batch_id: int) -> bool:

@@ -75,9 +75,12 @@ questions = Table(
     Column("step", Integer),
     Column("known", JSON),
     Column("explanation", Text, nullable=False),
+    # Whether no further annotator is asked, leases left aside; so that offers look at few rows.
+    Column("settled", Boolean, nullable=False, default=False),
     UniqueConstraint("batch_id", "identifier", "stage"),
     CheckConstraint("stage in ('work', 'training', 'gold')", name="label_question_stage"),
     Index("label_questions_by_identifier", "campaign_id", "identifier"),
+    Index("label_questions_unsettled", "batch_id", "settled"),
 )
 
 invites = Table(
