@@ -18,7 +18,7 @@ import pytest
 
 from rlhf_core.demonstrations import Demonstrations
 from rlhf_core.packing import unpack
-from tests.labelling.server.campaigns import publish, store_in
+from tests.labelling.server.campaigns import answered, publish, store_in
 from tests.labelling.server.serve_folder import SECRET
 
 if TYPE_CHECKING:
@@ -528,38 +528,170 @@ def test_a_false_invitation_is_told(serve: Any, visit: Any) -> None:
     page.get_by_text("This invitation does not exist").wait_for()
 
 
+@pytest.mark.parametrize(
+    ("environment", "shown", "text"),
+    [
+        ("Writer-v0", "pre.text", "<b>Person:</b> hello"),
+        ("Talker-v0", ".html p", "bye"),
+        ("Board-v0", ".grid table", "@"),
+        ("Shop-v0", "ol.slate", "<script>x</script>"),
+        ("Quiet-v0", ".plot svg .playhead", ""),
+    ],
+)
+def test_every_view_is_shown(
+    serve: Any, visit: Any, environment: str, shown: str, text: str
+) -> None:
+    served = serve(
+        {"comparison": 1},
+        environment={"id": f"tests.labelling.environments:{environment}"},
+        steps=3,
+    )
+    page = visit()
+    join(page, served)
+    item(page, 0)
+    assert page.locator(shown).count() == 2
+    assert text in page.locator(shown).first.text_content()
+    assert page.locator(".clip script, .clip i, .text b").count() == 0
+    if environment == "Quiet-v0":
+        page.keyboard.press("Space")
+        scrubber, head = page.locator(".player input[type=range]"), page.locator(shown).first
+        scrubber.fill("0")
+        first = head.get_attribute("x1")
+        scrubber.fill("1000")
+        until(lambda: head.get_attribute("x1") != first)
+    press(page, 0, "1")
+    finished(page)
+    assert served.choices() == ["left"]
+
+
+def test_a_clip_whose_run_was_deleted_is_told_and_can_be_skipped(serve: Any, visit: Any) -> None:
+    served = serve({"comparison": 1}, environment={"id": "CartPole-v1"})
+    shutil.rmtree(served.folder / "artifacts")
+    page = visit()
+    join(page, served)
+    lost = "This clip is no longer there: its run was deleted."
+    page.get_by_text(lost, exact=False).first.wait_for()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("s")
+    finished(page)
+    assert served.choices() == ["skip"]
+
+
+NAME = "<img src=x onerror=alert(1)><b>Eve</b>"
+
+
 def test_the_owner_signs_in_sees_everything_and_acts(serve: Any, visit: Any) -> None:
-    served, page = serve({"comparison": 3}), visit()
+    served = serve({"comparison": 4}, answers_per_question=2, price=0.5, deadline=2e9)
+    answered(served.store, served.campaign, "Ada", ["left", "left", "left", "right"])
+    answered(served.store, served.campaign, NAME, ["left", "right", "left"])
+    page = visit()
     page.goto(f"{served.url}/owner#wrong")
     page.get_by_text("That secret was not accepted.").wait_for()
-    page.fill("#secret", "owner-secret")
+    page.fill("#secret", SECRET)
     page.keyboard.press("Enter")
-    page.get_by_text("126 / 200").wait_for()
+    page.get_by_text("3 / 4").wait_for()
     assert page.url == f"{served.url}/owner"
+    page.get_by_text("3.50").wait_for()
+    assert page.locator(".tiles").get_by_text("67 %").count() == 1
     # A name is text, whatever it holds.
-    assert page.locator("td b").count() == 0
-    page.get_by_text("<b>Alan</b> Turing", exact=True).wait_for()
-    page.locator(".pair-card canvas").nth(5).wait_for()
+    assert page.locator("td b, td img").count() == 0
+    page.get_by_text(NAME, exact=True).wait_for()
+    page.locator(".pair-card canvas").nth(1).wait_for()
+    assert page.locator(".pair-card").count() == 1
+    assert page.locator(".pair-card li").all_inner_texts() == ["Ada: Left", f"{NAME}: Right"]
+
     page.click("#pause")
     page.locator(".status.paused").wait_for()
+    assert served.store.campaign(1).status == "paused"
     page.click("#open")
     page.locator(".status.open").wait_for()
+
+    before = served.store.batches(1)[0].deadline
+    page.click("#extend")
+    page.fill("#hours", "5")
+    page.click("#confirm")
+    until(lambda: served.store.batches(1)[0].deadline == before + 5 * 3600)
+
+    page.click("#active-1")
+    page.click("#confirm")
+    page.get_by_role("button", name="Count again").wait_for()
+    assert [one.active for one in served.store.annotators(1)] == [True, False]
+    page.get_by_text("0 / 4").wait_for()
+    page.click("#active-1")
+    page.get_by_text("3 / 4").wait_for()
+    assert [one.active for one in served.store.annotators(1)] == [True, True]
+
+    page.click("#close")
+    page.click("#confirm")
+    page.locator(".status.closed").wait_for()
+    assert served.store.campaign(1).status == "closed"
+    page.click("#open")
+    page.locator(".status.open").wait_for()
+    page.click("#logout")
+    page.locator("#secret").wait_for()
+
+
+def test_the_owner_invites_somebody_who_joins_and_revokes_the_link(serve: Any, visit: Any) -> None:
+    served, page = serve({"comparison": 2}), visit()
+    page.goto(f"{served.url}/owner#{SECRET}")
     page.click("#invite")
     page.fill("#invite-name", "Bob")
+    page.select_option("#invite-uses", "")
     page.click("#confirm")
-    assert page.locator("#invite-link").input_value().endswith("/join/invitation")
+    link = page.locator("#invite-link").input_value()
+    assert link.startswith(f"{served.url}/join/")
     page.get_by_role("button", name="Close", exact=True).last.click()
-    page.click("#revoke-3")
+
+    bob = visit()
+    bob.goto(link)
+    bob.fill("#name", "Bob")
+    bob.keyboard.press("Enter")
+    bob.wait_for_selector("#start:focus")
+    bob.keyboard.press("Enter")
+    press(bob, 0, "ArrowLeft")
+    sent(bob)
+    page.get_by_text("1, shared").wait_for()
+    page.get_by_role("cell", name="Bob").first.wait_for()
+
+    page.click("#revoke-2")
     page.click("#confirm")
     page.get_by_text("revoked").wait_for()
+    eve = visit()
+    eve.goto(link)
+    eve.fill("#name", "Eve")
+    eve.keyboard.press("Enter")
+    eve.get_by_text("This invitation was revoked; ask for another one").wait_for()
+    # Who has joined stays.
+    press(bob, 1, "ArrowRight")
+    finished(bob)
+    assert served.choices() == ["left", "right"]
+
+
+def test_the_owner_downloads_labels_and_the_audit(serve: Any, visit: Any, tmp_path: Path) -> None:
+    served, page = serve({"comparison": 3}), visit(accept_downloads=True)
+    answered(served.store, served.campaign, "Ada", ["left", "equal", "right"])
+    page.goto(f"{served.url}/owner#{SECRET}")
+    page.get_by_text("3 / 3").wait_for()
+    for name, begins in [
+        ("labels.parquet", b"PAR1"), ("labels.jsonl", b'{"rlhf_labels"'), ("audit.jsonl", b"{"),
+    ]:  # fmt: skip
+        with page.expect_download() as download:
+            page.locator(f"a[href$='{name}']").click()
+        path = tmp_path / name
+        download.value.save_as(path)
+        assert path.read_bytes().startswith(begins)
+    actions = [json.loads(line)["action"] for line in path.read_text().splitlines()]
+    assert actions[:2] == ["campaign opened", "batch published"]
+    assert "joined" in actions
 
 
 def test_the_owners_link_signs_in_and_leaves_no_secret_in_the_address(
     serve: Any, visit: Any
 ) -> None:
-    served, page = serve({"comparison": 1}), visit("phone")
-    page.goto(f"{served.url}/owner#owner-secret")
-    page.get_by_text("126 / 200").wait_for()
-    assert "secret" not in page.url
+    served, page = serve({"comparison": 3}), visit("phone")
+    answered(served.store, served.campaign, "Ada", ["left"])
+    page.goto(f"{served.url}/owner#{SECRET}")
+    page.get_by_text("1 / 3").wait_for()
+    assert page.url == f"{served.url}/owner"
     assert page.evaluate("history.length") <= 2
     assert page.evaluate("document.documentElement.scrollWidth") == 390

@@ -47,7 +47,7 @@ def annotator_routes(services: Services) -> APIRouter:
                 "title": campaign.title,
                 "instructions": campaign.settings.instructions,
                 "status": campaign.status,
-                "forms": _forms(store, campaign.id),
+                "forms": sorted({one.form for one in store.questions(campaign.id)}),
                 "training": progress.training_total,
                 "answers_per_question": campaign.settings.answers_per_question,
             },
@@ -117,13 +117,3 @@ def _receipt(receipt: Receipt) -> dict[str, Any]:
         "late": receipt.late,
         "feedback": feedback,
     }
-
-
-def _forms(store: Any, campaign_id: int) -> list[str]:
-    from sqlalchemy import select
-
-    from rlhf_core.labelling.store.tables import questions
-
-    with store.database.reading() as connection:
-        query = select(questions.c.form).where(questions.c.campaign_id == campaign_id).distinct()
-        return sorted(connection.scalars(query))

@@ -7,8 +7,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 
+from rlhf_core.errors import StoreError
 from rlhf_core.labelling.exchange import export_labels
 from rlhf_core.labelling.server import bodies
+from rlhf_core.labelling.server.refusals import Refusal, log
 from rlhf_core.labelling.server.services import Services
 
 TYPES = {
@@ -26,7 +28,11 @@ def download_routes(services: Services) -> APIRouter:
     def labels(campaign: int, ending: str) -> Response:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"labels{ending}"
-            export_labels(store, campaign, path)
+            try:
+                export_labels(store, campaign, path)
+            except StoreError as error:
+                log.warning("labels of campaign %s: %s", campaign, error)
+                raise Refusal(410, "What these labels are about is no longer there.") from None
             return _file(path.read_bytes(), f"labels-{campaign}{ending}")
 
     @router.get("/labels.jsonl")

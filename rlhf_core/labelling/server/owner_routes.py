@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
+from rlhf_core.labelling.quality import campaign_overview, campaign_summaries
 from rlhf_core.labelling.server import bodies
 from rlhf_core.labelling.server.clips import Clip, Clips
 from rlhf_core.labelling.server.items import clip_views
@@ -46,15 +47,11 @@ def owner_routes(services: Services, app: FastAPI) -> APIRouter:
     @router.get("/campaigns")
     def campaigns(_: Signed) -> list[dict[str, Any]]:
         """All campaigns, newest first."""
-        from rlhf_core.labelling.quality import campaign_summaries
-
         return [one.model_dump(mode="json") for one in campaign_summaries(store)]
 
     @router.get("/campaigns/{campaign}")
     def campaign(_: Signed, campaign: bodies.CampaignId) -> dict[str, Any]:
         """A campaign with its annotators, disagreements and invites."""
-        from rlhf_core.labelling.quality import campaign_overview
-
         found = store.campaign(campaign)
         numbers = campaign_overview(store, campaign).model_dump(mode="json")
         batches = {batch.id: batch for batch in store.batches(campaign)}

@@ -9,6 +9,7 @@ from rlhf_core.labelling.store import (
     CampaignSettings,
     Gold,
     LabelStore,
+    Submission,
     open_store,
 )
 from rlhf_core.store import Store
@@ -28,6 +29,7 @@ def publish(
     environment: dict[str, Any] | None = None,
     key: str = "run",
     clips: int = 10,
+    steps: int = 25,
     deadline: float | None = None,
     **settings: Any,
 ) -> Campaign:
@@ -40,8 +42,8 @@ def publish(
     if "demonstration" in work:
         # Whoever plays plays few steps.
         chosen["time_limit"] = 30
-    experiment = experiment_in(chosen)
-    segments = clips_of(experiment, clips, 25)
+    experiment = experiment_in(chosen, steps)
+    segments = clips_of(experiment, clips, steps)
     request = request_of(segments, {form: count for form, count in work.items() if count})
     artifacts = Store(f"{folder}/artifacts").create()
     ref = artifacts.put(request)
@@ -58,3 +60,16 @@ def publish(
     ]
     store.publish(campaign, 0, 0, request, artifacts.root, ref, gold, deadline)
     return campaign
+
+
+def answered(
+    store: LabelStore, campaign: Campaign, name: str, choices: list[str], seconds: float = 2.0
+) -> str:
+    """An annotator joins and answers comparisons in their order; returns the session's token."""
+    annotator, session = store.join(store.invite(campaign.id, name, 1)[1], name)
+    assert session is not None
+    for number, choice in enumerate(choices):
+        (item,) = store.offer(annotator, 1).items
+        sent = Submission(f"answer-{number}", item.id, number, {"choice": choice}, seconds)
+        store.submit(annotator, sent)
+    return session
