@@ -1,6 +1,7 @@
 """Frames of environments: how they are drawn, and a wrapper that draws one at every observation."""
 
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -14,19 +15,27 @@ from rlhf_core.environments.episodes import EpisodeStart
 from rlhf_core.errors import ConfigurationError
 
 
+# SDL scales pictures in buffers that all threads share: two that draw at once mix their pictures.
+_DRAWING = threading.RLock()
+
+
 @contextmanager
 def without_a_screen() -> Iterator[None]:
-    """Keep SDL, which draws the classic environments, from looking for a screen."""
+    """Keep SDL, which draws the classic environments, from looking for a screen.
+
+    One thread draws at a time.
+    """
     name = "SDL_VIDEODRIVER"
-    before = os.environ.get(name)
-    os.environ[name] = "dummy"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+    with _DRAWING:
+        before = os.environ.get(name)
+        os.environ[name] = "dummy"
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = before
 
 
 def drawn(env: gymnasium.Env[Any, Any], width: int | None) -> UInt8[np.ndarray, "height width 3"]:

@@ -16,12 +16,17 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from rlhf_core.demonstrations import Demonstrations
+from rlhf_core.packing import unpack
+from tests.labelling.server.campaigns import answered, publish, store_in
+from tests.labelling.server.serve_folder import SECRET
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 ROOT = Path(__file__).parents[2]
-LONGEST = 60.0
+LONGEST = 30.0
 """Seconds that anything is waited for."""
 SIZES = {"desktop": (1280, 860), "phone": (390, 844)}
 
@@ -29,20 +34,26 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
 
 class Served:
-    """A server of its own process, and the answers that it has."""
+    """A label server of its own process, and the answers that it has."""
 
-    def __init__(self, folder: Path, forms: dict[str, int]) -> None:
+    def __init__(self, folder: Path, forms: dict[str, int], **options: Any) -> None:
         self.folder, self.forms = folder, forms
+        self.store = store_in(folder)
+        self.campaign = publish(self.store, folder, forms, **options)
+        self.invite = self.invited(None)
         with socket.create_server(("127.0.0.1", 0)) as listening:
             self.port = listening.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
 
+    def invited(self, uses: int | None) -> str:
+        return self.store.invite(self.campaign.id, "Colleagues", uses)[1]
+
     def start(self) -> None:
         self.process = subprocess.Popen(
             [
-                sys.executable, "-m", "tests.labelling.page_server",
-                str(self.folder), str(self.port), json.dumps(self.forms),
+                sys.executable, "-m", "tests.labelling.server.serve_folder",
+                str(self.folder), str(self.port),
             ],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
@@ -60,23 +71,24 @@ class Served:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
-    def rows(self) -> list[tuple[str, int, dict[str, Any], float, list[Any]]]:
-        """Every answer as it came: assignment, sequence, answer, seconds, events."""
-        with sqlite3.connect(self.folder / "answers.db") as database:
+    def rows(self) -> list[tuple[int, int, dict[str, Any], float, list[Any]]]:
+        """Every answer as it came: index of the item, sequence, answer, seconds, events."""
+        with sqlite3.connect(self.folder / "labels.db") as database:
             found = database.execute(
-                "SELECT assignment, sequence, answer, seconds, events FROM answers ORDER BY rowid"
+                'SELECT "index", sequence, answer, seconds, events FROM label_answers AS a '
+                "JOIN label_assignments AS b ON b.id = a.assignment_id ORDER BY a.id"
             ).fetchall()
         return [
             (a, s, json.loads(answer), t, json.loads(events)) for a, s, answer, t, events in found
         ]
 
-    def counted(self) -> dict[str, dict[str, Any]]:
-        """Of each assignment the answer with the highest sequence."""
+    def counted(self) -> dict[int, dict[str, Any]]:
+        """Of each item the answer with the highest sequence."""
         return {row[0]: row[2] for row in sorted(self.rows(), key=lambda row: row[1])}
 
     def choices(self) -> list[str]:
         counted = self.counted()
-        return [counted[name]["choice"] for name in sorted(counted, key=lambda one: int(one[1:]))]
+        return [counted[index]["choice"] for index in sorted(counted)]
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -93,12 +105,12 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def serve(tmp_path: Path, clips: Path) -> Iterator[Callable[[dict[str, int]], Served]]:
+def serve(tmp_path: Path, clips: Path) -> Iterator[Callable[..., Served]]:
     started: list[Served] = []
 
-    def serving(forms: dict[str, int]) -> Served:
+    def serving(forms: dict[str, int], **options: Any) -> Served:
         (tmp_path / "clips").symlink_to(clips)
-        served = Served(tmp_path, forms)
+        served = Served(tmp_path, forms, **options)
         started.append(served)
         served.start()
         return served
@@ -107,6 +119,7 @@ def serve(tmp_path: Path, clips: Path) -> Iterator[Callable[[dict[str, int]], Se
     for served in started:
         if served.process is not None and served.process.poll() is None:
             served.kill()
+        served.store.close()
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +164,7 @@ def visit(browser: "Browser", complaints: list[str]) -> Iterator[Callable[..., "
 
 def join(page: "Page", served: Served) -> None:
     """Join by the keyboard alone."""
-    page.goto(f"{served.url}/join/invitation")
+    page.goto(f"{served.url}/join/{served.invite}")
     page.wait_for_selector("#name:focus")
     page.keyboard.type("Ada")
     page.keyboard.press("Enter")
@@ -161,7 +174,7 @@ def join(page: "Page", served: Served) -> None:
 
 def item(page: "Page", number: int) -> None:
     """Wait until an item is shown and its clips are there."""
-    page.wait_for_selector(f"[data-assignment='a{number}'][data-ready]")
+    page.wait_for_selector(f"[data-index='{number}'][data-ready]")
 
 
 def press(page: "Page", number: int, *keys: str) -> None:
@@ -176,7 +189,7 @@ def sent(page: "Page") -> None:
 
 
 def finished(page: "Page") -> None:
-    page.get_by_text("That was all. Thank you!").wait_for()
+    page.get_by_text("That was all for now. Thank you!", exact=False).wait_for()
 
 
 KEYS = ["ArrowLeft", "ArrowRight", "=", "s", "1", "2", "3", "ArrowDown", "ArrowLeft", "ArrowRight"]
@@ -309,9 +322,10 @@ def test_an_answer_whose_receipt_is_lost_is_sent_again_and_counts_once(
         if len(lost) < 2:
             lost.append(json.loads(route.request.post_data)["key"])
             httpx.post(
-                route.request.url, content=route.request.post_data, cookies={"annotator": "0"},
-                headers={"X-CSRF-Token": "csrf-token"},
-            )  # fmt: skip
+                route.request.url,
+                content=route.request.post_data,
+                headers=route.request.all_headers(),
+            ).raise_for_status()
             route.abort()
         else:
             route.continue_()
@@ -350,9 +364,9 @@ def test_an_old_token_is_renewed_and_what_stays_forbidden_is_given_up(
     forbidden: list[str] = []
 
     def refusing(route: Any) -> None:
-        sent_to = json.loads(route.request.post_data)["assignment"]
-        if sent_to == "a0" or forbidden.count("a1") == 0:
-            forbidden.append(sent_to)
+        choice = json.loads(route.request.post_data)["answer"]["choice"]
+        if choice == "left" or forbidden.count("right") == 0:
+            forbidden.append(choice)
             route.fulfill(status=403, json={"error": "Not yours."})
         else:
             route.continue_()
@@ -361,8 +375,8 @@ def test_an_old_token_is_renewed_and_what_stays_forbidden_is_given_up(
     press(page, 0, "ArrowLeft")
     press(page, 1, "ArrowRight")
     sent(page)
-    assert forbidden == ["a0", "a0", "a1"]
-    assert served.counted() == {"a1": {"choice": "right"}}
+    assert forbidden == ["left", "left", "right"]
+    assert served.counted() == {1: {"choice": "right"}}
 
 
 def test_practice_tells_what_is_right(serve: Any, visit: Any) -> None:
@@ -374,7 +388,7 @@ def test_practice_tells_what_is_right(serve: Any, visit: Any) -> None:
     page.keyboard.press("Enter")
     press(page, 1, "ArrowRight")
     page.get_by_text("Not quite.").wait_for()
-    page.get_by_text("The left pendulum is nearer to the top.").wait_for()
+    page.get_by_text("The left one is nearer.").wait_for()
     page.click("#continue")
     press(page, 2, "ArrowRight")
     finished(page)
@@ -402,7 +416,7 @@ def test_every_form_is_answered_by_keyboard(
     join(page, served)
     press(page, 0, *keys)
     finished(page)
-    assert served.counted() == {"a0": answer}
+    assert served.counted() == {0: answer}
 
 
 def test_an_episode_is_played_by_keyboard_and_handed_in(serve: Any, visit: Any) -> None:
@@ -415,8 +429,11 @@ def test_an_episode_is_played_by_keyboard_and_handed_in(serve: Any, visit: Any) 
     page.keyboard.up("ArrowRight")
     page.keyboard.press("Enter")
     finished(page)
-    assert len(served.counted()["a0"]["episode"]) == 24
-    actions = json.loads((served.folder / "episode.json").read_text())
+    name = served.counted()[0]["episode"]
+    with sqlite3.connect(served.folder / "labels.db") as database:
+        found = database.execute("SELECT id, content FROM label_episodes").fetchall()
+    assert [one[0] for one in found] == [name]
+    actions = unpack(found[0][1], Demonstrations).actions.ravel().tolist()
     assert len(actions) == 30
     assert actions[0] == 0.0
     assert actions[-10:] == [2.0] * 10
@@ -429,13 +446,13 @@ def test_a_clip_is_dragged_onto_the_place_of_another(serve: Any, visit: Any) -> 
     page.drag_and_drop(".clip:nth-child(3) .film", ".clip:nth-child(1) .film")
     page.keyboard.press("Enter")
     finished(page)
-    assert served.counted()["a0"]["order"] == [2, 0, 1, 3]
+    assert served.counted()[0]["order"] == [2, 0, 1, 3]
 
 
 def test_a_phone_is_wide_enough_and_its_buttons_large_enough(serve: Any, visit: Any) -> None:
     served = serve({"comparison": 2, "ranking": 1})
     page = visit("phone", has_touch=True, is_mobile=True, color_scheme="dark")
-    page.goto(f"{served.url}/join/invitation")
+    page.goto(f"{served.url}/join/{served.invite}")
     page.fill("#name", "Ada")
     page.tap("button[type=submit]")
     page.tap("#start")
@@ -453,8 +470,8 @@ def test_a_phone_is_wide_enough_and_its_buttons_large_enough(serve: Any, visit: 
         page.tap(f".clip:nth-child({place}) .pick")
     page.tap("button.main:has-text('Send')")
     finished(page)
-    assert [served.counted()[name]["choice"] for name in ("a0", "a1")] == ["right", "right"]
-    assert served.counted()["a2"] == {"order": [0, 1, 2, 3], "places": 3}
+    assert [served.counted()[index]["choice"] for index in (0, 1)] == ["right", "right"]
+    assert served.counted()[2] == {"order": [0, 1, 2, 3], "places": 3}
 
 
 def test_clips_play_in_step_pause_and_scrub(serve: Any, visit: Any) -> None:
@@ -508,41 +525,173 @@ def test_a_false_invitation_is_told(serve: Any, visit: Any) -> None:
     page.goto(f"{served.url}/join/forged")
     page.fill("#name", "Eve")
     page.keyboard.press("Enter")
-    page.get_by_text("This invitation does not exist or is over.").wait_for()
+    page.get_by_text("This invitation does not exist").wait_for()
+
+
+@pytest.mark.parametrize(
+    ("environment", "shown", "text"),
+    [
+        ("Writer-v0", "pre.text", "<b>Person:</b> hello"),
+        ("Talker-v0", ".html p", "bye"),
+        ("Board-v0", ".grid table", "@"),
+        ("Shop-v0", "ol.slate", "<script>x</script>"),
+        ("Quiet-v0", ".plot svg .playhead", ""),
+    ],
+)
+def test_every_view_is_shown(
+    serve: Any, visit: Any, environment: str, shown: str, text: str
+) -> None:
+    served = serve(
+        {"comparison": 1},
+        environment={"id": f"tests.labelling.environments:{environment}"},
+        steps=3,
+    )
+    page = visit()
+    join(page, served)
+    item(page, 0)
+    assert page.locator(shown).count() == 2
+    assert text in page.locator(shown).first.text_content()
+    assert page.locator(".clip script, .clip i, .text b").count() == 0
+    if environment == "Quiet-v0":
+        page.keyboard.press("Space")
+        scrubber, head = page.locator(".player input[type=range]"), page.locator(shown).first
+        scrubber.fill("0")
+        first = head.get_attribute("x1")
+        scrubber.fill("1000")
+        until(lambda: head.get_attribute("x1") != first)
+    press(page, 0, "1")
+    finished(page)
+    assert served.choices() == ["left"]
+
+
+def test_a_clip_whose_run_was_deleted_is_told_and_can_be_skipped(serve: Any, visit: Any) -> None:
+    served = serve({"comparison": 1}, environment={"id": "CartPole-v1"})
+    shutil.rmtree(served.folder / "artifacts")
+    page = visit()
+    join(page, served)
+    lost = "This clip is no longer there: its run was deleted."
+    page.get_by_text(lost, exact=False).first.wait_for()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("s")
+    finished(page)
+    assert served.choices() == ["skip"]
+
+
+NAME = "<img src=x onerror=alert(1)><b>Eve</b>"
 
 
 def test_the_owner_signs_in_sees_everything_and_acts(serve: Any, visit: Any) -> None:
-    served, page = serve({"comparison": 3}), visit()
+    served = serve({"comparison": 4}, answers_per_question=2, price=0.5, deadline=2e9)
+    answered(served.store, served.campaign, "Ada", ["left", "left", "left", "right"])
+    answered(served.store, served.campaign, NAME, ["left", "right", "left"])
+    page = visit()
     page.goto(f"{served.url}/owner#wrong")
     page.get_by_text("That secret was not accepted.").wait_for()
-    page.fill("#secret", "owner-secret")
+    page.fill("#secret", SECRET)
     page.keyboard.press("Enter")
-    page.get_by_text("126 / 200").wait_for()
+    page.get_by_text("3 / 4").wait_for()
     assert page.url == f"{served.url}/owner"
+    page.get_by_text("3.50").wait_for()
+    assert page.locator(".tiles").get_by_text("67 %").count() == 1
     # A name is text, whatever it holds.
-    assert page.locator("td b").count() == 0
-    page.get_by_text("<b>Alan</b> Turing", exact=True).wait_for()
-    page.locator(".pair-card canvas").nth(5).wait_for()
+    assert page.locator("td b, td img").count() == 0
+    page.get_by_text(NAME, exact=True).wait_for()
+    page.locator(".pair-card canvas").nth(1).wait_for()
+    assert page.locator(".pair-card").count() == 1
+    assert page.locator(".pair-card li").all_inner_texts() == ["Ada: Left", f"{NAME}: Right"]
+
     page.click("#pause")
     page.locator(".status.paused").wait_for()
+    assert served.store.campaign(1).status == "paused"
     page.click("#open")
     page.locator(".status.open").wait_for()
+
+    before = served.store.batches(1)[0].deadline
+    page.click("#extend")
+    page.fill("#hours", "5")
+    page.click("#confirm")
+    until(lambda: served.store.batches(1)[0].deadline == before + 5 * 3600)
+
+    page.click("#active-1")
+    page.click("#confirm")
+    page.get_by_role("button", name="Count again").wait_for()
+    assert [one.active for one in served.store.annotators(1)] == [True, False]
+    page.get_by_text("0 / 4").wait_for()
+    page.click("#active-1")
+    page.get_by_text("3 / 4").wait_for()
+    assert [one.active for one in served.store.annotators(1)] == [True, True]
+
+    page.click("#close")
+    page.click("#confirm")
+    page.locator(".status.closed").wait_for()
+    assert served.store.campaign(1).status == "closed"
+    page.click("#open")
+    page.locator(".status.open").wait_for()
+    page.click("#logout")
+    page.locator("#secret").wait_for()
+
+
+def test_the_owner_invites_somebody_who_joins_and_revokes_the_link(serve: Any, visit: Any) -> None:
+    served, page = serve({"comparison": 2}), visit()
+    page.goto(f"{served.url}/owner#{SECRET}")
     page.click("#invite")
     page.fill("#invite-name", "Bob")
+    page.select_option("#invite-uses", "")
     page.click("#confirm")
-    assert page.locator("#invite-link").input_value().endswith("/join/invitation")
+    link = page.locator("#invite-link").input_value()
+    assert link.startswith(f"{served.url}/join/")
     page.get_by_role("button", name="Close", exact=True).last.click()
-    page.click("#revoke-3")
+
+    bob = visit()
+    bob.goto(link)
+    bob.fill("#name", "Bob")
+    bob.keyboard.press("Enter")
+    bob.wait_for_selector("#start:focus")
+    bob.keyboard.press("Enter")
+    press(bob, 0, "ArrowLeft")
+    sent(bob)
+    page.get_by_text("1, shared").wait_for()
+    page.get_by_role("cell", name="Bob").first.wait_for()
+
+    page.click("#revoke-2")
     page.click("#confirm")
     page.get_by_text("revoked").wait_for()
+    eve = visit()
+    eve.goto(link)
+    eve.fill("#name", "Eve")
+    eve.keyboard.press("Enter")
+    eve.get_by_text("This invitation was revoked; ask for another one").wait_for()
+    # Who has joined stays.
+    press(bob, 1, "ArrowRight")
+    finished(bob)
+    assert served.choices() == ["left", "right"]
+
+
+def test_the_owner_downloads_labels_and_the_audit(serve: Any, visit: Any, tmp_path: Path) -> None:
+    served, page = serve({"comparison": 3}), visit(accept_downloads=True)
+    answered(served.store, served.campaign, "Ada", ["left", "equal", "right"])
+    page.goto(f"{served.url}/owner#{SECRET}")
+    page.get_by_text("3 / 3").wait_for()
+    for name, begins in [
+        ("labels.parquet", b"PAR1"), ("labels.jsonl", b'{"rlhf_labels"'), ("audit.jsonl", b"{"),
+    ]:  # fmt: skip
+        with page.expect_download() as download:
+            page.locator(f"a[href$='{name}']").click()
+        path = tmp_path / name
+        download.value.save_as(path)
+        assert path.read_bytes().startswith(begins)
+    actions = [json.loads(line)["action"] for line in path.read_text().splitlines()]
+    assert actions[:2] == ["campaign opened", "batch published"]
+    assert "joined" in actions
 
 
 def test_the_owners_link_signs_in_and_leaves_no_secret_in_the_address(
     serve: Any, visit: Any
 ) -> None:
-    served, page = serve({"comparison": 1}), visit("phone")
-    page.goto(f"{served.url}/owner#owner-secret")
-    page.get_by_text("126 / 200").wait_for()
-    assert "secret" not in page.url
+    served, page = serve({"comparison": 3}), visit("phone")
+    answered(served.store, served.campaign, "Ada", ["left"])
+    page.goto(f"{served.url}/owner#{SECRET}")
+    page.get_by_text("1 / 3").wait_for()
+    assert page.url == f"{served.url}/owner"
     assert page.evaluate("history.length") <= 2
     assert page.evaluate("document.documentElement.scrollWidth") == 390

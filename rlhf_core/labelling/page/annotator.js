@@ -156,7 +156,7 @@ async function finished(found) {
   const status = session?.campaign.status ?? "closed";
   const waiting = found.waiting || status === "paused";
   const text = status === "paused" ? "The campaign is paused. This page goes on when it does."
-    : found.waiting ? "Nothing to answer right now. New questions appear here by themselves."
+    : found.waiting ? "That was all for now. Thank you! New questions appear here by themselves."
     : "That was all. Thank you!";
   show(done(state, text, back));
   if (!waiting) return;
@@ -222,7 +222,8 @@ async function open(item) {
   view.player = player;
   const answer = (value) => {
     if (view.sent) return;
-    if (view.begun === null && item.clips.length) {
+    // What cannot be shown can be skipped.
+    if (view.begun === null && item.clips.length && value !== module.skip) {
       announce("The clips are still loading.");
       return;
     }
@@ -239,7 +240,7 @@ async function open(item) {
   const total = state.progress?.total ?? 0;
   const stage = item.stage === "training" ? "Practice" : current ? `Changing answer ${item.index + 1}` : "";
   const layout = item.clips.length === 1 ? "one" : item.clips.length === 2 ? "" : "many";
-  const body = element("section", { class: "question", "aria-labelledby": "question-title", "data-assignment": item.assignment },
+  const body = element("section", { class: "question", "aria-labelledby": "question-title", "data-assignment": item.assignment, "data-index": item.index },
     element("div", { class: "ask" }, stage && element("p", { class: "stage" }, stage), heading, module.hint && element("p", { class: "small" }, module.hint)),
     element("div", { class: `clips ${layout}` }, figures),
     player.controls,

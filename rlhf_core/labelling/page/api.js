@@ -49,7 +49,7 @@ export async function call(method, path, body) {
   }
 }
 
-function sentence(text) {
+export function sentence(text) {
   try {
     const said = JSON.parse(text);
     return typeof said.error === "string" ? said.error : "";

@@ -3,7 +3,7 @@
 // `{element, show(time)}`. A new kind of clip is a new file.
 
 import { element, button } from "./dom.js";
-import { backoff, pause } from "./api.js";
+import { Refused, backoff, pause, sentence } from "./api.js";
 
 const NAME = /^[a-z][a-z_]*$/;
 const loaded = new Map();
@@ -26,7 +26,7 @@ async function load(clip) {
     try {
       return { module, content: await module.load(clip) };
     } catch (error) {
-      if (attempt >= 6) throw error;
+      if (attempt >= 6 || (error instanceof Refused && error.status !== 429)) throw error;
       await pause(backoff(attempt));
     }
   }
@@ -58,6 +58,7 @@ export function figure(clip, name, player, onready) {
 
 export async function content(url) {
   const response = await fetch(url, { credentials: "same-origin" });
-  if (!response.ok) throw new Error(`The server refused (${response.status}).`);
-  return response;
+  if (response.ok) return response;
+  const said = sentence(await response.text()) || `The server refused (${response.status}).`;
+  throw response.status >= 500 ? new Error(said) : new Refused(response.status, said, 0);
 }

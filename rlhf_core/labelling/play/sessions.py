@@ -116,6 +116,15 @@ class PlaySessions:
         _close(session)
         return demonstrations([trajectory], time.monotonic() - session.begun, cost)
 
+    def end_idle(self) -> None:
+        """Give up the episodes that nobody has stepped for a while."""
+        now = time.monotonic()
+        with self._lock:
+            over = [n for n, one in self._sessions.items() if now - one.touched > self._idle]
+            ended = [self._sessions.pop(name) for name in over]
+        for session in ended:
+            _close(session)
+
     def close(self) -> None:
         """Give up all episodes."""
         with self._lock:

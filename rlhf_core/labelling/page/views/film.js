@@ -1,14 +1,20 @@
 // A film: a sheet of frames, one of which is drawn.
 
 import { element } from "../dom.js";
+import { content } from "../clips.js";
 import { frameAt } from "../player.js";
 
 export async function load(clip) {
-  const image = new Image();
-  image.decoding = "async";
-  image.src = clip.url;
-  await image.decode();
-  return image;
+  // Fetched rather than set as source, so that a refusal can say why.
+  const address = URL.createObjectURL(await (await content(clip.url)).blob());
+  try {
+    const image = new Image();
+    image.src = address;
+    await image.decode();
+    return image;
+  } finally {
+    URL.revokeObjectURL(address);
+  }
 }
 
 export function view(clip, image) {
