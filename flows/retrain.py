@@ -11,10 +11,11 @@ from prefect import flow, runtime
 from flows.experiments.naming import cell_of
 from flows.experiments.resolving import GivenExperiment, SeedPolicy, experiment_of
 from flows.flow_run import rename, schedule_name, scheduled_tags, scheduled_time
-from flows.notices import tell_decision, tell_finished
+from flows.notices import tell_decision
 from flows.services.prefect_page import lasting_page
 from flows.services.ready import ready
 from flows.train import close, play_run
+from flows.waiting import Waiter, leave_waiting
 from rlhf_core.configuration import override
 from rlhf_core.driver import Start
 from rlhf_core.errors import RunError
@@ -107,10 +108,11 @@ def retrain(
             plan = _plan(home, tracker, chosen, name, champion, warm, label_set, gate, gate_seed)
         tags = scheduled_tags(seed_policy)
         summary = _train(home, chosen, plan, run_id, began, tags)
-        if "waiting" in summary:
-            tell_finished(home, "retrain", summary, schedule_name())
-            return {**summary, "model": name}
-        result = _judge(home, tracker, plan, summary)
+        if "waiting" not in summary:
+            result = _judge(home, tracker, plan, summary)
+    if "waiting" in summary:
+        leave_waiting(home, summary)
+        return {**summary, "model": name}
     tell_decision(home, result, schedule_name())
     return result
 
@@ -207,7 +209,8 @@ def _train(
         labels = versions.read(home.store, plan.label_set, plan.labels)
         log_label_set(tracker, run.run_id, labels.name, labels.number, labels.digest, labels.counts)
     with recorded(run), live.published(home, live.of_run(run)):
-        return play_run(TaskDriver(run), run, began, plan.start)
+        waiter = Waiter(home, run, "retrain")
+        return play_run(TaskDriver(run), run, began, plan.start, waiter.wait)
 
 
 def _add_labels(

@@ -1,6 +1,7 @@
 """The main flow: learn a policy from feedback, in rounds."""
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -15,16 +16,18 @@ from flows.flow_run import rename, schedule_name, scheduled_tags, scheduled_time
 from flows.notices import tell_failed, tell_finished
 from flows.services.prefect_page import lasting_page
 from flows.services.ready import ready
+from flows.waiting import Waiter, leave_waiting
 from rlhf_core.driver import Start
 from rlhf_core.errors import AnswersPendingError
 from rlhf_core.experiment import Experiment
-from rlhf_core.loop import Progress, play
+from rlhf_core.loop import Progress, ended, play
 from rlhf_core.store import Ref
 from tasks import live, progress
 from tasks.driver import TaskDriver, called, submitted
 from tasks.failures import recorded
 from tasks.final import final_metrics
 from tasks.home import Home
+from tasks.people import asks_people, close_campaign
 from tasks.reporting import Published, publish, track
 from tasks.runs import lifecycle, outcome
 from tasks.runs.run import Run
@@ -102,13 +105,20 @@ def train(
         more_tags=scheduled_tags(seed_policy),
     )  # fmt: skip
     with recorded(run), live.published(home, live.of_run(run)):
-        summary = play_run(TaskDriver(run, submitted if submit else called), run, began)
-    tell_finished(home, "train", summary, schedule_name())
+        driver = TaskDriver(run, submitted if submit else called)
+        summary = play_run(driver, run, began, wait=Waiter(home, run, "train").wait)
+    leave_waiting(home, summary)
+    if "waiting" not in summary:
+        tell_finished(home, "train", summary, schedule_name())
     return summary
 
 
 def play_run(
-    driver: TaskDriver, run: Run, began: float, start: Start[Ref] | None = None
+    driver: TaskDriver,
+    run: Run,
+    began: float,
+    start: Start[Ref] | None = None,
+    wait: Callable[[AnswersPendingError], bool] = lambda pending: False,
 ) -> dict[str, Any]:
     """Play an open run to its end and finish it; returns its summary.
 
@@ -117,17 +127,20 @@ def play_run(
         run: what is worked on.
         began: when the work on it began (`time.perf_counter`).
         start: what to take over from another run.
+        wait: called where people have not answered: whether the run can be entered again now.
     """
     last: Progress[Ref] | None = None
-    try:
-        for last in play(run.experiment, driver, start):
-            alarm = last.alarms[-1] if last.metrics["guard/alarm"] else None
-            driver.carry_out(
-                track, run, last.round - 1, last.metrics, alarm, driver.finished_ms
-            )  # fmt: skip
-    except AnswersPendingError as pending:
-        lifecycle.move(run.tracker, run.run_id, Event.WAIT, str(pending))
-        return {"run_id": run.run_id, "waiting": str(pending)}
+    while last is None or not ended(run.experiment, last):
+        try:
+            for last in play(run.experiment, driver, start if last is None else last):
+                alarm = last.alarms[-1] if last.metrics["guard/alarm"] else None
+                driver.carry_out(
+                    track, run, last.round - 1, last.metrics, alarm, driver.finished_ms
+                )  # fmt: skip
+        except AnswersPendingError as pending:
+            if not wait(pending):
+                lifecycle.leave_waiting(run, str(pending))
+                return {"run_id": run.run_id, "waiting": str(pending)}
     assert last is not None, "an experiment has at least one round"
     reference = references.of(run.experiment)
     mark = reference.iqm if reference else None
@@ -140,6 +153,8 @@ def play_run(
     logged = {"time/orchestration": seconds - work, "final/seconds": seconds}
     lifecycle.finish(run, logged, final_metrics(last), int(last.metrics["policy/steps"]))
     outcome.store(run, summary, finished=True)
+    if asks_people(run.experiment):
+        close_campaign(Home(), run.run_id)
     progress.send(progress.Finished(run.run_id, summary))
     return summary
 

@@ -1,6 +1,7 @@
 """How a run waits for people: here, or suspended until the answers are in."""
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from prefect import runtime
@@ -46,23 +47,25 @@ class Waiter:
             pending: what is missing.
         """
         if not asks_people(self._run.experiment):
+            self._tell(str(pending))
             return False
         link = self._link()
-        if not self._told:
-            self._told = True
-            tell_finished(
-                self._home, self._flow,
-                {"run_id": self._run.run_id, "waiting": f"{pending}; join: {link}"},
-                schedule_name(),
-            )  # fmt: skip
+        self._tell(f"{pending}; people answer at {link}")
         reason = f"{pending}; people answer at {link}"
-        lifecycle.move(self._run.tracker, self._run.run_id, Event.WAIT, reason)
+        lifecycle.leave_waiting(self._run, reason)
         progress.send(progress.Waiting(self._run.run_id, str(pending), link))
         if runtime.deployment.id is not None:
             return False
         self._poll(link)
         lifecycle.move(self._run.tracker, self._run.run_id, Event.RESUME)
         return True
+
+    def _tell(self, reason: str) -> None:
+        """Notify, once a process."""
+        if not self._told:
+            self._told = True
+            waiting = {"run_id": self._run.run_id, "waiting": reason}
+            tell_finished(self._home, self._flow, waiting, schedule_name())
 
     def _poll(self, link: str) -> None:
         """Return when the run can go on."""
@@ -107,17 +110,14 @@ class Waiter:
         return link
 
 
-def suspend(home: Home, run_id: str) -> None:
-    """Leave a flow run of a deployment until somebody resumes it (`flows.waking`).
+def leave_waiting(home: Home, summary: Mapping[str, Any]) -> None:
+    """Suspend the flow run of a deployment whose run waits; `flows.waking` has it resumed.
 
     Raises:
-        Pause: always; Prefect ends the process.
+        Pause: where it waits; Prefect ends the process.
     """
-    lease.release(home, str(runtime.flow_run.id))
-    suspend_flow_run(timeout=None, key=f"{run_id}-{time.time_ns()}")  # type: ignore[arg-type]
-
-
-def left(home: Home, summary: dict[str, Any]) -> None:
-    """Suspend a flow run that waits, where it can be resumed: that of a deployment."""
     if "waiting" in summary and runtime.deployment.id is not None:
-        suspend(home, str(summary["run_id"]))
+        lease.release(home, str(runtime.flow_run.id))
+        # Each wait has a key of its own: one that was resumed before would not suspend again.
+        key = f"{summary['run_id']}-{time.time_ns()}"
+        suspend_flow_run(timeout=None, key=key)

@@ -90,9 +90,14 @@ def play(
         progress = start
     else:
         progress = begin(stages, Start() if start is None else start)
-    while progress.round < experiment.budget.rounds and not progress.stopped:
+    while not ended(experiment, progress):
         progress = advance(experiment, stages, progress)
         yield progress
+
+
+def ended(experiment: Experiment, progress: Progress[H]) -> bool:
+    """Whether a run has played all of its rounds, or was stopped by the guard."""
+    return progress.round >= experiment.budget.rounds or progress.stopped
 
 
 def begin(stages: Stages[H], start: Start[H] = Start()) -> Progress[H]:  # noqa: B008 - immutable

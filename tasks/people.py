@@ -57,6 +57,11 @@ def label_store_url(home: Home) -> str:
     return given or sqlite_url(home.folder("labelling") / FILE, "sqlite")
 
 
+def has_labels(home: Home) -> bool:
+    """Whether somebody was ever asked here."""
+    return VARIABLE in os.environ or (home.path / "labelling" / FILE).exists()
+
+
 @contextmanager
 def labels_of(home: Home) -> Iterator["LabelStore"]:
     """The label store of a home.

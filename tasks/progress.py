@@ -113,7 +113,9 @@ class CellEnded:
     """Why it failed."""
 
 
-Event = Opened | Stage | Steps | RoundDone | Waiting | Damaged | Finished | Planned | InCell | CellEnded
+Event = (
+    Opened | Stage | Steps | RoundDone | Waiting | Damaged | Finished | Planned | InCell | CellEnded
+)
 Listener = Callable[[Event], None]
 
 _listeners: ContextVar[tuple[Listener, ...]] = ContextVar("listeners", default=())

@@ -31,9 +31,17 @@ class _Rate(ProgressColumn):
 
 @contextmanager
 def watching(experiment: Experiment, console: Console) -> Iterator[None]:
-    """Show a progress bar while a run goes on; nothing where there is no terminal."""
+    """Show a progress bar while a run goes on; where there is no terminal, what it waits for."""
+    links: set[str] = set()
+
+    def show_link(event: progress.Event) -> None:
+        if isinstance(event, progress.Waiting) and event.link not in links:
+            links.add(event.link)
+            console.print(f"people answer at {event.link}", soft_wrap=True, highlight=False)
+
     if not console.is_terminal:
-        yield
+        with progress.listening(show_link):
+            yield
         return
     columns = (
         TextColumn("{task.description}"),
@@ -55,11 +63,13 @@ def watching(experiment: Experiment, console: Console) -> Iterator[None]:
                     bar.update(task, description=f"{text:<14}")
                 case progress.Steps(_, count):
                     bar.advance(task, count)
+                case progress.Waiting(_, text, _):
+                    bar.update(task, description=text)
                 case progress.RoundDone(_, _, steps, labels, true_return):
                     text = "-" if true_return is None else f"{true_return:.1f}"
                     bar.update(task, completed=steps, labels=labels, true_return=text)
 
-        with progress.listening(show):
+        with progress.listening(show), progress.listening(show_link):
             yield
         bar.update(task, description=" " * 14)
 

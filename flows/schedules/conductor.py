@@ -22,6 +22,8 @@ from flows.schedules import definition, deployments, status, times
 from flows.schedules.decision import Due, decide
 from flows.schedules.definition import Schedule
 from flows.schedules.deployments import Registered
+from flows.schedules.people import WaitingRuns
+from flows.services.label_server import SERVED
 from rlhf_core.errors import ConfigurationError
 from tasks.addresses import printable
 from tasks.home import Home, private
@@ -85,6 +87,7 @@ class Conductor:
         self._registered: dict[str, Registered] = {}
         self._playing: dict[str, Playing] = {}
         self._noted_at = float("-inf")
+        self._people = WaitingRuns(home, client, say)
 
     def tick(self) -> None:
         """Look once, and do what there is to do."""
@@ -92,6 +95,7 @@ class Conductor:
         self._reap()
         self._hear_requests()
         self._hear_cancellations()
+        self._people.look()
         self._play_due()
         self._note_served()
 
@@ -193,17 +197,21 @@ class Conductor:
             self._count_missed(schedule, now, any(not run.begun for run in runs))
             if not runs:
                 continue
-            decision = decide(runs, name in self._playing, schedule.overlap)
+            waits = self._people.waits(name)
+            decision = decide(runs, waits or name in self._playing, schedule.overlap)
             for flow_run_id in decision.missed:
                 self._drop(flow_run_id, "missed: a later time came first")
             for flow_run_id in decision.skipped:
                 self._drop(flow_run_id, "skipped: the run before it still went on")
                 skipped = status.read(self._home, name).skipped + 1
                 status.change(self._home, name, skipped=skipped)
-                self._say(f"{name}: skipped, the run before it still goes on")
+                how = "waits for people" if waits else "goes on"
+                self._say(f"{name}: skipped, the run before it still {how}")
             for flow_run_id in decision.replaced:
                 self._drop(flow_run_id, "a newer run took its place")
-            if decision.cancel and self._playing[name].reason is None:
+            if decision.cancel and waits:
+                self._people.cancel(name, "a newer run took its place")
+            elif decision.cancel and self._playing[name].reason is None:
                 self._stop(self._playing[name], "a newer run took its place")
             if (
                 decision.start is not None
@@ -254,7 +262,7 @@ class Conductor:
                 [sys.executable, "-P", "-m", "flows.schedules.player", str(flow_run_id),
                  schedule.flow],
                 cwd=schedule.folder,
-                env={**os.environ, "RLHF_HOME": str(self._home.path)},
+                env={**os.environ, "RLHF_HOME": str(self._home.path), SERVED: "1"},
                 stdin=subprocess.PIPE,  # Its end tells the run that this process is gone.
                 stdout=log,
                 stderr=log,
@@ -262,7 +270,7 @@ class Conductor:
                 start_new_session=True,  # Ctrl-C is for this process, which ends the run.
             )  # fmt: skip
         self._playing[schedule.name] = Playing(schedule, flow_run_id, scheduled, process)
-        status.change(self._home, schedule.name, playing=str(flow_run_id))
+        status.change(self._home, schedule.name, playing=str(flow_run_id), waiting=None)
         self._say(f"{schedule.name}: started the run of {scheduled:%Y-%m-%d %H:%M:%S} UTC")
 
     def _stop(self, playing: Playing, reason: str) -> None:
@@ -282,6 +290,10 @@ class Conductor:
             flow_run = self._closed(playing, code)
             state = flow_run.state
             assert state is not None, "it was set"
+            if state.is_paused():
+                self._people.began(name, playing.flow_run_id)
+                del self._playing[name]
+                continue
             tracker = tracker_of(self._home)
             run_id = lifecycle.find(tracker, str(playing.flow_run_id))
             run = None if run_id is None else listing.find_run(tracker, run_id)
@@ -311,6 +323,8 @@ class Conductor:
 
         lifecycle.close_abandoned(self._home)  # A finished run is believed, whatever Prefect says.
         flow_run = self._client.read_flow_run(playing.flow_run_id)
+        if flow_run.state is not None and flow_run.state.is_paused():
+            return flow_run
         completed = flow_run.state is not None and flow_run.state.is_completed()
         state: State[Any]
         if playing.reason is not None and not completed:

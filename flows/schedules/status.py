@@ -44,6 +44,8 @@ class Status:
     """Interquartile mean over the episodes of the last evaluation."""
     playing: str | None = None
     """The flow run that goes on."""
+    waiting: str | None = None
+    """The flow run that is suspended until people have answered."""
 
 
 def read(home: Home, name: str) -> Status:

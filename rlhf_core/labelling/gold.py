@@ -25,8 +25,8 @@ def known_questions(
 ) -> tuple[Gold, ...]:
     """Questions about clips of a request whose true returns lie far apart.
 
-    The clips are ordered by true return and cut into as many equal parts as a question has clips;
-    a question shows one clip of the lower half of each part but the last, whose upper half it takes.
+    The clips are ordered by true return and cut into as many equal parts as a question has clips.
+    A question shows one clip of each part: of its lower half, and of the upper half of the last.
 
     Args:
         request: what is asked; its first form of `FORMS` is used.

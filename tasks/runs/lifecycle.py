@@ -251,6 +251,13 @@ def move(
     return record
 
 
+def leave_waiting(run: Run, reason: str) -> None:
+    """Mark a run as waiting for people, unless it is."""
+    record = records.read(run.tracker, run.run_id)
+    if record is None or State.of(record.status) is not State.WAITING:
+        move(run.tracker, run.run_id, Event.WAIT, reason)
+
+
 def finish(run: Run, logged: Metrics, final: Metrics, step: int) -> None:
     """Log metrics of the run as a whole at its last step, and close it.
 

@@ -56,6 +56,7 @@ MOVES: dict[tuple[State, Event], State] = {
     # A killed process leaves its run open; its lease says whether a process works on it.
     (State.RUNNING, Event.RESUME): State.RUNNING,
     (State.WAITING, Event.RESUME): State.RUNNING,
+    (State.WAITING, Event.CANCEL): State.KILLED,
     (State.FAILED, Event.RESUME): State.RUNNING,
     (State.KILLED, Event.RESUME): State.RUNNING,
     **{(state, Event.EXTEND): State.RUNNING for state in State},

@@ -6,7 +6,7 @@ origins, rates, sizes), then a route; who calls is known by a session in a cooki
 
 from rlhf_core.labelling.server.app import create_app
 from rlhf_core.labelling.server.clip_source import ClipSource, EnvironmentClips
-from rlhf_core.labelling.server.serving import Address, serve, serving
+from rlhf_core.labelling.server.serving import Address, serve, server_of, serving
 from rlhf_core.labelling.server.settings import (
     SECRET_VARIABLE,
     Limits,
@@ -18,5 +18,5 @@ from rlhf_core.labelling.server.settings import (
 
 __all__ = [
     "SECRET_VARIABLE", "Address", "ClipSource", "EnvironmentClips", "Limits", "Rate",
-    "ServerSettings", "create_app", "is_loopback", "serve", "serving", "with_secret",
+    "ServerSettings", "create_app", "is_loopback", "serve", "server_of", "serving", "with_secret",
 ]  # fmt: skip

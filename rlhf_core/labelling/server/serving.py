@@ -52,6 +52,15 @@ def serve(
         server.run(sockets=[listening])
 
 
+def server_of(store: LabelStore, clips: ClipSource, settings: ServerSettings) -> uvicorn.Server:
+    """A server that does not run yet, for a socket that listens already.
+
+    Raises:
+        ConfigurationError: others reach the server and it has no secret.
+    """
+    return uvicorn.Server(_configuration(store, clips, with_secret(settings)))
+
+
 @contextmanager
 def serving(store: LabelStore, clips: ClipSource, settings: ServerSettings) -> Iterator[Address]:
     """Serve in a thread of this process while the block runs; the arguments are those of `serve`.
