@@ -185,3 +185,6 @@ def simulate(request: Request, respondent: R, rng: np.random.Generator) -> tuple
 
 ANNOTATORS = Family(Annotator, default="synthetic")
 AnyAnnotator = Annotated[Annotator, ANNOTATORS]
+SIMULATED = Family(Annotator, default="synthetic", without="human")
+AnySimulated = Annotated[Annotator, SIMULATED]
+"""Annotators that answer without people."""

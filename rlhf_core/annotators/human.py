@@ -2,22 +2,23 @@
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from jaxtyping import Int
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from rlhf_core.annotators import Annotator, AnnotatorState, AnyAnnotator, Deadline, People
+from rlhf_core.annotators import Annotator, AnnotatorState, AnySimulated, Deadline, People
 from rlhf_core.answers import Answers
 from rlhf_core.environments.factory import Environment
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.judgements import Judgements
-from rlhf_core.labelling.gold import known_questions
-from rlhf_core.labelling.store.settings import CampaignSettings
 from rlhf_core.policies import Optimiser
 from rlhf_core.questions import Queries, Request
 from rlhf_core.types import Truth
+
+if TYPE_CHECKING:
+    from rlhf_core.labelling.store.settings import CampaignSettings
 
 INSTRUCTIONS = """Each question shows two short clips of the same task.
 Choose the one in which the task is done better, even if only a little.
@@ -56,7 +57,7 @@ class Human(Annotator):
     """Price of one answer, in any unit."""
     fraction_human: float = Field(1.0, gt=0, le=1)
     """Share of the questions that people answer."""
-    others: AnyAnnotator | None = None
+    others: AnySimulated | None = None
     """Who answers the rest: a teacher or a crowd, such as `{kind: synthetic}`."""
 
     @model_validator(mode="after")
@@ -68,8 +69,6 @@ class Human(Annotator):
                 f"others: expected {expected} with fraction_human {self.fraction_human:g}, "
                 f"actual: {actual}"
             )
-        if isinstance(self.others, Human):
-            raise ValueError("others: expected a simulated annotator, actual: human")
         return self
 
     def needs_true_reward(self) -> bool:
@@ -147,6 +146,9 @@ class Human(Annotator):
                 "annotator.kind: 'human' needs people who can be asked: run it with `rlhf train`, "
                 "or give `people` to `rlhf_core.in_process.InProcess`"
             )
+        # A label store is loaded where people are asked, and not wherever annotators are listed.
+        from rlhf_core.labelling.gold import known_questions
+
         mine, rest = shared_out(request, self.fraction_human, rng)
         asked = only(request, mine)
         count = self.training + round(self.gold_share * asked.count)
@@ -161,7 +163,9 @@ class Human(Annotator):
         state, more = self.others.answer(state, only(request, rest), truth, rng)
         return state, united(answers, renumbered(more, rest, 0))
 
-    def _campaign(self) -> CampaignSettings:
+    def _campaign(self) -> "CampaignSettings":
+        from rlhf_core.labelling.store.settings import CampaignSettings
+
         return CampaignSettings(
             answers_per_question=self.answers_per_question,
             instructions=self.instructions,
