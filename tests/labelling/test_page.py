@@ -595,7 +595,7 @@ def test_the_owner_signs_in_sees_everything_and_acts(serve: Any, visit: Any) -> 
     assert page.locator(".tiles").get_by_text("67 %").count() == 1
     # A name is text, whatever it holds.
     assert page.locator("td b, td img").count() == 0
-    page.get_by_text(NAME, exact=True).wait_for()
+    page.get_by_text(NAME, exact=True).first.wait_for()
     page.locator(".pair-card canvas").nth(1).wait_for()
     assert page.locator(".pair-card").count() == 1
     assert page.locator(".pair-card li").all_inner_texts() == ["Ada: Left", f"{NAME}: Right"]
