@@ -528,6 +528,27 @@ def test_a_false_invitation_is_told(serve: Any, visit: Any) -> None:
     page.get_by_text("This invitation does not exist").wait_for()
 
 
+def test_an_offer_that_comes_after_the_answer_ends_no_campaign(serve: Any, visit: Any) -> None:
+    served, page = serve({"comparison": 1}), visit()
+    # The item is open in the second offer, and answered when the offer arrives.
+    page.add_init_script(
+        """
+        const plain = window.fetch;
+        let offers = 0;
+        window.fetch = async (path, options) => {
+          const response = await plain(path, options);
+          if (path === "/api/next" && (offers += 1) === 2)
+            await new Promise((resolve) => setTimeout(resolve, 2000));
+          return response;
+        };
+        """
+    )
+    join(page, served)
+    press(page, 0, "ArrowLeft")
+    finished(page)
+    assert served.choices() == ["left"]
+
+
 @pytest.mark.parametrize(
     ("environment", "shown", "text"),
     [
