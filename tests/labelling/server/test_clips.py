@@ -148,7 +148,7 @@ def test_clips_are_drawn_when_they_are_leased_and_sent_once(site: Site) -> None:
         assert time.monotonic() < end, "the clips of a leased item are drawn before they are asked"
         time.sleep(0.02)
     clip = item["clips"][0]
-    assert clip["url"] == f"/clips/{item['question']}/0"
+    assert clip["url"] == f"/clips/{item['assignment']}/0"
     response = client.get(clip["url"])
     assert response.status_code == 200
     assert response.headers["content-type"] == "image/webp"

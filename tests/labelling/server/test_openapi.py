@@ -49,7 +49,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]
             "owner": owner,
             "ids": {
                 "campaign": campaign.id, "assignment": items[0]["assignment"], "number": 0,
-                "question": items[0]["question"], "place": 0, "token": token,
+                "name": items[0]["assignment"], "place": 0, "token": token,
             },
             "app": create_app(store, EnvironmentClips(), chosen),
         }  # fmt: skip
@@ -75,7 +75,7 @@ def operations() -> list[tuple[str, str]]:
         ("GET", "/api/owner/campaigns/{campaign}/labels.jsonl"),
         ("GET", "/api/owner/campaigns/{campaign}/labels.parquet"),
         ("GET", "/api/owner/campaigns/{campaign}/audit.jsonl"),
-        ("GET", "/clips/{question}/{place}"),
+        ("GET", "/clips/{name}/{place}"),
         ("GET", "/label"), ("GET", "/join/{token}"), ("GET", "/owner"), ("GET", "/static/{file}"),
         ("GET", "/health"), ("POST", "/api/owner/logout"),
     ]  # fmt: skip

@@ -43,7 +43,7 @@ def test_an_annotator_joins_answers_and_sees_how_far_it_is(site_of: Any) -> None
     assert third["clips"][1] == {
         "view": "film", "frames": 26, "rate": 30.0, "seconds": pytest.approx(26 / 30),
         "alt": "Film of Pendulum-v1, 0.9 seconds.", "columns": 6,
-        "url": f"/clips/{third['question']}/1",
+        "url": f"/clips/{third['assignment']}/1",
     }  # fmt: skip
     again = client.post("/api/next", json={"count": 3}).json()
     assert [one["assignment"] for one in again["items"]] == [
