@@ -14,7 +14,6 @@ from jaxtyping import UInt8
 from rlhf_core.environments.episodes import EpisodeStart
 from rlhf_core.errors import ConfigurationError
 
-
 # SDL scales pictures in buffers that all threads share: two that draw at once mix their pictures.
 _DRAWING = threading.RLock()
 
