@@ -103,6 +103,7 @@ def main() -> None:
     parser.add_argument("--answers", type=int, default=5000)
     parser.add_argument("--kills", type=int, default=3)
     parser.add_argument("--url", help="of an empty label store; left out: SQLite")
+    parser.add_argument("--pause", type=float, default=0, help="mean seconds before an answer")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
@@ -113,7 +114,13 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         figures = measure(
-            Path(folder), given.url, given.annotators, given.answers, given.kills, given.seed
+            Path(folder),
+            given.url,
+            given.annotators,
+            given.answers,
+            given.kills,
+            given.seed,
+            given.pause,
         )
     if given.json:
         print(json.dumps(figures))
@@ -135,7 +142,7 @@ def run_server(port: int, url: str, folder: Path) -> None:
 
 
 def measure(
-    folder: Path, url: str | None, people: int, wanted: int, kills: int, seed: int
+    folder: Path, url: str | None, people: int, wanted: int, kills: int, seed: int, pause: float
 ) -> dict[str, Any]:
     """Let people answer, kill the server, and compare the store with what was acknowledged.
 
@@ -146,6 +153,7 @@ def measure(
         wanted: answers in all; an even number, since each question has two.
         kills: SIGKILLs of the server.
         seed: of what is duplicated and revised.
+        pause: mean seconds that each thinks before an answer.
     """
     store = open_store(url or f"sqlite:///{folder}/labels.db")
     batch, token = published(store, folder, wanted // 2, people)
@@ -153,7 +161,7 @@ def measure(
     server.start()
     begun = time.monotonic()
     try:
-        asyncio.run(answered(server, book, token, people, wanted, kills, seed))
+        asyncio.run(answered(server, book, token, people, wanted, kills, seed, pause))
     finally:
         server.kill()
     seconds = time.monotonic() - begun
@@ -169,6 +177,7 @@ def measure(
         "acknowledged again (duplicates, retries)": book.repeated,
         "attempts without an acknowledgement": book.retries,
         "SIGKILLs of the server": kills,
+        "mean pause before an answer, s": pause,
         "seconds in all": round(seconds, 1),
         "answers a second": round(len(book.times) / seconds, 1),
         "median acknowledgement, ms": round(statistics.median(milliseconds), 1),
@@ -217,13 +226,23 @@ def published(store: LabelStore, folder: Path, questions: int, people: int) -> t
 
 
 async def answered(
-    server: Server, book: Book, token: str, people: int, wanted: int, kills: int, seed: int
+    server: Server,
+    book: Book,
+    token: str,
+    people: int,
+    wanted: int,
+    kills: int,
+    seed: int,
+    pause: float,
 ) -> None:
     """All annotators answer until there is nothing to do, while the server is killed."""
     killing = asyncio.create_task(killed(server, book, wanted, kills))
     numbers = np.random.SeedSequence(seed).generate_state(people)
     await asyncio.gather(
-        *(Annotator(server, book, int(number)).work(token, n) for n, number in enumerate(numbers))
+        *(
+            Annotator(server, book, int(number), pause).work(token, n)
+            for n, number in enumerate(numbers)
+        )
     )
     await killing
 
@@ -241,8 +260,8 @@ async def killed(server: Server, book: Book, wanted: int, kills: int) -> None:
 class Annotator:
     """One who answers."""
 
-    def __init__(self, server: Server, book: Book, seed: int) -> None:
-        self._book, self._random = book, random.Random(seed)
+    def __init__(self, server: Server, book: Book, seed: int, pause: float) -> None:
+        self._book, self._random, self._pause = book, random.Random(seed), pause
         self._client = httpx.AsyncClient(base_url=server.url, timeout=30)
         self._number, self._sequence = -1, 0
 
@@ -267,6 +286,8 @@ class Annotator:
 
     async def _answer(self, assignment: str) -> list[dict[str, Any]]:
         """Answer an item; returns what is sent again at the end."""
+        if self._pause:
+            await asyncio.sleep(self._random.expovariate(1 / self._pause))
         bodies = [self._body(assignment)]
         if self._random.random() < REVISED:
             # The revision arrives before what it revises.

@@ -5,9 +5,12 @@ python -m tests.labelling.screenshots FOLDER
 
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
+from tests.labelling.server.campaigns import answered
+from tests.labelling.server.serve_folder import SECRET
 from tests.labelling.test_page import CHROMIUM, SIZES, Served, item
 
 
@@ -16,7 +19,16 @@ def main(folder: Path) -> None:
     from playwright.sync_api import sync_playwright
 
     folder.mkdir(parents=True, exist_ok=True)
-    served = Served(Path(tempfile.mkdtemp()), {"comparison": 20, "ranking": 1})
+    served = Served(
+        Path(tempfile.mkdtemp()),
+        {"comparison": 20, "ranking": 1},
+        answers_per_question=3,
+        price=0.1,
+        deadline=time.time() + 7200,
+    )
+    left, right = ["left"] * 8, ["right", "left", "equal", "left"] * 2
+    answered(served.store, served.campaign, "Grace Hopper", left + right, 3.4)
+    answered(served.store, served.campaign, "Alan Turing", right + left, 5.2)
     served.start()
     try:
         with sync_playwright() as playwright:
@@ -39,7 +51,7 @@ def _pages(page: Any, served: Served, name: Path) -> None:
         page.wait_for_timeout(500)
         page.screenshot(path=f"{name}-{screen}.png", full_page=whole)
 
-    page.goto(f"{served.url}/join/invitation")
+    page.goto(f"{served.url}/join/{served.invite}")
     page.wait_for_selector("#name:focus")
     picture("join")
     page.fill("#name", "Ada")
@@ -51,7 +63,7 @@ def _pages(page: Any, served: Served, name: Path) -> None:
     picture("comparison")
     page.keyboard.press("?")
     picture("help")
-    page.goto(f"{served.url}/owner#owner-secret")
+    page.goto(f"{served.url}/owner#{SECRET}")
     page.locator(".pair-card canvas").nth(5).wait_for()
     picture("owner", whole=True)
 

@@ -528,6 +528,27 @@ def test_a_false_invitation_is_told(serve: Any, visit: Any) -> None:
     page.get_by_text("This invitation does not exist").wait_for()
 
 
+def test_an_offer_that_comes_after_the_answer_ends_no_campaign(serve: Any, visit: Any) -> None:
+    served, page = serve({"comparison": 1}), visit()
+    # The item is open in the second offer, and answered when the offer arrives.
+    page.add_init_script(
+        """
+        const plain = window.fetch;
+        let offers = 0;
+        window.fetch = async (path, options) => {
+          const response = await plain(path, options);
+          if (path === "/api/next" && (offers += 1) === 2)
+            await new Promise((resolve) => setTimeout(resolve, 2000));
+          return response;
+        };
+        """
+    )
+    join(page, served)
+    press(page, 0, "ArrowLeft")
+    finished(page)
+    assert served.choices() == ["left"]
+
+
 @pytest.mark.parametrize(
     ("environment", "shown", "text"),
     [
@@ -595,7 +616,7 @@ def test_the_owner_signs_in_sees_everything_and_acts(serve: Any, visit: Any) -> 
     assert page.locator(".tiles").get_by_text("67 %").count() == 1
     # A name is text, whatever it holds.
     assert page.locator("td b, td img").count() == 0
-    page.get_by_text(NAME, exact=True).wait_for()
+    page.get_by_text(NAME, exact=True).first.wait_for()
     page.locator(".pair-card canvas").nth(1).wait_for()
     assert page.locator(".pair-card").count() == 1
     assert page.locator(".pair-card li").all_inner_texts() == ["Ada: Left", f"{NAME}: Right"]

@@ -154,9 +154,11 @@ async function finished(found) {
   const session = await persistently(currentSession);
   await refreshProgress();
   const status = session?.campaign.status ?? "closed";
-  const waiting = found.waiting || status === "paused";
+  // An offer that was on its way before the last answer still has its item.
+  const idle = found.waiting || found.items.length > 0;
+  const waiting = idle || status === "paused";
   const text = status === "paused" ? "The campaign is paused. This page goes on when it does."
-    : found.waiting ? "That was all for now. Thank you! New questions appear here by themselves."
+    : idle ? "That was all for now. Thank you! New questions appear here by themselves."
     : "That was all. Thank you!";
   show(done(state, text, back));
   if (!waiting) return;

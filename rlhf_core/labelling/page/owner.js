@@ -148,9 +148,11 @@ function batches(one) {
 }
 
 function hours(one) {
-  const counts = (one.answers_by_hour ?? []).slice(-48).map((entry) => (typeof entry === "number" ? entry : entry.answers ?? entry.count ?? entry[1] ?? 0));
+  const counts = (one.answers_by_hour ?? []).slice(-48).map((entry) => entry.answers);
+  // A young campaign has its bars at the right, where now is.
+  while (counts.length && counts.length < 12) counts.unshift(0);
   const most = Math.max(1, ...counts);
-  const wide = 320 / Math.max(12, counts.length);
+  const wide = 320 / Math.max(1, counts.length);
   const bars = counts.map((count, at) => drawing("rect", { x: at * wide + 1, y: 100 - 84 * count / most, width: Math.max(1, wide - 2), height: 84 * count / most, rx: 2 },
     drawing("title", {}, `${count} answers`)));
   return element("section", { class: "card" }, element("h3", {}, "Answers by hour"),
@@ -175,6 +177,7 @@ function cell(name, value, attributes = {}) {
 
 function annotators(one) {
   const names = ["Annotator", "Answers", "Skips", "Test items right", "Seconds each", "Chose left", "Agrees", "Last answer", ""];
+  const named = (person) => one.annotators.filter((other) => other.name === person.name).length > 1;
   const rows = one.annotators.map((person) => {
     const gold = person.gold ? person.gold_correct / person.gold : null;
     const figures = [
@@ -185,7 +188,7 @@ function annotators(one) {
       [percent(person.agreement)], [ago(person.last_answer)],
     ];
     const label = person.active ? "Stop counting" : "Count again";
-    return element("tr", { class: person.active ? null : "off" }, cell("", person.name),
+    return element("tr", { class: person.active ? null : "off" }, cell("", [person.name, named(person) && element("small", { class: "muted" }, ` no. ${person.number + 1}`)]),
       figures.map(([value, warn], at) => cell(names[at + 1], value, { class: warn ? "number warn" : "number" })),
       cell("", button(label, () => toggle(person), { id: `active-${person.number}`, "aria-label": `${label}: ${person.name}` })));
   });

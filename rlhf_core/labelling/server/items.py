@@ -1,5 +1,6 @@
 """Items: questions as the annotator's page shows them."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -29,21 +30,32 @@ def _item(clips: Clips, campaign: Campaign, batch: Batch, assignment: Assignment
             clips.prepare(source)
     return {
         "assignment": assignment.id,
-        "question": question.identifier,
+        "question": _alias(question.identifier),
         "index": assignment.index,
         # That the answer of a test item is known stays unsaid.
         "stage": "training" if question.stage == "training" else "work",
         "form": question.form,
         "settings": settings,
-        "clips": clip_views(clips, question.identifier, sources),
+        "clips": clip_views(clips, assignment.id, sources),
         "lease_until": assignment.lease_until,
         "answer": None if assignment.answer is None else dict(assignment.answer),
     }
 
 
-def clip_views(clips: Clips, identifier: str, sources: Sequence[Clip]) -> list[dict[str, Any]]:
-    """The clips of a question as the pages read them."""
+def _alias(identifier: str) -> str:
+    """A name of a question from which nobody sees whether its answer is known."""
+    return hashlib.sha256(identifier.encode()).hexdigest()[:32]
+
+
+def clip_views(clips: Clips, name: str, sources: Sequence[Clip]) -> list[dict[str, Any]]:
+    """Clips as the pages read them.
+
+    Args:
+        clips: describes them.
+        name: an assignment's for its annotator, a question's for the owner.
+        sources: of the clips.
+    """
     return [
-        {**asdict(clips.view(source)), "url": f"/clips/{identifier}/{place}"}
+        {**asdict(clips.view(source)), "url": f"/clips/{name}/{place}"}
         for place, source in enumerate(sources)
     ]

@@ -4,7 +4,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import uvicorn
 
@@ -24,7 +24,7 @@ class Address:
 
     url: str
     """Without a slash at the end."""
-    owner_link: str
+    owner_link: str = field(repr=False)
     """Signs the owner in; it holds the secret."""
 
 

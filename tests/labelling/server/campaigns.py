@@ -1,5 +1,6 @@
 """Campaigns to serve: a small request, its store of artifacts, and a label store."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ def publish(
     clips: int = 10,
     steps: int = 25,
     deadline: float | None = None,
+    gold: Sequence[Gold] = (),
     **settings: Any,
 ) -> Campaign:
     """A campaign with so many questions of each form; `training` of them with a known answer."""
@@ -54,11 +56,11 @@ def publish(
         to_yaml(experiment),
     )
     form = '{"kind":"comparison"}'
-    gold = [
+    practice = [
         Gold("comparison", form, (at, at + 1), {"choice": "left"}, "The left one is nearer.")
         for at in range(training)
     ]
-    store.publish(campaign, 0, 0, request, artifacts.root, ref, gold, deadline)
+    store.publish(campaign, 0, 0, request, artifacts.root, ref, [*practice, *gold], deadline)
     return campaign
 
 

@@ -1,6 +1,7 @@
 """Each rule that keeps out who should not be in."""
 
 import json
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from pydantic import SecretStr
 
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.labelling.server import EnvironmentClips, ServerSettings, serving, with_secret
+from rlhf_core.labelling.store import Gold
+from tests.labelling.server.campaigns import publish
 from tests.labelling.server.conftest import Site, answer_to, items
 from tests.labelling.server.processes import serving_process
 from tests.labelling.server.serve_folder import SECRET
@@ -185,7 +188,11 @@ def test_nobody_sees_or_answers_the_items_of_another(site_of: Any) -> None:
     assert bob.get(item["clips"][0]["url"]).status_code == 404
     assert site.client().get(item["clips"][0]["url"]).status_code == 401
     assert ada.get(item["clips"][0]["url"]).status_code == 200
-    assert site.owner().get(item["clips"][0]["url"]).status_code == 200
+    (question,) = site.store.questions(1)
+    by_question = f"/clips/{question.identifier}/0"
+    assert ada.get(by_question).status_code == 404
+    assert site.client().get(by_question).status_code == 401
+    assert site.owner().get(by_question).status_code == 200
     assert site.store.answers(1) == []
 
 
@@ -228,14 +235,45 @@ def test_a_key_of_another_item_is_a_conflict(site: Site) -> None:
 
 
 def test_test_items_look_like_all_others(site_of: Any) -> None:
-    site = site_of({"comparison": 4, "training": 2})
+    site = site_of({"comparison": 3})
+    gold = Gold("comparison", '{"kind":"comparison"}', (0, 1), {"choice": "left"}, "It is nearer.")
+    site.campaign = publish(
+        site.store, site.folder, {"comparison": 9}, key="tested", gold=[gold], gold_share=0.5
+    )
     client = site.annotator()
-    for item in items(client, 4):
-        assert set(item) == {
+    offered = items(client, 10)
+    stages = [one.stage for one in site.store.questions(site.campaign.id)]
+    assert sorted(stages) == ["gold"] + ["work"] * 9
+    assert len(offered) == 10
+    for item in offered:
+        assert item["stage"] == "work"
+        assert re.fullmatch("[0-9a-f]{32}", item["question"])
+        for place, clip in enumerate(item["clips"]):
+            assert clip["url"] == f"/clips/{item['assignment']}/{place}"
+        assert {*item} == {
             "assignment", "question", "index", "stage", "form", "settings", "clips",
             "lease_until", "answer",
         }  # fmt: skip
         assert "left" not in json.dumps(item)
+    answered = [client.post("/api/answers", json=answer_to(one, f"key-{one['index']:05}"))
+                for one in offered]  # fmt: skip
+    assert all(one.json()["feedback"] is None for one in answered)
+    assert {one.json()["counted"] for one in answered} == {True}
+
+
+def test_a_claimed_address_changes_no_rate(site_of: Any) -> None:
+    site = site_of()
+    settings = ServerSettings(port=0, secret=SecretStr(SECRET), cache=site.folder / "clips")
+    with serving(site.store, EnvironmentClips(), settings) as address:
+        statuses = [
+            httpx.post(
+                f"{address.url}/api/owner/login",
+                json={"secret": "guess"},
+                headers={"X-Forwarded-For": f"192.0.2.{n}"},
+            ).status_code
+            for n in range(10)
+        ]
+    assert statuses == [401] * 8 + [429] * 2
 
 
 # Names, origins, methods
@@ -463,8 +501,8 @@ def test_paths_lead_nowhere_else(site: Site, path: str) -> None:
 def test_a_clip_beyond_the_question_is_not_there(site: Site) -> None:
     client = site.annotator()
     item = items(client)[0]
-    assert client.get(f"/clips/{item['question']}/2").status_code == 404
-    assert client.get(f"/clips/{item['question']}/1000").status_code == 404
+    assert client.get(f"/clips/{item['assignment']}/2").status_code == 404
+    assert client.get(f"/clips/{item['assignment']}/1000").status_code == 404
 
 
 # Rates
