@@ -132,7 +132,8 @@ def play_run(
     last: Progress[Ref] | None = None
     while last is None or not ended(run.experiment, last):
         try:
-            for last in play(run.experiment, driver, start if last is None else last):
+            for progressed in play(run.experiment, driver, last or start):
+                last = progressed
                 alarm = last.alarms[-1] if last.metrics["guard/alarm"] else None
                 driver.carry_out(
                     track, run, last.round - 1, last.metrics, alarm, driver.finished_ms

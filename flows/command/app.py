@@ -9,6 +9,7 @@ import typer
 
 from flows.command.comparing import compare
 from flows.command.errors import plain_errors
+from flows.command.labelling import label
 from flows.command.labels import labels
 from flows.command.looking import runs, watch
 from flows.command.notifying import notify
@@ -236,6 +237,7 @@ def ui(
 
 for command in (compare, history, promote, report, retrain, rollback, runs, serve, watch):
     app.command()(command)
+app.add_typer(label, name="label")
 app.add_typer(labels, name="labels")
 app.add_typer(notify, name="notify")
 app.add_typer(schedule, name="schedule")

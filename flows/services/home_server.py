@@ -139,6 +139,15 @@ class HomeServer:
         except FileNotFoundError:
             return None
 
+    def last_address(self, home: Home) -> str:
+        """Where the server listens, or listened last; a server that keeps its port comes back."""
+        known = home.folder(self.service.name) / "port"
+        there = self.address(home)
+        if there is None and not known.exists():
+            self.request(home)
+            there = self.address(home)
+        return there or f"http://127.0.0.1:{known.read_text()}{self.service.path}"
+
     def keep(self, home: Home, user: IO[str]) -> None:
         """Start the server again where it was killed, for as long as this process is its user."""
         restarts, last = 0, time.monotonic()

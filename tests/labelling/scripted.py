@@ -9,9 +9,11 @@ from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
+from sqlalchemy import select
 
 from rlhf_core.labelling.exchange import stored_request
 from rlhf_core.labelling.store import LabelStore
+from rlhf_core.labelling.store.tables import assignments, questions
 from rlhf_core.questions import Request
 from rlhf_core.types import Segments
 
@@ -101,9 +103,14 @@ class PendulumJudge:
 
     def __call__(self, item: Mapping[str, Any]) -> dict[str, Any]:
         """The choice of an item."""
-        question = self._store.question(item["question"], None, None)
-        assert question is not None, "the server has offered it"
-        left, right = (self._returns(question.batch_id)[clip] for clip in question.clips)
+        query = (
+            select(questions.c.batch_id, questions.c.clips)
+            .join(assignments, assignments.c.question_id == questions.c.id)
+            .where(assignments.c.id == item["assignment"])
+        )
+        with self._store.database.reading() as connection:
+            batch_id, clips = connection.execute(query).one()
+        left, right = (self._returns(batch_id)[clip] for clip in clips)
         return {"choice": "left" if left > right else "right"}
 
     def _of_batch(self, batch_id: int) -> np.ndarray:
