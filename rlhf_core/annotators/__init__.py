@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -42,6 +42,7 @@ class Deadline:
     answer at all, `continue` extends too."""
 
 
+@runtime_checkable
 class People(Protocol):
     """People who can be asked, for one round of one run."""
 

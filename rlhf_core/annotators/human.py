@@ -176,7 +176,7 @@ class Human(Annotator):
         )
 
 
-Rows = Mapping[str, Int[np.ndarray, " M"]]
+Rows = Mapping[str, Int[np.ndarray, " _"]]
 """Positions of queries, by form."""
 
 

@@ -7,7 +7,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from rlhf_core.aggregation import AGGREGATION, Aggregator
-from rlhf_core.annotators import ANNOTATORS, Annotator, AnnotatorState
+from rlhf_core.annotators import ANNOTATORS, SIMULATED, Annotator, AnnotatorState
 from rlhf_core.answers import Answers, Comparisons, Rankings, Ratings
 from rlhf_core.environments import Environment
 from rlhf_core.errors import UnusedFieldWarning
@@ -153,7 +153,7 @@ SMALL: dict[str, dict[str, Any]] = {"expert": {"env_steps": 20, "episodes": 2}}
 def annotators() -> list[Any]:
     return [
         pytest.param(kind(**SMALL.get(name, {})), id=name)
-        for name, kind in ANNOTATORS.kinds().items()
+        for name, kind in SIMULATED.kinds().items()
     ]
 
 

@@ -8,7 +8,7 @@ import yaml
 
 from flows.experiments import presets
 from rlhf_core.aggregation import AGGREGATION
-from rlhf_core.annotators import ANNOTATORS
+from rlhf_core.annotators import SIMULATED
 from rlhf_core.configuration import from_mapping
 from rlhf_core.errors import UnusedFieldWarning
 from rlhf_core.experiment import Experiment
@@ -100,7 +100,7 @@ def test_every_way_of_asking(fields: dict[str, Any]) -> None:
     check(play(data)[1])
 
 
-@pytest.mark.parametrize("kind", ANNOTATORS.kinds())
+@pytest.mark.parametrize("kind", SIMULATED.kinds())
 @pytest.mark.parametrize("strategy", ["preference", "direct_reward", "mixed"])
 def test_every_annotator_of_every_form(kind: str, strategy: str) -> None:
     data = demo()

@@ -83,7 +83,7 @@ class ScriptedAnnotator:
 def pendulum_returns(segments: Segments) -> np.ndarray:
     """True returns of clips of Pendulum-v1, from what they show.
 
-        r = -(angle^2 + 0.1 speed^2 + 0.001 torque^2)
+    r = -(angle^2 + 0.1 speed^2 + 0.001 torque^2)
     """
     observations, actions = segments.observations[:, :-1], segments.actions
     angle = np.arctan2(observations[..., 1], observations[..., 0])
