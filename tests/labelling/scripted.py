@@ -19,6 +19,8 @@ from rlhf_core.types import Segments
 
 Judge = Callable[[Mapping[str, Any]], dict[str, Any]]
 """An item, as the server gives it, to an answer."""
+PATIENCE_SECONDS = 120.0
+"""How long a server may be away."""
 
 
 class ScriptedAnnotator:
@@ -35,13 +37,14 @@ class ScriptedAnnotator:
         self._base = f"{parts.scheme}://{parts.netloc}"
         self._client = httpx.Client(base_url=self._base, headers={"Origin": self._base}, timeout=30)
         token = parts.path.rpartition("/")[2]
-        joined = self._client.post("/api/join", json={"token": token, "name": name})
+        self._csrf: dict[str, str] = {}
+        joined = self._post("/api/join", {"token": token, "name": name})
         assert joined.status_code == 200, joined.text
         self._csrf = {"X-CSRF-Token": joined.json()["csrf"]}
 
     def items(self, count: int = 10) -> list[dict[str, Any]]:
         """What there is to do now."""
-        answer = self._client.post("/api/next", json={"count": count}, headers=self._csrf)
+        answer = self._post("/api/next", {"count": count})
         assert answer.status_code == 200, answer.text
         items: list[dict[str, Any]] = answer.json()["items"]
         return items
@@ -58,7 +61,7 @@ class ScriptedAnnotator:
             "sequence": time.time_ns() // 1_000_000, "answer": answer, "seconds": 1.5,
             "events": [], "page_version": "scripted",
         }  # fmt: skip
-        sent = self._client.post("/api/answers", json=body, headers=self._csrf)
+        sent = self._post("/api/answers", body)
         assert sent.status_code in (200, 201), sent.text
         receipt: dict[str, Any] = sent.json()
         return receipt
@@ -74,6 +77,17 @@ class ScriptedAnnotator:
                 self.answer(item, judge(item))
                 done += item["stage"] == "work"
         return done
+
+    def _post(self, path: str, body: Mapping[str, Any]) -> httpx.Response:
+        """Send, and again while no server is there, as the page does."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return self._client.post(path, json=body, headers=self._csrf)
+            except httpx.TransportError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
 
     def close(self) -> None:
         """Leave."""
