@@ -1,7 +1,6 @@
 """Connections: SQLite with a write-ahead log and full synchronisation, or PostgreSQL."""
 
 import sqlite3
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -13,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from rlhf_core.errors import StoreError
 from rlhf_core.labelling.store.tables import SCHEMA, metadata, versions
+from rlhf_core.labelling.store.turn import Turn
 
 BUSY_SECONDS = 60
 """How long a writer waits for another process."""
@@ -28,7 +28,7 @@ class Database:
         self.name = self._url.render_as_string(hide_password=True)
         """The address without its password."""
         # Threads of one process queue here rather than poll SQLite's lock.
-        self._turn = threading.Lock() if self.is_sqlite else nullcontext()
+        self._turn = Turn() if self.is_sqlite else nullcontext()
         with self._errors():
             self._engine = _sqlite(self._url) if self.is_sqlite else _postgresql(self._url)
         try:

@@ -2,6 +2,8 @@
 
 import multiprocessing
 import sqlite3
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from sqlalchemy import text, update
 from rlhf_core.errors import StoreError
 from rlhf_core.labelling.store import CampaignSettings, LabelStore, open_store
 from rlhf_core.labelling.store.tables import versions
+from rlhf_core.labelling.store.turn import Turn
 from tests.labelling.store.postgresql import PASSWORD, Cluster
 
 
@@ -112,6 +115,28 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "folder").write_text("")
     with pytest.raises(StoreError, match="cannot be written"):
         open_store(f"sqlite:///{tmp_path}/folder/labels.db")
+
+
+def test_threads_have_their_turn_in_the_order_in_which_they_came() -> None:
+    turn, order = Turn(), list[int]()
+
+    def wait(number: int) -> None:
+        with turn:
+            order.append(number)
+
+    threads = [threading.Thread(target=wait, args=(number,)) for number in range(20)]
+    with turn:
+        for count, thread in enumerate(threads, start=1):
+            thread.start()
+            until = time.monotonic() + 10
+            while len(turn._waiting) < count and time.monotonic() < until:
+                time.sleep(0.001)
+        assert order == []
+    for thread in threads:
+        thread.join(10)
+    assert order == list(range(20))
+    with turn:
+        assert not turn._waiting
 
 
 def _open(url: str, barrier: "multiprocessing.synchronize.Barrier") -> None:
