@@ -290,7 +290,7 @@ class Conductor:
             flow_run = self._closed(playing, code)
             state = flow_run.state
             assert state is not None, "it was set"
-            if state.is_paused():
+            if _is_left(state):
                 self._people.began(name, playing.flow_run_id)
                 del self._playing[name]
                 continue
@@ -323,7 +323,7 @@ class Conductor:
 
         lifecycle.close_abandoned(self._home)  # A finished run is believed, whatever Prefect says.
         flow_run = self._client.read_flow_run(playing.flow_run_id)
-        if flow_run.state is not None and flow_run.state.is_paused():
+        if flow_run.state is not None and _is_left(flow_run.state):
             return flow_run
         completed = flow_run.state is not None and flow_run.state.is_completed()
         state: State[Any]
@@ -337,3 +337,8 @@ class Conductor:
             return flow_run
         self._client.set_flow_run_state(playing.flow_run_id, state, force=True)
         return self._client.read_flow_run(playing.flow_run_id)
+
+
+def _is_left(state: "State[Any]") -> bool:
+    """Whether a run was suspended until people have answered, or is resumed already."""
+    return state.is_paused() or state.is_scheduled()
