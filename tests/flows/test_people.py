@@ -1,7 +1,6 @@
 """Runs that wait for people: in a terminal, killed and resumed; and suspended by `rlhf serve`."""
 
 import json
-import re
 import signal
 import time
 from pathlib import Path
@@ -124,7 +123,8 @@ def test_serve_suspends_a_run_and_goes_on_with_it_when_all_is_answered(rlhf: Com
     # Whoever serves is killed; what people send meanwhile counts.
     answer(rlhf.home, link, 1)
     serving.kill()
-    serving.communicate()
+    told, _ = serving.communicate()
+    assert "asks: skipped, the run before it still waits for people" in told
     serving = rlhf.start("serve")
     answer(rlhf.home, link, 8)
     wait_until(lambda: status.read(home, "asks").runs == 1)
@@ -133,8 +133,7 @@ def test_serve_suspends_a_run_and_goes_on_with_it_when_all_is_answered(rlhf: Com
     assert run_ids(rlhf.home)[run_id] == "FINISHED"
     serving.send_signal(signal.SIGTERM)
     out, _ = serving.communicate(timeout=LONGEST_SECONDS)
-    assert "asks: skipped, the run before it still waits for people" in out
-    assert len(re.findall(r"is answered; it goes on", out)) >= 1
+    assert "is answered; it goes on" in out
     assert rlhf("schedule", "remove", "asks").returncode == 0
 
 

@@ -383,7 +383,7 @@ def test_practice_tells_what_is_right(serve: Any, visit: Any) -> None:
     served, page = serve({"comparison": 3, "training": 2}), visit()
     join(page, served)
     press(page, 0, "ArrowLeft")
-    page.get_by_text("Right.").wait_for()
+    page.get_by_text("Correct.").wait_for()
     page.wait_for_selector("#continue:focus")
     page.keyboard.press("Enter")
     press(page, 1, "ArrowRight")

@@ -289,7 +289,7 @@ async function practice(view, sent) {
   };
   waiting.remove();
   document.querySelector(".question").append(element("div", { class: `feedback notice ${result.correct ? "good" : "bad"}`, role: "status" },
-    element("p", {}, element("strong", {}, result.correct ? "Right. " : "Not quite. "), result.text), onward));
+    element("p", {}, element("strong", {}, result.correct ? "Correct. " : "Not quite. "), result.text), onward));
   onward.focus();
   onward.scrollIntoView({ block: "nearest" });
 }
