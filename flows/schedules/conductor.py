@@ -13,15 +13,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from flows.notices import tell_failed
-from flows.schedules import definition, deployments, status, times
+from flows.schedules import definition, deployments, status
 from flows.schedules.decision import Due, decide
 from flows.schedules.definition import Schedule
 from flows.schedules.deployments import Registered
+from flows.schedules.missed import MissedTimes
 from flows.schedules.people import WaitingRuns
 from flows.services.label_server import SERVED
 from rlhf_core.errors import ConfigurationError
@@ -40,10 +41,6 @@ RAISED = "Flow run encountered an exception: "
 """What Prefect puts before an exception."""
 END_SECONDS = 20.0
 """How long a run may take to end when it is asked to."""
-NOTE_SECONDS = 10.0
-"""How often is written down that schedules are served."""
-GAP = timedelta(seconds=30)
-"""Times of a longer pause, in which nobody served or the machine slept, count as missed."""
 
 
 @dataclass
@@ -86,7 +83,7 @@ class Conductor:
         self._schedules: dict[str, Schedule] = {}
         self._registered: dict[str, Registered] = {}
         self._playing: dict[str, Playing] = {}
-        self._noted_at = float("-inf")
+        self._missed = MissedTimes(home, say)
         self._people = WaitingRuns(home, client, say)
 
     def tick(self) -> None:
@@ -97,7 +94,7 @@ class Conductor:
         self._hear_cancellations()
         self._people.look()
         self._play_due()
-        self._note_served()
+        self._missed.note_served(self._schedules)
 
     def end(self, reason: str) -> None:
         """End what goes on, so that whoever serves next goes on with it.
@@ -194,7 +191,7 @@ class Conductor:
             due[ids[run.deployment_id]].append(Due(run.id, time, run.run_count > 0))
         for name, runs in due.items():
             schedule = self._schedules[name]
-            self._count_missed(schedule, now, any(not run.begun for run in runs))
+            self._missed.count(schedule, now, any(not run.begun for run in runs))
             if not runs:
                 continue
             waits = self._people.waits(name)
@@ -219,30 +216,6 @@ class Conductor:
                 and len(self._playing) < self._limit
             ):
                 self._start(schedule, decision.start, scheduled[decision.start])
-
-    def _count_missed(self, schedule: Schedule, now: datetime, made: bool) -> None:
-        """Count and say the times at which nobody served."""
-        past = status.read(self._home, schedule.name)
-        if past.last_served is None or schedule.paused:
-            return
-        since = datetime.fromisoformat(past.last_served)
-        if now - since < GAP:
-            return
-        count = times.missed(schedule.cron, schedule.every, schedule.timezone, since, now) - made
-        missed = past.missed + max(0, count)
-        status.change(self._home, schedule.name, missed=missed, last_served=now.isoformat())
-        if count > 0:
-            less = "at least " if count >= times.MOST_MISSED - 1 else ""
-            then = "one run is made" if made else "none is made up for"
-            self._say(
-                f"{schedule.name}: missed {less}{count} times since {past.last_served[:19]}; {then}"
-            )
-
-    def _note_served(self) -> None:
-        if time.monotonic() - self._noted_at >= NOTE_SECONDS:
-            self._noted_at = time.monotonic()
-            for name in self._schedules:
-                status.change(self._home, name, last_served=datetime.now(UTC).isoformat())
 
     def _drop(self, flow_run_id: UUID, reason: str) -> None:
         from prefect.states import Cancelled
