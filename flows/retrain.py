@@ -15,7 +15,7 @@ from flows.notices import tell_decision
 from flows.services.prefect_page import lasting_page
 from flows.services.ready import ready
 from flows.train import close, play_run
-from flows.waiting import Waiter, leave_waiting
+from flows.waiting import Waiter, check_reachable, leave_waiting
 from rlhf_core.configuration import override
 from rlhf_core.driver import Start
 from rlhf_core.errors import RunError
@@ -96,6 +96,7 @@ def retrain(
         chosen = experiment_of(experiment, overrides or {}, seed_policy, scheduled_time())
     else:
         chosen = lifecycle.recorded_experiment(home, run_id)
+    check_reachable(chosen)
     rename(f"retrain {chosen.name} s{chosen.seed}")
     Retraining(model=model, label_set=label_set).check(chosen)
     name = plan.model if plan is not None else model or registry.task_name(chosen.environment)

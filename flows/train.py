@@ -16,7 +16,7 @@ from flows.flow_run import rename, schedule_name, scheduled_tags, scheduled_time
 from flows.notices import tell_failed, tell_finished
 from flows.services.prefect_page import lasting_page
 from flows.services.ready import ready
-from flows.waiting import Waiter, leave_waiting
+from flows.waiting import Waiter, check_reachable, leave_waiting
 from rlhf_core.driver import Start
 from rlhf_core.errors import AnswersPendingError
 from rlhf_core.experiment import Experiment
@@ -98,6 +98,7 @@ def train(
         chosen = lifecycle.resumable(home, run_id)
     else:
         chosen = experiment_of(experiment, overrides or {}, seed_policy, scheduled_time())
+    check_reachable(chosen)
     rename(f"{chosen.name} {chosen.feedback.kind} s{chosen.seed}")
     run = lifecycle.open_run(
         home, chosen, run_id, flow_run_id, group, parent,

@@ -1,5 +1,6 @@
 """How a run waits for people: here, or suspended until the answers are in."""
 
+import os
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -11,10 +12,11 @@ from prefect.flow_runs import suspend_flow_run
 from flows.flow_run import schedule_name
 from flows.notices import tell_finished
 from flows.services import label_server
-from rlhf_core.errors import AnswersPendingError, ConfigurationError
+from rlhf_core.errors import AnswersPendingError, ConfigurationError, StoreError
+from rlhf_core.experiment import Experiment
 from tasks import progress
 from tasks.home import Home
-from tasks.people import asks_people, labels_of, wait_of
+from tasks.people import VARIABLE, asks_people, labels_of, wait_of
 from tasks.runs import lease, lifecycle
 from tasks.runs.run import Run
 from tasks.runs.states import Event
@@ -24,6 +26,28 @@ from tasks.tracking.tags import PEOPLE_TAG
 LOOK_SECONDS = 1.0
 """How often a waiting process looks whether the answers are in."""
 ARTIFACT = "people"
+EVERYBODY = "everybody"
+"""Name of the invite that a run makes; where the owner has revoked it, a new one is made."""
+
+
+def check_reachable(experiment: Experiment) -> None:
+    """Check that people can answer while a deployment's run is suspended, before it begins.
+
+    Raises:
+        ConfigurationError: the run's worker cannot tell where its label server and store are.
+    """
+    deployed = runtime.deployment.id is not None and not label_server.served_by_conductor()
+    if not (deployed and asks_people(experiment)):
+        return
+    for variable, what in (
+        (label_server.VARIABLE, "the address of `rlhf label serve`"),
+        (VARIABLE, "the label store that it serves"),
+    ):
+        if not os.environ.get(variable):
+            raise ConfigurationError(
+                f"{variable}: expected {what}, so that people can answer while the run is "
+                "suspended, actual: none"
+            )
 
 
 class Waiter:
@@ -69,37 +93,42 @@ class Waiter:
 
     def _poll(self, link: str) -> None:
         """Return when the run can go on."""
-        answered = -1
-        with labels_of(self._home) as labels:
-            while (wait := wait_of(labels, self._run.run_id)) is not None and not wait.over:
-                if wait.complete != answered:
-                    answered = wait.complete
-                    reason = f"{wait.complete} of {wait.questions} questions are answered"
-                    progress.send(progress.Waiting(self._run.run_id, reason, link))
+        state = ""
+        while True:
+            try:
+                with labels_of(self._home) as labels:
+                    while not (wait := wait_of(labels, self._run.run_id)) or not wait.over:
+                        if wait is None:
+                            return
+                        now = f"{wait.complete} of {wait.questions} questions are answered"
+                        if now != state:
+                            state = now
+                            progress.send(progress.Waiting(self._run.run_id, state, link))
+                        time.sleep(LOOK_SECONDS)
+                return
+            except StoreError as error:  # The database is away; people's time is worth the wait.
+                state = f"the label store does not answer: {error}"
+                progress.send(progress.Waiting(self._run.run_id, state, link))
                 time.sleep(LOOK_SECONDS)
 
     def _link(self) -> str:
         """The link by which people join, the same one whenever the run waits."""
         address = label_server.external()
         if address is None:
-            if runtime.deployment.id is not None and not label_server.served_by_conductor():
-                raise ConfigurationError(
-                    f"{label_server.VARIABLE}: expected the address of `rlhf label serve`, so that "
-                    f"people can answer while the run is suspended, actual: none"
-                )
             address = label_server.SERVER.request(self._home)
             label_server.SERVER.wait(self._home, address)
         run_id, tracker = self._run.run_id, self._run.tracker
         record = records.read(tracker, run_id)
         assert record is not None, "the run is open"
         known = record.tags.get(PEOPLE_TAG)
-        if known is None:
-            with labels_of(self._home) as labels:
-                campaign = labels.campaign_of_run(run_id)
-                assert campaign is not None, "its questions were published"
-                _, token = labels.invite(campaign.id, "everybody", uses=None, actor="run")
-        else:
-            token = known.rpartition("/")[2]
+        with labels_of(self._home) as labels:
+            campaign = labels.campaign_of_run(run_id)
+            assert campaign is not None, "its questions were published"
+            mine = [one for one in labels.invites(campaign.id) if one.name == EVERYBODY]
+            if known is None or all(one.revoked for one in mine):
+                _, token = labels.invite(campaign.id, EVERYBODY, uses=None, actor="run")
+            else:
+                token = known.rpartition("/")[2]
         link = f"{address}/join/{token}"
         if link != known:
             records.set_tags(tracker, run_id, {PEOPLE_TAG: link})

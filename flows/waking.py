@@ -13,6 +13,7 @@ from tasks.tracking.tags import FLOW_TAG
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.objects import FlowRun
 
 
 class Waker:
@@ -49,10 +50,35 @@ class Waker:
         from prefect.exceptions import ObjectNotFound
 
         try:
-            state = client.read_flow_run(flow_run_id).state
+            flow_run = client.read_flow_run(flow_run_id)
         except ObjectNotFound:
             return False  # Of another server, or deleted.
-        if state is None or not state.is_paused():
+        state = flow_run.state
+        if state is None or not state.is_paused() or self._another_runs(client, flow_run):
             return False
         client.resume_flow_run(flow_run_id)
         return True
+
+    @staticmethod
+    def _another_runs(client: "SyncPrefectClient", flow_run: "FlowRun") -> bool:
+        """Whether the deployment's only place is taken: who resumes then would be cancelled."""
+        from prefect.client.schemas.filters import (
+            DeploymentFilter,
+            DeploymentFilterId,
+            FlowRunFilter,
+            FlowRunFilterState,
+            FlowRunFilterStateType,
+        )
+        from prefect.client.schemas.objects import StateType
+
+        if flow_run.deployment_id is None:
+            return False
+        active = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING])
+        running = client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=active)),
+            deployment_filter=DeploymentFilter(
+                id=DeploymentFilterId(any_=[flow_run.deployment_id])
+            ),
+            limit=1,
+        )
+        return bool(running)

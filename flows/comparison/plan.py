@@ -9,6 +9,7 @@ from rlhf_core.configuration import read
 from rlhf_core.errors import ConfigurationError, MatrixError, RlhfError
 from rlhf_core.matrix import Cell, Matrix
 from tasks.home import Home
+from tasks.people import asks_people
 from tasks.progress import PlannedRun
 from tasks.runs import lease, lifecycle, outcome
 from tasks.runs.content import content_of
@@ -58,10 +59,22 @@ def cells(matrix: Matrix) -> list[Cell]:
     if problems:
         raise MatrixError(problems)
     expanded = matrix.cells(experiments)
-    problems = [*_without_truth(expanded), *_equal(expanded), *_broken(expanded)]
+    problems = [
+        *_with_people(expanded), *_without_truth(expanded), *_equal(expanded), *_broken(expanded)
+    ]  # fmt: skip
     if problems:
         raise MatrixError(problems)
     return expanded
+
+
+def _with_people(cells: Sequence[Cell]) -> Iterator[str]:
+    for cell in cells:
+        if asks_people(cell.experiment):
+            yield (
+                f"cell '{cell.label}': expected simulated annotators, since a comparison asks "
+                "nobody, actual: annotator.kind: human; train it by `rlhf train` and compare by "
+                "`rlhf report`"
+            )
 
 
 def _without_truth(cells: Sequence[Cell]) -> Iterator[str]:

@@ -156,6 +156,7 @@ class Conductor:
         wanted = {schedule.name: schedule for schedule in schedules}
         for name in self._schedules.keys() - wanted.keys():
             self._say(f"{name}: removed")
+            self._people.cancel(name, "the schedule was removed")
             if name not in self._playing:
                 status.forget(self._home, name)
         self._schedules, self._file = wanted, stamp
@@ -206,6 +207,7 @@ class Conductor:
                 self._say(f"{name}: skipped, the run before it still {how}")
             for flow_run_id in decision.replaced:
                 self._drop(flow_run_id, "a newer run took its place")
+                self._people.give_up(flow_run_id, "a newer run took its place")
             if decision.cancel and waits:
                 self._people.cancel(name, "a newer run took its place")
             elif decision.cancel and self._playing[name].reason is None:
@@ -266,6 +268,9 @@ class Conductor:
             if _is_left(state):
                 self._people.began(name, playing.flow_run_id)
                 del self._playing[name]
+                if name not in self._schedules:
+                    self._people.cancel(name, "the schedule was removed")
+                    status.forget(self._home, name)
                 continue
             tracker = tracker_of(self._home)
             run_id = lifecycle.find(tracker, str(playing.flow_run_id))

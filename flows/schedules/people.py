@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -11,7 +12,8 @@ from flows.waking import Waker
 from tasks.home import Home
 from tasks.people import close_campaign
 from tasks.runs import lifecycle
-from tasks.runs.states import Event
+from tasks.runs.states import Event, State
+from tasks.tracking import records
 from tasks.tracking.store import tracker_of
 
 if TYPE_CHECKING:
@@ -65,20 +67,30 @@ class WaitingRuns:
             state = None
         if state is not None and state.is_paused():
             return True
+        if state is None or state.is_final():
+            self.give_up(UUID(waiting), "cancelled on Prefect's page")
         status.change(self._home, name, waiting=None)
         return False
 
     def cancel(self, name: str, reason: str) -> None:
-        """Give a suspended run up, and ask nobody any more for it."""
+        """Cancel the suspended run of a schedule, if there is one."""
+        from prefect.exceptions import ObjectNotFound
         from prefect.states import Cancelled
 
         waiting = status.read(self._home, name).waiting
-        assert waiting is not None, "it waits"
-        self._client.set_flow_run_state(UUID(waiting), Cancelled(message=reason), force=True)
-        tracker = tracker_of(self._home)
-        run_id = lifecycle.find(tracker, waiting)
-        if run_id is not None:
-            lifecycle.move(tracker, run_id, Event.CANCEL, reason)
-            close_campaign(self._home, run_id)
+        if waiting is None:
+            return
+        with suppress(ObjectNotFound):  # The user may have deleted it.
+            self._client.set_flow_run_state(UUID(waiting), Cancelled(message=reason), force=True)
+        self.give_up(UUID(waiting), reason)
         status.change(self._home, name, waiting=None)
         self._say(f"{name}: the run that waited for people is cancelled, {reason}")
+
+    def give_up(self, flow_run_id: UUID, reason: str) -> None:
+        """Close the waiting run of a flow run that has ended, and ask nobody any more for it."""
+        tracker = tracker_of(self._home)
+        run_id = lifecycle.find(tracker, str(flow_run_id))
+        record = None if run_id is None else records.read(tracker, run_id)
+        if record is not None and State.of(record.status) is State.WAITING:
+            lifecycle.move(tracker, record.run_id, Event.CANCEL, reason)
+            close_campaign(self._home, record.run_id)

@@ -13,6 +13,7 @@ from rlhf_core.answers import Answers
 from rlhf_core.environments.factory import Environment
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.judgements import Judgements
+from rlhf_core.labelling.forms import SPARE
 from rlhf_core.policies import Optimiser
 from rlhf_core.questions import Queries, Request
 from rlhf_core.types import Truth
@@ -112,8 +113,11 @@ class Human(Annotator):
             self.others.check_fit(environment, demonstrates)
 
     def label_price(self) -> float:
-        """The price of all answers to a question, or that of the simulated ones."""
-        price = self.cost * self.answers_per_question
+        """The price of all answers to a question, or that of the simulated ones.
+
+        A skip is paid too, and where all have skipped, others are asked.
+        """
+        price = self.cost * (self.answers_per_question + SPARE)
         return price if self.others is None else max(price, self.others.label_price())
 
     def worker_count(self) -> int:

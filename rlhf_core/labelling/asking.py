@@ -67,6 +67,8 @@ class CampaignPeople:
         campaign = labels.open_campaign(
             self._run_id, title or self._name, settings, self._experiment
         )
+        if self._is_over(campaign):
+            return Answers({})
         ref = self._artifacts.put(request)
         key = f"{self._run_id}/{moment.round:04d}-people-{moment.part}"
         self._artifacts.remember(key, {"refs": {"request": ref}})  # So that cleaning keeps it.
@@ -79,6 +81,13 @@ class CampaignPeople:
             self._wait(campaign, batch, progress, deadline)
         return answers_of(request, labels.collect(batch))
 
+    def _is_over(self, campaign: Campaign) -> bool:
+        """Whether the owner has closed the campaign in an earlier round: nobody is asked more."""
+        moment = self._moment
+        batches = self._labels.batches(campaign.id)
+        published = any((one.round, one.part) == (moment.round, moment.part) for one in batches)
+        return campaign.status == "closed" and bool(batches) and not published
+
     def _wait(
         self, campaign: Campaign, batch: Batch, progress: BatchProgress, deadline: Deadline | None
     ) -> None:
@@ -86,7 +95,7 @@ class CampaignPeople:
         where = f"round {self._moment.round + 1}"
         state = f"{progress.complete} of {progress.questions} questions of {where} are answered"
         if progress.closed:
-            if progress.answers:
+            if progress.substantive or self._moment.round:
                 return
             raise RunError(f"the campaign was closed before anybody answered in {where}")
         over = progress.deadline is not None and self._clock() >= progress.deadline
@@ -97,6 +106,6 @@ class CampaignPeople:
                 f"the deadline of {deadline.hours:g} hours is over: {state}; to go on, extend it "
                 f"(rlhf label extend) and resume the run"
             )
-        if deadline.then == "extend" or not progress.answers:
+        if deadline.then == "extend" or not progress.substantive:
             self._labels.extend(campaign.id, deadline.hours, actor="run")
             raise AnswersPendingError(f"{state}; the deadline was moved")

@@ -25,6 +25,8 @@ from rlhf_core.judgements import Choice
 from rlhf_core.texts import shortened_repr
 
 SKIP = {"skip": True}
+SPARE = 2
+"""Annotators who are asked in addition where all have skipped a question."""
 LARGEST_VALUE = 1e6
 """Absolute value of a rating."""
 EPISODE = 64

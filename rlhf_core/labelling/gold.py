@@ -16,8 +16,11 @@ TOLERANCE = 0.3
 """How far a rating may be from the clip's place among all clips, from 0 to 1."""
 FORMS = ("comparison", "best_of", "ranking", "rating")
 """Forms for which an answer can be known, in the order of preference."""
-LEAST_SPREAD = 1e-9
-"""Of the true returns, in proportion to their size; clips that differ less are all alike."""
+CLEAR = 0.2
+"""Least difference of the true returns of two clips whose order is clear, as a share of their range
+among all clips."""
+ATTEMPTS = 20
+"""How often clips are drawn for a question before it is left out."""
 
 
 def known_questions(
@@ -35,13 +38,13 @@ def known_questions(
         rng: the source of randomness.
 
     Returns:
-        `count` questions; none where no form fits or the clips are all alike.
+        At most `count` questions: those whose order is clear; none where no form fits.
     """
     form = next((one for one in FORMS if len(request.queries.get(one, ()))), None)
     returns = truth.segments.sum(axis=1)
     if form is None or not count or len(returns) < 2:
         return ()
-    if np.ptp(returns) <= LEAST_SPREAD * max(1.0, float(np.abs(returns).max())):
+    if np.ptp(returns) == 0:
         return ()
     queries = request.queries[form]
     if form == "rating":
@@ -49,18 +52,23 @@ def known_questions(
     size = parse(queries).size()
     if size > len(returns):
         return ()
-    return tuple(_ordered(form, queries, size, returns, rng) for _ in range(count))
+    made = (_ordered(form, queries, size, returns, rng) for _ in range(count))
+    return tuple(question for question in made if question is not None)
 
 
 def _ordered(
     form: str, queries: Queries, size: int, returns: np.ndarray, rng: np.random.Generator
-) -> Gold:
+) -> Gold | None:
     parts = np.array_split(np.argsort(returns, kind="stable"), size)
-    chosen = []
-    for place, part in enumerate(parts):
-        half = (len(part) + 1) // 2
-        near = part[-half:] if place == size - 1 else part[:half]
-        chosen.append(int(rng.choice(near)))
+    halves = [part[: (len(part) + 1) // 2] for part in parts[:-1]]
+    halves.append(parts[-1][len(parts[-1]) // 2 :])
+    least = CLEAR * np.ptp(returns) / (size - 1)
+    for _ in range(ATTEMPTS):
+        chosen = [int(rng.choice(half)) for half in halves]
+        if np.diff(returns[chosen]).min() >= least:
+            break
+    else:
+        return None
     clips = [int(clip) for clip in rng.permutation(chosen)]
     order = sorted(range(size), key=lambda place: -returns[clips[place]])
     listed = ", ".join(f"{returns[clip]:.4g}" for clip in clips)

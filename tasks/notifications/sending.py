@@ -89,7 +89,8 @@ def _call(command: tuple[str, ...], notice: Notice) -> None:
         done = subprocess.run(  # noqa: S603 - the owner of the home wrote the command
             filled,
             input=json.dumps(content),
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             capture_output=True,
             timeout=COMMAND_SECONDS,
         )
@@ -109,7 +110,7 @@ def _notify(name: str, notice: Notice) -> None:
 
     try:
         block = Block.load(name)
-    except (ValueError, RuntimeError) as error:
+    except Exception as error:  # Of the server that is away, or of the block's own kind.
         raise ServiceError(f"block {printable(name)}: {printable(str(error))}") from error
     if not isinstance(block, NotificationBlock):
         raise ServiceError(f"block {printable(name)}: expected one that notifies")

@@ -14,9 +14,11 @@ from rlhf_core.answers import Answers, Comparisons
 from rlhf_core.environments.factory import Environment
 from rlhf_core.errors import AnswersPendingError, ConfigurationError
 from rlhf_core.experiment import Experiment
+from rlhf_core.in_process import InProcess
 from rlhf_core.judgements import Choice
 from rlhf_core.labelling.gold import known_questions
 from rlhf_core.labelling.store import CampaignSettings, Gold
+from rlhf_core.loop import play
 from rlhf_core.questions import Request
 from rlhf_core.types import Truth
 from tests.core.examples import asking, segments, tiny
@@ -148,6 +150,17 @@ def test_known_questions_are_clear() -> None:
         assert f"{max(left, right):.4g}" in gold.explanation
 
 
+def test_clips_of_equal_return_are_no_known_question() -> None:
+    returns = np.array([0.0] * 9 + [1.0])
+    clips = segments(returns[:, None])
+    request = asking(clips, comparison=np.arange(10).reshape(-1, 2))
+    truth = Truth(returns[:, None], returns[:, None], returns)
+    known = known_questions(request, truth, 50, np.random.default_rng(0))
+    assert known
+    for gold in known:
+        assert returns[list(gold.clips)].tolist() in ([0, 1], [1, 0])
+
+
 def test_known_rankings_are_in_order() -> None:
     clips = segments(RETURNS[:, None])
     request = asking(clips, ranking=np.arange(12).reshape(-1, 4))
@@ -199,3 +212,23 @@ def test_an_experiment_with_people_needs_no_true_reward() -> None:
     experiment: Experiment = tiny(annotator={"kind": "human"})
     assert not experiment.annotator.needs_true_reward()
     experiment.check()
+
+
+def test_a_run_goes_on_when_nobody_is_asked_any_more() -> None:
+    experiment: Experiment = tiny(annotator={"kind": "human"})
+
+    class GoneAfterOneRound:
+        def __init__(self, round: int) -> None:
+            self.round = round
+
+        def answers(self, *arguments: Any) -> Answers:
+            return LeftPeople().answers(*arguments) if self.round == 0 else Answers({})
+
+    driver = InProcess(experiment, people=lambda round, alarmed: GoneAfterOneRound(round))
+    last = None
+    for last in play(experiment, driver):
+        assert np.isfinite(list(last.metrics.values())).all()
+    assert last is not None
+    assert last.round == experiment.budget.rounds > 1
+    asked_first = last.history[0]["feedback/labels"]
+    assert 0 < asked_first == last.metrics["feedback/labels_total"]

@@ -84,6 +84,14 @@ def test_a_command_gets_arguments_and_json_and_no_shell_reads_them(tmp_path: Pat
         sending.deliver(Notification(name="desk", command=failing), notice)
 
 
+def test_a_command_that_writes_no_text_is_told_and_ends_nothing(tmp_path: Path) -> None:
+    program = "import sys; sys.stderr.buffer.write(bytes([255, 254])); sys.exit(3)"
+    home = Home(tmp_path / "home")
+    settings.keep(home, [Notification(name="desk", command=("python3", "-c", program))])
+    (problem,) = sending.send(home, NOTICE)
+    assert "ended with status 3" in problem
+
+
 def test_only_who_wants_a_notice_gets_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     home = Home(tmp_path / "home")
     with receiver() as (address, bodies):

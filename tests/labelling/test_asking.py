@@ -145,6 +145,32 @@ def test_a_closed_campaign_ends_the_wait(asked: Asked) -> None:
     asked.answer(annotator, "left")
     asked.labels.set_status(campaign.id, "closed")
     assert asked.ask().labels == 1
+    # Nobody is asked in the rounds after: the run plays them with the labels it has.
+    assert asked.ask(1, first=50).count == 0
+    assert len(asked.labels.batches(campaign.id)) == 1
+
+
+def test_a_round_that_goes_on_when_its_campaign_is_closed(asked: Asked) -> None:
+    with pytest.raises(AnswersPendingError):
+        asked.ask()
+    asked.answer(asked.join(), "left", "left", "left")
+    asked.ask()
+    with pytest.raises(AnswersPendingError, match="0 of 3 questions of round 2"):
+        asked.ask(1, first=50)
+    campaign = asked.labels.campaign_of_run("run")
+    assert campaign is not None
+    asked.labels.set_status(campaign.id, "closed")
+    assert asked.ask(1, first=50).count == 0
+
+
+def test_a_skip_is_no_answer_to_go_on_with(asked: Asked) -> None:
+    until = Deadline(1.0, "continue")
+    with pytest.raises(AnswersPendingError):
+        asked.ask(deadline=until)
+    asked.answer(asked.join(), "skip")
+    asked.clock.now += 3601
+    with pytest.raises(AnswersPendingError, match="the deadline was moved"):
+        asked.ask(deadline=until)
 
 
 def test_the_clips_of_a_campaign_outlive_cleaning(asked: Asked) -> None:

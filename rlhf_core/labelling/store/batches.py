@@ -228,6 +228,7 @@ def progress(connection: Connection, batch_id: int) -> BatchProgress:
         questions=len(counts),
         complete=sum(count.given >= wanted for count in counts.values()),
         answers=sum(count.given for count in counts.values()),
+        substantive=sum(count.substantive for count in counts.values()),
         deadline=batch.deadline,
         closed=campaign.status == "closed",
         collected=is_collected(connection, batch_id),

@@ -10,10 +10,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, false, func, or_, select, update
 
+from rlhf_core.labelling.forms import SPARE
 from rlhf_core.labelling.store.tables import annotators, assignments, collected, questions
-
-SPARE = 2
-"""Annotators who are asked in addition where all have skipped."""
 
 
 class Given(NamedTuple):

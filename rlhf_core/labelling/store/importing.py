@@ -48,7 +48,10 @@ def add_answers(
             continue
         name = _assignment(connection, now, annotator, one)
         sent = Submission(one.key, name, 0, one.answer, one.seconds, page_version="import")
-        answering.submit(connection, now, annotator, sent)
+        try:
+            answering.submit(connection, now, annotator, sent)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{one.where}: {error}") from None
         added += 1
     audit.record(
         connection, now, campaign_id, actor, "answers imported", answers=len(imported), new=added

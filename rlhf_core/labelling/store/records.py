@@ -49,7 +49,9 @@ class BatchProgress:
     complete: int
     """Those with as many counted answers as the campaign asks for."""
     answers: int
-    """Counted answers."""
+    """Counted answers, skips included."""
+    substantive: int
+    """Those that are no skips."""
     deadline: float | None
     closed: bool
     """Whether the campaign was closed."""
