@@ -210,8 +210,14 @@ def extend(
     rlhf label extend 24
     """
     with _campaign(home, key) as (_, store, campaign):
+        from rlhf_core.errors import RunError
+
         store.extend(campaign.id, hours)
-    typer.echo(f"run {campaign.key}: the deadline moves by {hours:g} hours")
+        deadlines = [store.progress(batch).deadline for batch in store.batches(campaign.id)]
+        newest = deadlines[-1] if deadlines else None
+        if newest is None:
+            raise RunError(f"run {campaign.key} has no deadline: it waits for ever")
+    typer.echo(f"run {campaign.key}: the deadline is {_time(newest)}")
 
 
 def _set_status(home: Path | None, key: str | None, status: str) -> None:

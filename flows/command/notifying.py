@@ -124,7 +124,7 @@ def send_test(name: Name, home: HomeFolder = None) -> None:
 
             connect(place)
         text = f"`rlhf notify test {name}` sent it; no run has ended."
-        sending.deliver(entry, Notice(Event(entry.on[0]), "a test of rlhf notify", text, "train"))
+        sending.deliver(entry, Notice(Event.TEST, "a test of rlhf notify", text, "train"))
     typer.echo(f"delivered to {name}")
 
 

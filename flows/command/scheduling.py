@@ -70,6 +70,7 @@ def add(
         from flows.comparison.matrices import pair
         from flows.experiments.resolving import located
         from flows.schedules import definition
+        from flows.services.connect import check_prefect, external_prefect
         from rlhf_core.configuration import validated
         from rlhf_core.errors import ConfigurationError
         from tasks.home import Home
@@ -92,6 +93,9 @@ def add(
             content["retraining"] = {k: value for k, value in retraining.items() if value}
         new = validated(definition.Schedule, content, "schedule")
         new.check()
+        own = external_prefect()
+        if own is not None:
+            check_prefect(own)  # Whoever serves would not reach it either.
         with place.locked("schedules"):
             there = definition.of_home(place)
             if new.name in {one.name for one in there}:

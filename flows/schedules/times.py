@@ -49,7 +49,8 @@ def check_cron(text: str) -> None:
         right = False
     if not right:
         raise ConfigurationError(
-            'cron: expected five fields, minute hour day month weekday, such as "0 3 * * *" '
+            "cron: expected five fields, minute (0-59) hour (0-23) day (1-31) month (1-12) weekday "
+            '(0-7), such as "0 3 * * *" '
             f"(every night at three), actual: '{shortened(text)}'"
         )
 

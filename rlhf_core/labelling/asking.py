@@ -97,7 +97,10 @@ class CampaignPeople:
         if progress.closed:
             if progress.substantive or self._moment.round:
                 return
-            raise RunError(f"the campaign was closed before anybody answered in {where}")
+            raise RunError(
+                f"the campaign was closed before anybody answered in {where}; open it again (rlhf "
+                "label open) and resume the run"
+            )
         over = progress.deadline is not None and self._clock() >= progress.deadline
         if deadline is None or not over:
             raise AnswersPendingError(state)

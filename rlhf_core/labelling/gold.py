@@ -71,12 +71,15 @@ def _ordered(
         return None
     clips = [int(clip) for clip in rng.permutation(chosen)]
     order = sorted(range(size), key=lambda place: -returns[clips[place]])
-    listed = ", ".join(f"{returns[clip]:.4g}" for clip in clips)
-    text = f"The true returns, in the order in which the clips were shown: {listed}."
     answer: dict[str, Any]
     if form == "comparison":
-        answer = {"choice": ("left", "right")[order[0]]}
+        side = ("left", "right")[order[0]]
+        better, worse = (f"{returns[clips[place]]:.4g}" for place in order)
+        text = f"The {side} clip is better: its true return is {better}, the other's {worse}."
+        answer = {"choice": side}
     else:
+        listed = ", ".join(f"{returns[clip]:.4g}" for clip in clips)
+        text = f"The true returns, in the order in which the clips were shown: {listed}."
         answer = {"order": order, "places": parse(queries).worth()}
     return Gold(form, queries.form, tuple(clips), answer, text)
 

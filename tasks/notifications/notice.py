@@ -23,6 +23,8 @@ class Event(StrEnum):
     """A training or a comparison is done."""
     WAITING = "waiting"
     """A run waits for answers of people."""
+    TEST = "test"
+    """Nothing happened; `rlhf notify test` sent it."""
 
 
 @dataclass(frozen=True)

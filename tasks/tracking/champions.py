@@ -82,7 +82,7 @@ def model_name(tracker: Tracker, wanted: str | None) -> str:
         raise RunError(f"model '{printable(wanted)}' is not known; {nearest(wanted, names)}")
     used = [name for name in names if CHAMPION in aliases(tracker, name)] or names
     if len(used) > 1:
-        raise RunError(f"--model: expected one of {', '.join(used)}, actual: none named")
+        raise RunError(f"--model: expected one of {', '.join(used)}, actual: none")
     return used[0]
 
 

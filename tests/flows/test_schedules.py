@@ -150,7 +150,7 @@ def add(home: Path, *options: str) -> Any:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--cron", "0 25 * * *"], "cron: expected five fields, minute hour day month weekday"),
+        (["--cron", "0 25 * * *"], "cron: expected five fields, minute (0-59) hour (0-23)"),
         (["--cron", "@daily"], "such as \"0 3 * * *\" (every night at three), actual: '@daily'"),
         (["--every", "soon"], "every: expected a number and one of s, m, h, d, w, such as 6h"),
         (["--every", "1s"], "from 10s to 366d, actual: '1s'"),
