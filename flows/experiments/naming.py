@@ -71,8 +71,8 @@ def _nearest_preset(experiment: Experiment) -> Experiment | None:
 
     It is chosen by nothing but what every cell names, so that the words of a cell have one meaning:
     by the task, the form of feedback, the optimiser and the strategy, in this order. Where several
-    are as near, one with the default form, optimiser and strategy and the simplest task is
-    taken.
+    are as near, one with the default form, optimiser, strategy and annotator and the simplest task
+    is taken.
     """
     plain = Environment(id=experiment.environment.id)
     default = {name: field.default for name, field in Experiment.model_fields.items()}
@@ -87,6 +87,7 @@ def _nearest_preset(experiment: Experiment) -> Experiment | None:
             not _form(preset),
             optimiser == default["optimiser"].kind,
             strategy == default["feedback"].kind,
+            preset.annotator.kind == default["annotator"].kind,
             -len(task_differences(preset.environment, plain)),
         )
 

@@ -100,7 +100,9 @@ def test_the_page_about_recurring_training_is_true(
             assert done.exit_code == 0, (line, done.stderr)
             called.append(arguments[1])
     assert called == ["add", "list", "show", "pause", "resume", "remove", "apply", "apply"]
-    assert [one.name for one in of_home(Home())] == ["nightly", "few-labels"]
+    assert [one.name for one in of_home(Home())] == [
+        "nightly", "few-labels", "weekly-challenger"
+    ]  # fmt: skip
 
 
 def test_the_compose_file_and_the_unit_of_the_documents_start_serve() -> None:

@@ -72,6 +72,7 @@ def test_presets_have_a_cell_each_on_their_environment_and_no_settings_in_it() -
         "pendulum-click": "preference-ppo-click",
         "pendulum-correction": "preference-ppo-correction",
         "pendulum-evolution": "preference-pgpe",
+        "pendulum-people": "preference-ppo-members5-human-aa42aa",
         "pendulum-preference": "preference-ppo",
     }
 

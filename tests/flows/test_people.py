@@ -99,7 +99,7 @@ def test_a_run_waits_in_a_terminal_is_killed_and_goes_on(rlhf: Command) -> None:
     # The labels go where retraining takes them from.
     file = str(rlhf.folder / "people.jsonl")
     assert printed(rlhf, "label", "export", file, "--json")["labels"] == 9
-    made = printed(rlhf, "labels", "import", "people", file, "--json")
+    made = printed(rlhf, "labels", "import", "answered", file, "--json")
     assert made["counts"] == {"comparison": 9}
 
 
@@ -138,7 +138,7 @@ def test_serve_suspends_a_run_and_goes_on_with_it_when_all_is_answered(rlhf: Com
 
 
 def test_bad_input_is_one_line(rlhf: Command) -> None:
-    prepare(Home(rlhf.home))
+    Home(rlhf.home).store.remember("written", {})  # There is a home.
     for arguments, message in (
         (("label", "status", "nobody"), "run 'nobody' has asked nobody"),
         (("label", "serve", "--host", "0.0.0.0"), "RLHF_LABEL_SECRET"),

@@ -169,7 +169,7 @@ def test_a_retraining_that_was_killed_goes_on(rlhf: Command) -> None:
     wait_until(lambda: fitted() > known)
     (run_id,) = fitted() - known
     process.kill()
-    process.wait()
+    process.communicate()
     assert rlhf("history", "--model", "killed").returncode == 2, "it was not judged"
 
     done = printed(rlhf, "resume", run_id)

@@ -18,8 +18,11 @@ def test_a_run_moves_as_the_table_says_or_refuses(state: State, event: Event) ->
 
 
 def test_only_a_run_that_goes_on_can_end_and_a_finished_one_stays_finished() -> None:
-    ends = {Event.FINISH, Event.FAIL, Event.CANCEL, Event.ABANDON, Event.WAIT}
+    ends = {Event.FINISH, Event.FAIL, Event.ABANDON, Event.WAIT}
     assert {state for state, event in MOVES if event in ends} == {State.RUNNING}
+    # A run that waits for people can be given up for a newer one.
+    cancelled = {state for state, event in MOVES if event is Event.CANCEL}
+    assert cancelled == {State.RUNNING, State.WAITING}
     # A comparison alone is extended after its end.
     assert {event for state, event in MOVES if state is State.FINISHED} == {Event.EXTEND}
     # Whatever is not finished can be taken up again.
