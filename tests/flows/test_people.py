@@ -140,7 +140,7 @@ def test_serve_suspends_a_run_and_goes_on_with_it_when_all_is_answered(rlhf: Com
 def test_bad_input_is_one_line(rlhf: Command) -> None:
     Home(rlhf.home).store.remember("written", {})  # There is a home.
     for arguments, message in (
-        (("label", "status", "nobody"), "run 'nobody' has asked nobody"),
+        (("label", "status", "nobody"), "see `rlhf label campaigns`"),
         (("label", "serve", "--host", "0.0.0.0"), "RLHF_LABEL_SECRET"),
         (("label", "serve", "--url", "labels"), "expected an address such as"),
     ):
