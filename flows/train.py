@@ -141,7 +141,7 @@ def play_run(
                 )  # fmt: skip
         except AnswersPendingError as pending:
             if not wait(pending):
-                lifecycle.leave_waiting(run, str(pending))
+                lifecycle.mark_waiting(run, str(pending))
                 return {"run_id": run.run_id, "waiting": str(pending)}
     assert last is not None, "an experiment has at least one round"
     reference = references.of(run.experiment)

@@ -63,6 +63,7 @@ class Waiter:
         """
         self._home, self._run, self._flow = home, run, flow
         self._told = False
+        self._address: str | None = None
 
     def wait(self, pending: AnswersPendingError) -> bool:
         """Publish the link and wait; False where the flow is to leave and to be resumed later.
@@ -74,9 +75,9 @@ class Waiter:
             self._tell(str(pending))
             return False
         link = self._link()
-        self._tell(f"{pending}; people answer at {link}")
         reason = f"{pending}; people answer at {link}"
-        lifecycle.leave_waiting(self._run, reason)
+        self._tell(reason)
+        lifecycle.mark_waiting(self._run, reason)
         progress.send(progress.Waiting(self._run.run_id, str(pending), link))
         if runtime.deployment.id is not None:
             return False
@@ -97,26 +98,31 @@ class Waiter:
         while True:
             try:
                 with labels_of(self._home) as labels:
-                    while not (wait := wait_of(labels, self._run.run_id)) or not wait.over:
-                        if wait is None:
+                    while True:
+                        campaign = labels.campaign_of_run(self._run.run_id)
+                        wait = None if campaign is None else wait_of(labels, campaign)
+                        if wait is None or wait.over:
                             return
                         now = f"{wait.complete} of {wait.questions} questions are answered"
                         if now != state:
                             state = now
                             progress.send(progress.Waiting(self._run.run_id, state, link))
                         time.sleep(LOOK_SECONDS)
-                return
             except StoreError as error:  # The database is away; people's time is worth the wait.
                 state = f"the label store does not answer: {error}"
                 progress.send(progress.Waiting(self._run.run_id, state, link))
                 time.sleep(LOOK_SECONDS)
 
+    def _own_server(self) -> str:
+        """The home's label server. Asked for once a process: each request is one more user."""
+        address = label_server.SERVER.request(self._home)
+        label_server.SERVER.wait(self._home, address)
+        return address
+
     def _link(self) -> str:
         """The link by which people join, the same one whenever the run waits."""
-        address = label_server.external()
-        if address is None:
-            address = label_server.SERVER.request(self._home)
-            label_server.SERVER.wait(self._home, address)
+        if self._address is None:
+            self._address = label_server.external() or self._own_server()
         run_id, tracker = self._run.run_id, self._run.tracker
         record = records.read(tracker, run_id)
         assert record is not None, "the run is open"
@@ -129,7 +135,7 @@ class Waiter:
                 _, token = labels.invite(campaign.id, EVERYBODY, uses=None, actor="run")
             else:
                 token = known.rpartition("/")[2]
-        link = f"{address}/join/{token}"
+        link = f"{self._address}/join/{token}"
         if link != known:
             records.set_tags(tracker, run_id, {PEOPLE_TAG: link})
             create_link_artifact(

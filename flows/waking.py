@@ -34,7 +34,7 @@ class Waker:
             return 0
         with labels_of(self._home) as labels:
             campaigns = labels.campaigns()
-            waits = [(one, wait_of(labels, one.key)) for one in campaigns]
+            waits = [(one, wait_of(labels, one)) for one in campaigns]
         for campaign, wait in waits:
             if wait is None or not wait.over:
                 continue

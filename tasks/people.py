@@ -17,7 +17,7 @@ from tasks.home import Home
 from tasks.runs.run import Run
 
 if TYPE_CHECKING:
-    from rlhf_core.labelling.store import LabelStore
+    from rlhf_core.labelling.store import Campaign, LabelStore
 
 VARIABLE = "RLHF_LABEL_STORE"
 """Names a label store that several machines share, such as `postgresql+psycopg://HOST/labels`."""
@@ -28,7 +28,6 @@ FILE = "labels.db"
 class Wait:
     """What a run waits for."""
 
-    run_id: str
     round: int
     """From 0."""
     questions: int
@@ -59,7 +58,7 @@ def label_store_url(home: Home) -> str:
 
 def has_labels(home: Home) -> bool:
     """Whether somebody was ever asked here."""
-    return VARIABLE in os.environ or (home.path / "labelling" / FILE).exists()
+    return bool(os.environ.get(VARIABLE)) or (home.path / "labelling" / FILE).exists()
 
 
 @contextmanager
@@ -93,18 +92,16 @@ def people_of(run: Run, moment: Moment) -> Iterator[People | None]:
         )
 
 
-def wait_of(labels: "LabelStore", run_id: str) -> Wait | None:
-    """What a run waits for; None where it waits for nothing."""
-    campaign = labels.campaign_of_run(run_id)
-    for batch in [] if campaign is None else labels.batches(campaign.id)[::-1]:
-        progress = labels.progress(batch)
-        if progress.collected:
-            return None
-        return Wait(
-            run_id, batch.round, progress.questions, progress.complete, progress.deadline,
-            progress.closed,
-        )  # fmt: skip
-    return None
+def wait_of(labels: "LabelStore", campaign: "Campaign") -> Wait | None:
+    """What the run of a campaign waits for; None where it waits for nothing."""
+    batches = labels.batches(campaign.id)
+    progress = labels.progress(batches[-1]) if batches else None
+    if progress is None or progress.collected:
+        return None
+    return Wait(
+        batches[-1].round, progress.questions, progress.complete, progress.deadline,
+        progress.closed,
+    )  # fmt: skip
 
 
 def close_campaign(home: Home, run_id: str) -> None:

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
+from flows.repeating import repeat
 from flows.schedules import definition, status
 from rlhf_core.errors import RunError, ServiceError
-from tasks.addresses import printable
 from tasks.home import Home
 
 LOOK_SECONDS = 1.0
@@ -52,7 +52,7 @@ def serve(home: Home, limit: int, say: Callable[[str], None]) -> None:
                 take_up(home, client, {schedule.name for schedule in schedules}, say)
                 conductor = Conductor(home, client, limit, lock, say)
                 say(f"serving {len(schedules)} schedules of {home.path}; Ctrl-C stops")
-                _loop(conductor.tick, ending, say)
+                repeat(conductor.tick, ending.event, LOOK_SECONDS, say)
                 conductor.end(REASON)
     say("stopped; the schedules stay")
 
@@ -72,21 +72,3 @@ class _Ending:
         if self.event.is_set() and number == signal.SIGINT:
             os._exit(128 + number)  # Runs see their pipe closed, and end.
         self.event.set()
-
-
-def _loop(tick: Callable[[], None], ending: _Ending, say: Callable[[str], None]) -> None:
-    """Look once a second. What fails is said and tried again: a lost server comes back."""
-    told = ""
-    while not ending.event.wait(LOOK_SECONDS):
-        try:
-            tick()
-        except Exception as error:
-            problem = printable(f"{type(error).__name__}: {error}".partition("\n")[0])
-            if problem != told:
-                say(f"error: {problem}; trying again")
-            told = problem
-            ending.event.wait(LOOK_SECONDS)
-        else:
-            if told:
-                say("it works again")
-            told = ""

@@ -53,8 +53,8 @@ class Service:
     """Run as `python -m module HOME DESCRIPTOR` with the number of a socket that listens."""
     path: str
     """Of its API, such as `/api`."""
-    environment: Callable[[Home], Mapping[str, str]]
-    """Variables of its process."""
+    environment: Callable[[Home], Mapping[str, str]] = lambda home: {}
+    """Variables of its process, beside those of its user."""
     lasting_port: bool = False
     """Whether it comes back at the port it had before, so that links to it stay good."""
 

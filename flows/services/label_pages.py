@@ -3,17 +3,16 @@
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable
 from datetime import datetime
 from types import FrameType
 
+from flows.repeating import repeat
 from flows.services import label_server, prefect_server
 from flows.services.connect import check_prefect, external_prefect
 from flows.services.home_server import is_served
 from flows.services.label_server import owner_secret
 from rlhf_core.errors import ConfigurationError
-from tasks.addresses import printable
 from tasks.home import Home
 from tasks.people import labels_of
 
@@ -55,7 +54,8 @@ def serve_pages(
         say(f"{datetime.now():%Y-%m-%d %H:%M:%S}  {text}")
 
     def wake() -> None:
-        threading.Thread(target=_wake, args=(home, own, stop, tell), daemon=True).start()
+        arguments = (lambda: _look(home, own, tell), stop, LOOK_SECONDS, tell)
+        threading.Thread(target=repeat, args=arguments, daemon=True).start()
 
     if host is None and port is None and url is None and not proxies:
         _serve_home(home, stop, say, wake)
@@ -131,27 +131,12 @@ def _serve_here(
         serve(labels, EnvironmentClips(), settings, announce)
 
 
-def _wake(home: Home, own: str | None, stop: threading.Event, tell: Callable[[str], None]) -> None:
-    """Resume runs of deployments whose answers are in, until the server stops."""
-    told = ""
-    while not stop.wait(LOOK_SECONDS):
-        # A home's own Prefect server is used where somebody else keeps it up.
-        if not own and not is_served(home.folder("prefect")):
-            continue
-        try:
-            _look(home, own, tell)
-            told = ""
-        except Exception as error:  # A server that is away comes back; the pages stay.
-            problem = printable(f"{type(error).__name__}: {error}".partition("\n")[0])
-            if problem != told:
-                tell(f"error: {problem}; trying again")
-            told = problem
-            time.sleep(LOOK_SECONDS)
-
-
-def _look(home: Home, own: str | None, tell: Callable[[str], None]) -> None:
+def _look(home: Home, own: str | None, say: Callable[[str], None]) -> None:
+    """Resume runs of deployments whose answers are in, where there is a Prefect server."""
+    # A home's own Prefect server is used where somebody else keeps it up.
+    served = own or is_served(home.folder("prefect"))
     address = own or prefect_server.SERVER.address(home)
-    if address is None:
+    if not served or address is None:
         return
     os.environ["PREFECT_API_URL"] = address
     if not own:
@@ -161,4 +146,4 @@ def _look(home: Home, own: str | None, tell: Callable[[str], None]) -> None:
     from flows.waking import Waker
 
     with get_client(sync_client=True) as client:
-        Waker(home, tell).look(client)
+        Waker(home, say).look(client)

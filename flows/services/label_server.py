@@ -37,11 +37,6 @@ def served_by_conductor() -> bool:
     return os.environ.get(SERVED) == "1"
 
 
-def _no_more(home: Home) -> dict[str, str]:
-    """The server needs no variables beyond those of its user."""
-    return {}
-
-
 SERVER = HomeServer(
-    Service("labelling", "label server", "flows.services.label_process", "", _no_more, True)
+    Service("labelling", "label server", "flows.services.label_process", "", lasting_port=True)
 )

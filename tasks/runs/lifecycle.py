@@ -251,7 +251,7 @@ def move(
     return record
 
 
-def leave_waiting(run: Run, reason: str) -> None:
+def mark_waiting(run: Run, reason: str) -> None:
     """Mark a run as waiting for people, unless it is."""
     record = records.read(run.tracker, run.run_id)
     if record is None or State.of(record.status) is not State.WAITING:

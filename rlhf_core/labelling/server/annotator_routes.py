@@ -47,7 +47,7 @@ def annotator_routes(services: Services) -> APIRouter:
                 "title": campaign.title,
                 "instructions": campaign.settings.instructions,
                 "status": campaign.status,
-                "forms": sorted({one.form for one in store.questions(campaign.id)}),
+                "forms": store.forms(campaign.id),
                 "training": progress.training_total,
                 "answers_per_question": campaign.settings.answers_per_question,
             },

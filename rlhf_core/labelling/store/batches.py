@@ -207,6 +207,12 @@ def questions_of(connection: Connection, campaign_id: int) -> list[Question]:
     return [question_of(row) for row in rows]
 
 
+def forms_of(connection: Connection, campaign_id: int) -> tuple[str, ...]:
+    """The kinds of form of a campaign's questions, by name."""
+    query = select(questions.c.form).where(questions.c.campaign_id == campaign_id).distinct()
+    return tuple(sorted(connection.scalars(query)))
+
+
 def question_of(row: Mapping[Any, Any]) -> Question:
     """A row of `questions` as a question."""
     return Question(**{**{n: row[n] for n in QUESTION}, "clips": tuple(row["clips"])})

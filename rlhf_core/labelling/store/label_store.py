@@ -172,6 +172,11 @@ class LabelStore:
             campaigns.find(connection, campaign_id)
             return collecting.groups_of(connection, campaign_id)
 
+    def forms(self, campaign_id: int) -> tuple[str, ...]:
+        """The kinds of form of a campaign's questions, by name."""
+        with self.database.reading() as connection:
+            return batches.forms_of(connection, campaign_id)
+
     def questions(self, campaign_id: int) -> list[Question]:
         """All questions of a campaign, in the order in which they were published."""
         with self.database.reading() as connection:
