@@ -62,7 +62,7 @@ class Waiter:
             flow: its name, for notices.
         """
         self._home, self._run, self._flow = home, run, flow
-        self._told = False
+        self._notified = False
         self._address: str | None = None
 
     def wait(self, pending: AnswersPendingError) -> bool:
@@ -72,11 +72,11 @@ class Waiter:
             pending: what is missing.
         """
         if not asks_people(self._run.experiment):
-            self._tell(str(pending))
+            self._notify(str(pending))
             return False
         link = self._link()
         reason = f"{pending}; people answer at {link}"
-        self._tell(reason)
+        self._notify(reason)
         lifecycle.mark_waiting(self._run, reason)
         progress.send(progress.Waiting(self._run.run_id, str(pending), link))
         if runtime.deployment.id is not None:
@@ -85,10 +85,10 @@ class Waiter:
         lifecycle.move(self._run.tracker, self._run.run_id, Event.RESUME)
         return True
 
-    def _tell(self, reason: str) -> None:
+    def _notify(self, reason: str) -> None:
         """Notify, once a process."""
-        if not self._told:
-            self._told = True
+        if not self._notified:
+            self._notified = True
             waiting = {"run_id": self._run.run_id, "waiting": reason}
             tell_finished(self._home, self._flow, waiting, schedule_name())
 
