@@ -21,9 +21,9 @@ def main() -> None:
     measured = time.strftime("%Y-%m-%d", time.localtime(RESULT.stat().st_mtime))
     references = {
         row["task"]: {
-            "iqm": round(row["iqm"], 1),
-            "low": round(row["ci_low"], 1),
-            "high": round(row["ci_high"], 1),
+            "iqm": float(f"{row['iqm']:.4g}"),
+            "low": float(f"{row['ci_low']:.4g}"),
+            "high": float(f"{row['ci_high']:.4g}"),
             "seeds": row["seeds"],
             "measured": measured,
         }

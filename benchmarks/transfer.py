@@ -24,7 +24,7 @@ import numpy as np
 
 from rlhf_core import seeding
 from rlhf_core.acting import Act
-from rlhf_core.demonstrations import Cloning
+from rlhf_core.cloning_settings import CloningSettings, cloning_of
 from rlhf_core.environments import Environment
 from rlhf_core.environments.factory import episode_seeds
 from rlhf_core.evaluation.returns import evaluate
@@ -61,7 +61,6 @@ def ppo(entropy_coefficient: float) -> PPO:
     return PPO(
         learning_rate=1e-3,
         learning_rate_schedule="constant",
-        normalise_returns=True,
         stagger=True,
         entropy_coefficient=entropy_coefficient,
     )
@@ -139,10 +138,11 @@ def play(seed: int) -> dict[str, Any]:
     expert = optimised(EXPERT, SHOWN, EnvironmentReward(), seeding.integer(draw)).state
     found["expert's policy"] = tried(EXPERT, expert)
     showing = EXPERT.act(expert, spaces, deterministic=False, seed=seed)
-    shown = demonstrate(SHOWN, showing, DEMONSTRATIONS, draw).transitions()
-    cloning = Cloning(shown, epochs=50, only=True)
+    demonstrated = demonstrate(SHOWN, showing, DEMONSTRATIONS, draw).episodes
+    shown = demonstrated.transitions()
+    cloning = cloning_of(demonstrated, CloningSettings(), only=True)
     fresh = EXPERT.initial(spaces, seeding.integer(draw))
-    cloned = EXPERT.clone(fresh, spaces, cloning, seeding.integer(draw))
+    cloned = EXPERT.clone(fresh, spaces, cloning, seeding.integer(draw)).state
     found["behaviour cloning's policy"] = tried(EXPERT, cloned)
     for name, (method, inputs) in ADVERSARIES.items():
         policy, reward = imitated(method, inputs, shown, seeding.integer(draw))

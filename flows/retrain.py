@@ -204,6 +204,7 @@ def _train(
     run = lifecycle.open_run(
         home, experiment, run_id, str(runtime.flow_run.id), cell=cell_of(experiment),
         prefect_page=lasting_page(), more_tags={**tags, RETRAIN_TAG: plan.model},
+        anew=plan.start == Start(),
     )  # fmt: skip
     plans.remember(run.store, run.run_id, plan)
     if plan.label_set is not None and plan.labels is not None:

@@ -23,16 +23,19 @@ from rlhf_core.experiment import Experiment
 from rlhf_core.loop import Progress, ended, play
 from rlhf_core.store import Ref
 from tasks import live, progress
+from tasks.beginning import ALL, transfer
 from tasks.driver import TaskDriver, called, submitted
 from tasks.failures import recorded
 from tasks.final import final_metrics
 from tasks.home import Home
+from tasks.opening import poor_expert
 from tasks.people import asks_people, close_campaign
 from tasks.reporting import Published, publish, track
 from tasks.runs import lifecycle, outcome
 from tasks.runs.run import Run
 from tasks.runs.states import Event
 from tasks.tracking.store import tracker_of
+from tasks.tracking.tags import FROM_TAG, TAKE_TAG
 
 
 def close(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
@@ -64,6 +67,8 @@ def train(
     parent: str | None = None,
     submit: bool = False,
     cell: str | None = None,
+    take_from: str | None = None,
+    take: str | None = None,
 ) -> dict[str, Any]:
     """Learn a policy from feedback, in rounds of ask, answer, fit, optimise and evaluate.
 
@@ -79,6 +84,10 @@ def train(
         parent: the MLflow run that started this one.
         submit: submit stages to the flow's task runner, in place of running them here.
         cell: names what the run has in common with those of other seeds; None: `cell_of` does.
+        take_from: a run, as RUN_ID or RUN_ID@ROUND, whose policy, reward and labels at the end of
+            that round this one begins with; None begins with nothing.
+        take: what it takes over: some of policy, reward and labels, with commas between them; None
+            takes all.
 
     Returns:
         The summary of the run, as `rlhf train --json` prints it. Where people have not answered
@@ -99,15 +108,22 @@ def train(
     else:
         chosen = experiment_of(experiment, overrides or {}, seed_policy, scheduled_time())
     check_reachable(chosen)
+    if run_id is not None:
+        tags = lifecycle.recorded_tags(home, run_id)
+        take_from, take = tags.get(FROM_TAG), tags.get(TAKE_TAG)
+    start, lineage = None, dict[str, str]()
+    if take_from is not None:
+        beginning, lineage = transfer(home, chosen, take_from, take or ALL)
+        start = beginning.stored(home.store)
     rename(f"{chosen.name} {chosen.feedback.kind} s{chosen.seed}")
     run = lifecycle.open_run(
         home, chosen, run_id, flow_run_id, group, parent,
         cell=cell or cell_of(chosen), prefect_page=lasting_page(),
-        more_tags=scheduled_tags(seed_policy),
+        more_tags={**scheduled_tags(seed_policy), **lineage}, anew=start is None,
     )  # fmt: skip
     with recorded(run), live.published(home, live.of_run(run)):
         driver = TaskDriver(run, submitted if submit else called)
-        summary = play_run(driver, run, began, wait=Waiter(home, run, "train").wait)
+        summary = play_run(driver, run, began, start, Waiter(home, run, "train").wait)
     leave_waiting(home, summary)
     if "waiting" not in summary:
         tell_finished(home, "train", summary, schedule_name())
@@ -165,6 +181,7 @@ def _summary(
     run: Run, last: Progress[Ref], published: Published, reference: Reference | None, seconds: float
 ) -> dict[str, Any]:
     experiment, final = run.experiment, last.metrics
+    poor = poor_expert(experiment, last.opening)
     return {
         "run_id": run.run_id,
         "environment": experiment.environment.id,
@@ -177,10 +194,12 @@ def _summary(
         "env_steps": int(final["policy/steps"]),
         "true_return_mean": final.get("eval/true_return_mean"),
         "true_return_iqm": final.get("eval/true_return_iqm"),
+        "success_rate": final.get("eval/success_rate"),
         "first_return_iqm": last.opening.get("eval/first_return_iqm"),
+        "expert_return_mean": last.opening.get("expert/true_return_mean"),
         "true_reward_reference": None if reference is None else asdict(reference),
         "heldout_accuracy": final.get("reward/heldout_accuracy"),
         "model": published.model,
-        "notes": list(published.notes),
+        "notes": [*published.notes, *([] if poor is None else [poor])],
         "seconds": float(f"{seconds:.1f}"),
     }

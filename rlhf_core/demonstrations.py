@@ -1,8 +1,7 @@
-"""Demonstrations: whole episodes of an expert, and what is cloned from them."""
+"""Demonstrations: whole episodes of an expert."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import ceil
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
@@ -11,6 +10,10 @@ from rlhf_core.judgements import Agreement, Entries, Judgements
 from rlhf_core.labels import Columns
 from rlhf_core.questions import Queries
 from rlhf_core.types import Trajectory, Transitions, expect, expect_shape
+
+
+def _no_episodes() -> np.ndarray:
+    return np.empty(0, dtype=int)
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +29,13 @@ class Demonstrations(Judgements):
     """Time that each demonstration took."""
     cost: Float[np.ndarray, " E"]
     """Price of each demonstration."""
+    absorbing_steps: Int[np.ndarray, " E"] = field(default_factory=_no_episodes)
+    """Steps in an absorbing state that follow each episode; 0 where nothing else is said."""
+
+    def __post_init__(self) -> None:
+        if not len(self.absorbing_steps):
+            object.__setattr__(self, "absorbing_steps", np.zeros(len(self.lengths), dtype=int))
+        super().__post_init__()
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -79,13 +89,21 @@ class Demonstrations(Judgements):
             self.observations[before], self.actions, self.observations[after], terminated
         )
 
+    def observed_transitions(self) -> Transitions:
+        """Return the steps that a reward learns from: those played, and one an absorbing state."""
+        played, absorbed = self.transitions(), self.absorbing_steps > 0
+        final = self.observations[np.cumsum(self.lengths + 1) - 1][absorbed]
+        last = self.actions[np.cumsum(self.lengths) - 1][absorbed]
+        return played.joined(Transitions.absorbing(final, last))
+
     def trajectories(self) -> list[Trajectory]:
         """Return the episodes one by one."""
         observations = np.split(self.observations, np.cumsum(self.lengths + 1)[:-1])
         actions = np.split(self.actions, np.cumsum(self.lengths)[:-1])
+        ends = zip(self.terminated.tolist(), self.absorbing_steps.tolist(), strict=True)
         return [
-            Trajectory(a, o, bool(ended), not ended, policy_version=0)
-            for o, a, ended in zip(observations, actions, self.terminated, strict=True)
+            Trajectory(a, o, ended, not ended, policy_version=0, absorbing_steps=absorbing)
+            for o, a, (ended, absorbing) in zip(observations, actions, ends, strict=True)
         ]
 
     def episodes(self, start: int, stop: int) -> "Demonstrations":
@@ -93,13 +111,11 @@ class Demonstrations(Judgements):
         rows = np.concatenate([[0], np.cumsum(self.lengths + 1)])
         steps = np.concatenate([[0], np.cumsum(self.lengths)])
         start, stop = min(start, len(self)), min(stop, len(self))
+        columns = (self.lengths, self.terminated, self.seconds, self.cost, self.absorbing_steps)
         return Demonstrations(
             self.observations[rows[start] : rows[stop]],
             self.actions[steps[start] : steps[stop]],
-            *(
-                column[start:stop]
-                for column in (self.lengths, self.terminated, self.seconds, self.cost)
-            ),
+            *(column[start:stop] for column in columns),
         )
 
     def joined(self, others: "Demonstrations") -> "Demonstrations":
@@ -116,31 +132,8 @@ class Demonstrations(Judgements):
         expect(len(self.actions) == steps, self, f"{steps} actions", len(self.actions))
         rows = len(self.observations)
         expect(rows == steps + episodes, self, f"{steps + episodes} observations", rows)
-        for name in ("terminated", "seconds", "cost"):
+        for name in ("terminated", "seconds", "cost", "absorbing_steps"):
             expect_shape(self, name, (episodes,))
-
-
-CLONING_BATCH = 128
-"""Steps of demonstrations in a gradient step of a clone."""
-CLONING_UPDATES = 3000
-"""Gradient steps of a clone, where nothing else is asked for."""
-
-
-@dataclass(frozen=True)
-class Cloning:
-    """Demonstrations that a policy is trained to imitate, before or instead of an optimisation."""
-
-    demonstrations: Transitions
-    passes: int | None
-    """Over the demonstrations; None: as many as make 3,000 gradient steps."""
-    only: bool
-    """Whether the policy is not optimised afterwards."""
-
-    @property
-    def epochs(self) -> int:
-        """Passes over the demonstrations."""
-        batches = ceil(len(self.demonstrations.actions) / CLONING_BATCH)
-        return self.passes or ceil(CLONING_UPDATES / batches)
 
 
 def demonstrations(
@@ -155,4 +148,5 @@ def demonstrations(
         np.array([t.terminated for t in trajectories]),
         np.full(count, float(seconds)),
         np.full(count, float(cost)),
+        np.array([t.absorbing_steps for t in trajectories]),
     )

@@ -8,6 +8,7 @@ from rlhf_core.annotators import AnyAnnotator
 from rlhf_core.annotators.synthetic import Synthetic
 from rlhf_core.budget import Budget, LabelPlan, share
 from rlhf_core.environments.factory import Environment
+from rlhf_core.environments.spaces import check_kinds
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.feedback import AnyFeedbackStrategy
 from rlhf_core.feedback.preference import Preference
@@ -16,6 +17,7 @@ from rlhf_core.memory import check_memory
 from rlhf_core.optimisers import AnyOptimiser
 from rlhf_core.optimisers.ppo import PPO
 from rlhf_core.plugin import Config
+from rlhf_core.reward_learning.strategy import RewardLearning
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 """Names of runs and registered policies."""
@@ -89,17 +91,42 @@ class Experiment(Config):
         self.annotator.check_fit(self.environment, imitation is not None)
         if imitation is not None:
             imitation.check_optimiser(self.optimiser)
+        self._check_pairs()
         self.feedback.start(self.environment)
         rounds, plan = range(self.budget.rounds), self.plan
         steps = [self.steps_of(round - 1) if round else self.first_steps for round in rounds]
         self.feedback.check_fit([plan.of_round(round) for round in rounds], steps, horizon)
 
     def _check_evaluation(self) -> None:
-        other = self.evaluation.environment
-        if other is not None and other.spaces() != self.environment.spaces():
+        other, field = self.evaluation.environment, "evaluation.environment"
+        if other is None:
+            return
+        # Bounds of observations follow the physics; those of actions do not.
+        ours, theirs = self.environment.spaces(), other.spaces()
+        check_kinds(theirs, ours, "of the training environment", field=field)
+        if theirs.action != ours.action:
             raise ConfigurationError(
-                f"evaluation.environment: expected the spaces of the training environment "
-                f"{tuple(self.environment.spaces())}, actual: {tuple(other.spaces())}"
+                f"{field}: expected the actions of the training environment, {ours.action}, "
+                f"actual: {theirs.action}"
+            )
+
+    def _check_pairs(self) -> None:
+        """Refuse a strategy without labelled pairs where the optimiser learns from them."""
+        feedback = self.feedback
+        if not self.optimiser.learns_from_pairs:
+            return
+        forms = feedback.forms() if isinstance(feedback, RewardLearning) else ()
+        asks = "comparison" in [form.kind for form in forms]
+        if not isinstance(feedback, RewardLearning) or not asks:
+            raise ConfigurationError(
+                f"optimiser.kind: '{self.optimiser.kind}' learns from labelled pairs, which "
+                f"feedback kind '{feedback.kind}' does not ask for; use kind 'preference' with the "
+                "form 'comparison'"
+            )
+        if not feedback.same_start:
+            raise ConfigurationError(
+                f"feedback.same_start: expected true for optimiser kind '{self.optimiser.kind}', "
+                "which learns from two completions of one prompt, actual: false"
             )
 
     def _check_truth(self) -> None:

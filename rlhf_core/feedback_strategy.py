@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Float
 
 from rlhf_core.answers import Answers
-from rlhf_core.demonstrations import Cloning, Demonstrations
+from rlhf_core.cloning_settings import Cloning
+from rlhf_core.demonstrations import Demonstrations
 from rlhf_core.environments.factory import Environment
 from rlhf_core.environments.spaces import Spaces
 from rlhf_core.labels import Evidence, LabelSet, Workers

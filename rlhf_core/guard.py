@@ -1,23 +1,27 @@
 """A watch on rewards that cannot be trusted, and on policies that exploit them.
 
-Two things are tested once a round. Do the labels agree with each other? Where a reward orders the
-answers that it was not fitted to little better than chance, it has learned mistakes, and the policy
-follows them. And does the reward hold for what the policy does now? Where the proxy return rises
-and the reward puts most fresh clips in the wrong order, the policy has found its holes (Gao et al.
-2023, https://arxiv.org/abs/2210.10760).
+Three things are tested once a round. Do the workers of a crowd tell which clips are the better
+ones, or would their answers fit the opposite as well? Do the labels agree with each other? Where a
+reward orders the answers that it was not fitted to little better than chance, it has learned
+mistakes, and the policy follows them. And does the reward hold for what the policy does now? Where
+the proxy return rises and the reward puts most fresh clips in the wrong order, the policy has found
+its holes (Gao et al. 2023, https://arxiv.org/abs/2210.10760).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+import numpy as np
 from pydantic import Field, model_validator
 
+from rlhf_core.crowd.sign import SURE_LOG_ODDS
 from rlhf_core.plugin import Config
 from rlhf_core.types import Metrics
 
+SIGN = "feedback/sign_log_odds"
 LEAST_ANSWERS = 20
-"""Held-out answers below which nothing is concluded."""
+"""Held-out answers, or answers of a worker, below which nothing is concluded."""
 
 
 class Reaction(StrEnum):
@@ -93,6 +97,14 @@ class Guard(Config):
             history: metrics of earlier rounds, verdicts included.
             now: metrics of this round's fit.
         """
+        if _unknown_sign(now) and not any(_unknown_sign(earlier) for earlier in history):
+            # More answers of the same workers would not tell either.
+            return Verdict(
+                Reaction.REPORT,
+                f"the odds that the labels are not turned round are {np.exp(now[SIGN]):.2g} to 1: "
+                "too many workers contradict the others for their answers to tell which clips are "
+                "the better ones; have an expert answer some questions (annotator.gold: 0.1)",
+            )
         if not history:
             return FINE
         level = (1 - self.confidence) / (2 * len(history) * (len(history) + 1))
@@ -125,6 +137,12 @@ class Guard(Config):
             return False
         share = metrics["reward/heldout_agreeing"] / answers
         return _below(share, answers, self.least_accuracy, level)
+
+
+def _unknown_sign(metrics: Metrics) -> bool:
+    """Whether workers have answered much, and still leave it open which way is up."""
+    answers = metrics.get("feedback/answers_per_worker", 0.0)
+    return answers >= LEAST_ANSWERS and metrics.get(SIGN, np.inf) < SURE_LOG_ODDS
 
 
 def _below(share: float, trials: float, expected: float, level: float) -> bool:

@@ -22,6 +22,7 @@ from rlhf_core.experiment import Experiment
 from rlhf_core.feedback_strategy import FeedbackState
 from rlhf_core.loop import Progress
 from rlhf_core.policies import DEFAULT_CONTEXT, OptimisationContext
+from rlhf_core.teachers.expert_quality import expert_metrics
 from rlhf_core.threads import limited
 
 
@@ -54,7 +55,8 @@ class InProcess:
         with self._exclusive():
             policy = stages.initial_policy(self._experiment, start.policy)
             feedback = stages.initial_feedback(self._experiment, start.feedback)
-            return Prepared(policy, stages.initial_annotator(self._experiment), feedback, {})
+            annotator = stages.initial_annotator(self._experiment)
+            return Prepared(policy, annotator, feedback, expert_metrics(annotator))
 
     def collect(self, policy: Any) -> Collected[Any]:
         """Play the first policy."""

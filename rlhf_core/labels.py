@@ -194,6 +194,9 @@ class Workers(Value):
     agreement: Float[np.ndarray, " W"]
     """Share of a worker's strict choices that agree with the label that was made of all of them;
     NaN for a worker who never made one."""
+    sign_log_odds: float = np.inf
+    """Log-odds of these labels against the same ones turned round, as far as the aggregator tells;
+    infinite where it does not ask."""
 
     def __len__(self) -> int:
         return len(self.worker)

@@ -115,13 +115,13 @@ class Family(Generic[P]):
     one line of YAML swaps the kind; a field that no kind knows is an error.
     """
 
-    def __init__(self, base: type[P], default: str, without: str | None = None) -> None:
+    def __init__(self, base: type[P], default: str, without: tuple[str, ...] = ()) -> None:
         """A family.
 
         Args:
             base: of all its plug-ins.
             default: the kind that is meant where none is named.
-            without: a module of the package that is left out, because it refers to the others.
+            without: modules of the package that are left out, because they refer to the others.
         """
         self.base = base
         self._without = without
@@ -152,7 +152,7 @@ class Family(Generic[P]):
         package = importlib.import_module(self.package)
         plugins = []
         for info in pkgutil.iter_modules(package.__path__):
-            if info.name.startswith("_") or info.name == self._without:
+            if info.name.startswith("_") or info.name in self._without:
                 continue
             try:
                 module = importlib.import_module(f"{self.package}.{info.name}")

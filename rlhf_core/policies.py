@@ -3,12 +3,12 @@
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from rlhf_core.acting import Act
-from rlhf_core.demonstrations import Cloning
+from rlhf_core.cloning_settings import Cloning
 from rlhf_core.environments.factory import Environment
 from rlhf_core.environments.spaces import Spaces
 from rlhf_core.errors import ConfigurationError
@@ -45,6 +45,14 @@ class Optimised:
     metrics: Metrics
     reward: Reward
     """The reward after the call; it differs from the one before if it learns from rollouts."""
+
+
+class Cloned(NamedTuple):
+    """Result of one call of `Optimiser.clone`."""
+
+    state: PolicyState
+    metrics: Metrics
+    """`cloning/updates` and `cloning/heldout_loss`."""
 
 
 @runtime_checkable
@@ -122,6 +130,8 @@ class Optimiser(Plugin):
     """Whether its policies give actions a probability."""
     packages: ClassVar[tuple[str, ...]] = ()
     """Distributions that its policies need in order to act, beyond those of every policy."""
+    learns_from_pairs: ClassVar[bool] = False
+    """Whether it learns from labelled pairs; it is then given a `LabelledReward`."""
 
     @abstractmethod
     def check_spaces(self, spaces: Spaces) -> None:
@@ -148,6 +158,10 @@ class Optimiser(Plugin):
     @abstractmethod
     def initial(self, spaces: Spaces, seed: int) -> PolicyState:
         """Return an untrained policy."""
+
+    def first_policy(self, environment: Environment, seed: int) -> PolicyState:
+        """Return the policy that a run begins with: an untrained one."""
+        return self.initial(environment.spaces(), seed)
 
     @abstractmethod
     def optimise(
@@ -176,8 +190,15 @@ class Optimiser(Plugin):
         """
 
     @abstractmethod
-    def clone(self, state: PolicyState, spaces: Spaces, cloning: Cloning, seed: int) -> PolicyState:
-        """Return the policy after behaviour cloning."""
+    def clone(self, state: PolicyState, spaces: Spaces, cloning: Cloning, seed: int) -> Cloned:
+        """Return the policy after behaviour cloning.
+
+        Args:
+            state: the policy before.
+            spaces: of the environment.
+            cloning: demonstrations, and when to stop.
+            seed: of the order of the minibatches.
+        """
 
     @abstractmethod
     def act(self, state: PolicyState, spaces: Spaces, deterministic: bool, seed: int = 0) -> Act:

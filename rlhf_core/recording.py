@@ -9,6 +9,7 @@ from gymnasium.vector import VectorEnv
 
 from rlhf_core.environments.episodes import episode_starts
 from rlhf_core.environments.filming import films
+from rlhf_core.environments.fixed_horizon import absorbing_steps
 from rlhf_core.types import Trajectory
 
 
@@ -35,8 +36,13 @@ class Record:
     """(steps, count) pictures (H, W, 3) of the observations, or None."""
     next_frames: np.ndarray = field(default_factory=_nothing)
     """(steps, count) pictures of the next observations, or None."""
+    absorbing_steps: np.ndarray = field(default_factory=_nothing)
+    """(steps, count) of an episode that ended early with this step, the steps of its absorbing
+    state that are left to the horizon; else -1."""
 
     def __post_init__(self) -> None:
+        if self.absorbing_steps.shape != self.rewards.shape:
+            object.__setattr__(self, "absorbing_steps", np.full(self.rewards.shape, -1))
         for name in ("starts", "frames", "next_frames"):
             if getattr(self, name).shape != self.rewards.shape:
                 empty = np.broadcast_to(np.array(None, dtype=object), self.rewards.shape)
@@ -58,6 +64,7 @@ class Record:
             policy_version=policy_version,
             start=self.starts[start, copy],
             frames=frames,
+            absorbing_steps=max(int(self.absorbing_steps[last, copy]), 0),
         )
 
 
@@ -102,7 +109,7 @@ class Recorder:
         self._rows.append(
             (
                 before, final, np.array(actions), terminated.copy(), truncated.copy(),
-                rewards.copy(), started, frames, final_frames,
+                rewards.copy(), absorbing_steps(info, len(done)), started, frames, final_frames,
             )
         )  # fmt: skip
         self.observation = after
@@ -123,11 +130,11 @@ class Recorder:
 
     def take(self) -> Record:
         """Return the record since the last call and begin another one."""
-        *arrays, started, frames, next_frames = zip(*self._rows, strict=True)
-        record = Record(
-            *(np.stack(column) for column in arrays),
-            *(self._objects(column) for column in (started, frames, next_frames)),
-        )
+        *arrays, absorbing, started, frames, next_frames = zip(*self._rows, strict=True)
+        columns = [np.stack(column) for column in arrays]
+        columns += [self._objects(column) for column in (started, frames, next_frames)]
+        columns.append(np.stack(absorbing))
+        record = Record(*columns)
         self._rows = []
         return record
 

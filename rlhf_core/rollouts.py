@@ -23,7 +23,7 @@ def finished_returns(rollouts: Rollouts, rewards: RolloutRewards, horizon: int) 
         [
             true.values.sum()
             for trajectory, true in zip(rollouts.trajectories, rewards.rewards, strict=True)
-            if trajectory.terminated or len(trajectory) >= horizon
+            if trajectory.finished(horizon)
         ]
     )
 

@@ -15,6 +15,7 @@ from rlhf_core.environments.factory import episode_seeds
 from rlhf_core.environments.spaces import encode
 from rlhf_core.evaluation.diagnostics import DIAGNOSTIC_STEPS, Comparison, sample_both_rewards
 from rlhf_core.evaluation.distance import starc_distance
+from rlhf_core.evaluation.early_ends import early_end_metrics
 from rlhf_core.evaluation.outcome import Evaluation
 from rlhf_core.evaluation.returns import evaluate as evaluate_episodes
 from rlhf_core.evaluation.statistics import interquartile_mean, pearson, spearman
@@ -29,6 +30,7 @@ from rlhf_core.policies import (
     check_parameters,
 )
 from rlhf_core.questions import Request
+from rlhf_core.reward_learning.labelled import labelled_reward
 from rlhf_core.rewards import EnvironmentReward, ObservingReward, Reward
 from rlhf_core.rollouts import collect as play
 from rlhf_core.rollouts import finished_returns
@@ -38,15 +40,15 @@ from rlhf_core.types import Metrics, RolloutRewards, Rollouts, Transitions, Trut
 
 
 def initial_policy(experiment: Experiment, earlier: PolicyState | None = None) -> PolicyState:
-    """The untrained policy, or that of another run.
+    """The first policy of the optimiser, or that of another run.
 
     Raises:
         ConfigurationError: the optimiser makes policies with other parameters.
     """
-    rng = seeding.generator(experiment.seed, 0, "start")
-    untrained = experiment.optimiser.initial(experiment.environment.spaces(), seeding.integer(rng))
+    seed = seeding.integer(seeding.generator(experiment.seed, 0, "start"))
     if earlier is None:
-        return untrained
+        return experiment.optimiser.first_policy(experiment.environment, seed)
+    untrained = experiment.optimiser.initial(experiment.environment.spaces(), seed)
     check_parameters(earlier, untrained, "other run's")
     return earlier
 
@@ -72,7 +74,7 @@ def collect(
 
     Returns:
         The policy with these environment steps counted, the rollouts, their true rewards, and the
-        policy's true return, which later ones are compared with.
+        policy's true return, which later ones are compared with; and how many episodes ended early.
     """
     rng = seeding.generator(experiment.seed, 0, "collect")
     spaces = experiment.environment.spaces()
@@ -86,7 +88,8 @@ def collect(
         environment.close()
     _, measured = evaluate(experiment, 0, policy)
     name = "eval/true_return_iqm"
-    metrics = {"eval/first_return_iqm": measured[name]} if name in measured else {}
+    first = {"eval/first_return_iqm": measured[name]} if name in measured else {}
+    metrics = {**early_end_metrics(experiment.environment, rollouts), **first}
     return replace(policy, steps=rollouts.steps), rollouts, rewards, metrics
 
 
@@ -176,11 +179,14 @@ def _optimised(
 ) -> tuple[Optimised, FeedbackState]:
     spaces, optimiser = experiment.environment.spaces(), experiment.optimiser
     reward = experiment.feedback.reward(feedback, spaces)
+    if optimiser.learns_from_pairs:
+        reward = labelled_reward(reward, feedback)
     imitation = experiment.feedback.imitation()
     cloning = None if imitation is None else imitation.cloning(feedback, round)
+    metrics: Metrics = {}
     if cloning is not None:
         rng = seeding.generator(experiment.seed, round, "clone")
-        policy = optimiser.clone(policy, spaces, cloning, seeding.integer(rng))
+        policy, metrics = optimiser.clone(policy, spaces, cloning, seeding.integer(rng))
     if cloning is not None and cloning.only:
         optimised = _play_only(experiment, round, policy, reward, context)
     else:
@@ -200,7 +206,7 @@ def _optimised(
             optimised = replace(optimised, metrics={**optimised.metrics, **learned})
     if imitation is not None:
         feedback = imitation.observed(feedback, optimised.reward)
-    return optimised, feedback
+    return replace(optimised, metrics={**optimised.metrics, **metrics}), feedback
 
 
 def _play_only(

@@ -80,12 +80,21 @@ class Trajectory(Value):
     or where the first step here is not the first one of its episode."""
     frames: UInt8[np.ndarray, "T+1 height width 3"] | None = None
     """A picture of each observation, where the environment records them."""
+    absorbing_steps: int = 0
+    """Steps that the episode stays in its absorbing state, up to its fixed horizon, after the last
+    one here. They are not played: the last observation and action stay, the true reward is 0."""
 
     def __len__(self) -> int:
         return len(self.actions)
 
+    def finished(self, horizon: int) -> bool:
+        """Whether the whole episode is here, which lasts `horizon` steps at the most."""
+        return self.terminated or len(self) + self.absorbing_steps >= horizon
+
     def _check(self) -> None:
         expect(len(self.actions) > 0, self, "at least one step", len(self.actions))
+        left = self.absorbing_steps
+        expect(left >= 0, self, "a number of absorbing steps", left)
         if self.frames is not None:
             rows = len(self.frames)
             expect(rows == len(self.observations), self, "a frame for each observation", rows)
@@ -262,3 +271,15 @@ class Transitions(NamedTuple):
     def take(self, index: np.ndarray) -> "Transitions":
         """The transitions at these positions."""
         return Transitions(*(column[index] for column in self))
+
+    def joined(self, others: "Transitions") -> "Transitions":
+        """These transitions, then others."""
+        columns = zip(self, others, strict=True)
+        return Transitions(*(np.concatenate(parts) for parts in columns))
+
+    @staticmethod
+    def absorbing(
+        observations: Shaped[np.ndarray, "B *obs"], actions: Shaped[np.ndarray, "B *act"]
+    ) -> "Transitions":
+        """Return steps from absorbing states to themselves, which are no end of an episode."""
+        return Transitions(observations, actions, observations, np.zeros(len(actions), dtype=bool))

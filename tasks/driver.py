@@ -18,8 +18,11 @@ from rlhf_core.driver import (
 )
 from rlhf_core.errors import AnswersPendingError
 from rlhf_core.store import Ref
+from rlhf_core.types import Metrics
+from tasks import progress
 from tasks.evaluation import evaluate
 from tasks.feedback import answer, ask
+from tasks.opening import opening_notes
 from tasks.policies import optimise, roll_back
 from tasks.rewards import fit
 from tasks.rollouts import collect, prepare
@@ -57,6 +60,7 @@ class TaskDriver:
         """
         self._run = run
         self.carry_out = carry_out
+        self._prepared: Metrics = {}
         self.work_seconds = 0.0
         """Seconds inside the core so far, in this process or where tasks were submitted to."""
         self.opened_ms = 0
@@ -67,12 +71,14 @@ class TaskDriver:
     def prepare(self, start: Start[Ref]) -> Prepared[Ref]:
         """Make or take over policy and feedback, and prepare the annotators."""
         done = self._do(prepare, 0, policy=start.policy, feedback=start.feedback)
-        self.opened_ms = done.finished_ms
+        self.opened_ms, self._prepared = done.finished_ms, done.metrics
         return Prepared(done["policy"], done["annotator"], done["feedback"], done.metrics)
 
     def collect(self, policy: Ref) -> Collected[Ref]:
         """Play the first policy."""
         done = self._do(collect, 0, policy=policy)
+        for text in opening_notes(self._run.experiment, {**self._prepared, **done.metrics}):
+            progress.send(progress.Noted(self._run.run_id, text))
         return Collected(done["policy"], done["rollouts"], done["rewards"], done.metrics)
 
     def ask(self, round: int, feedback: Ref, rollouts: Ref, alarmed: bool) -> Asked[Ref]:

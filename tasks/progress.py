@@ -64,6 +64,14 @@ class Damaged:
 
 
 @dataclass(frozen=True)
+class Noted:
+    """Something about the run that whoever watches it should know from the start."""
+
+    run_id: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Finished:
     """The run is recorded as finished; what is left to do concerns Prefect alone."""
 
@@ -100,7 +108,7 @@ class InCell:
 
     cell: str
     seed: int
-    event: "Opened | Stage | Steps | RoundDone | Damaged | CellEnded"
+    event: "Opened | Stage | Steps | RoundDone | Damaged | Noted | CellEnded"
 
 
 @dataclass(frozen=True)
@@ -114,7 +122,17 @@ class CellEnded:
 
 
 Event = (
-    Opened | Stage | Steps | RoundDone | Waiting | Damaged | Finished | Planned | InCell | CellEnded
+    Opened
+    | Stage
+    | Steps
+    | RoundDone
+    | Waiting
+    | Damaged
+    | Noted
+    | Finished
+    | Planned
+    | InCell
+    | CellEnded
 )
 Listener = Callable[[Event], None]
 

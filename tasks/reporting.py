@@ -116,7 +116,8 @@ def publish(
     seconds = {"time/report": context.seconds, **spent}
     step = int(history[-1]["policy/steps"])
     log_metrics(run.tracker, run.run_id, {**seconds, **final_metrics(last)}, step, opened_ms)
-    first = {name: value for name, value in last.opening.items() if name.startswith("eval/")}
+    once = ("eval/", "expert/")
+    first = {name: value for name, value in last.opening.items() if name.startswith(once)}
     log_metrics(run.tracker, run.run_id, first, 0, opened_ms)
     _show_summary(run, history)
     ended = run.experiment.plan.ended(feedback, len(history))

@@ -4,6 +4,7 @@ from rlhf_core import stages
 from rlhf_core.feedback_strategy import FeedbackState
 from rlhf_core.policies import PolicyState
 from rlhf_core.store import Ref
+from rlhf_core.teachers.expert_quality import expert_metrics
 from rlhf_core.types import Metrics
 from tasks.stage import StageContext, stage
 
@@ -19,7 +20,8 @@ def prepare(
     trained = None if policy is None else context.load(policy, PolicyState)
     start = context.time(stages.initial_policy, experiment, trained)
     annotator = context.time(stages.initial_annotator, experiment)
-    return context.save({}, policy=start, annotator=annotator, feedback=learned)
+    metrics = expert_metrics(annotator)
+    return context.save(metrics, policy=start, annotator=annotator, feedback=learned)
 
 
 @stage

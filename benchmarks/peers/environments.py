@@ -38,6 +38,7 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
         "optax==0.2.8",
         "tfp-nightly==0.26.0.dev20261027",
         "sbx-rl==0.28.0",
+        "mujoco==3.3.7",
     ),
     "evotorch": (
         "torch==2.13.0",

@@ -43,7 +43,6 @@ def changes(options: argparse.Namespace, folder: Path) -> tuple[str, tuple[str, 
     if options.method == "bc":
         lines += [
             "feedback.method=behaviour_cloning",
-            f"feedback.cloning_epochs={192 // options.count}",
             "budget.env_steps=4096",
         ]
     else:

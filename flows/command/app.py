@@ -9,6 +9,7 @@ import typer
 
 from flows.command.comparing import compare
 from flows.command.errors import plain_errors
+from flows.command.generalising import generalise
 from flows.command.labelling import label
 from flows.command.labels import labels
 from flows.command.looking import runs, watch
@@ -21,6 +22,7 @@ from flows.command.scheduling import schedule
 from flows.command.serving import prefect, serve
 from flows.command.streams import prints_on_stderr
 from flows.modules import find_modules_here
+from rlhf_core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from rlhf_core.experiment import Experiment
@@ -77,6 +79,14 @@ def train(
     experiment: FilePreset,
     overrides: Overrides = None,
     seed: Seed = None,
+    source: Annotated[
+        str | None,
+        typer.Option("--from", metavar="RUN_ID[@ROUND]", help="Begin with what that run had then."),
+    ] = None,
+    take: Annotated[
+        str | None,
+        typer.Option(help="With --from: some of policy,reward,labels; else all of them."),
+    ] = None,
     home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
@@ -84,7 +94,10 @@ def train(
 
     rlhf train pendulum-preference --set feedback.kind=constant --seed 1
     """
-    play(_load(experiment, overrides, seed, home), home, None, as_json)
+    if take is not None and source is None:
+        with plain_errors(home):
+            raise ConfigurationError("--take: expected --from RUN_ID beside it, actual: none")
+    play(_load(experiment, overrides, seed, home), home, None, as_json, (source, take))
 
 
 @app.command()
@@ -235,7 +248,18 @@ def ui(
         pages.show_pages(Home(home), port, announce)
 
 
-for command in (compare, history, promote, report, retrain, rollback, runs, serve, watch):
+for command in (
+    compare,
+    generalise,
+    history,
+    promote,
+    report,
+    retrain,
+    rollback,
+    runs,
+    serve,
+    watch,
+):
     app.command()(command)
 app.add_typer(label, name="label")
 app.add_typer(labels, name="labels")

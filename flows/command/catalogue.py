@@ -83,8 +83,13 @@ def outline(content: Mapping[str, Any]) -> None:
         for family, kinds in content["plugins"].items()
     }
     if "presets" in content:
-        title = "[bold]presets[/]  rlhf show NAME prints one, rlhf train NAME runs it"
-        sections = {title: content["presets"], **sections}
+        console.print("[bold]presets[/]  rlhf show NAME prints one, rlhf train NAME runs it\n")
+        meanings = content["presets"]
+        groups = {
+            f"[bold]{application}[/]": {name: meanings[name] for name in members}
+            for application, members in presets.by_application().items()
+        }
+        sections = {**groups, **sections}
     for title, meanings in sections.items():
         console.print(title)
         width = max(map(len, meanings))

@@ -12,7 +12,10 @@ from flows.command.options import AsJson, Control, FailureBelow, HomeFolder, Ove
 from flows.command.streams import prints_on_stderr
 
 if TYPE_CHECKING:
-    from rlhf_core.matrix import Matrix
+    from rich.console import Console
+
+    from rlhf_core.matrix import Cell, Matrix
+    from tasks.home import Home
 
 
 def compare(
@@ -87,7 +90,7 @@ def play(
     from flows.command import board
     from flows.command.playing import option
     from flows.command.way_back import WayBack
-    from flows.services.connect import connect, lost_prefect
+    from flows.services.connect import lost_prefect
     from tasks.home import Home
 
     def show_live(result: dict[str, Any]) -> None:
@@ -108,12 +111,7 @@ def play(
         return
     way = WayBack(place, option(home), show_live, matrix.name)
     with plain_errors(home), prints_on_stderr(), way:
-        with screen.status("starting the tracking store and the Prefect server"):
-            connect(place)
-            from tasks.runs.comparisons import check_unchanged
-            from tasks.tracking.store import tracker_of
-
-            check_unchanged(tracker_of(place), matrix, cells)
+        connect_for(matrix, cells, place, screen)
         from flows.compare import compare as flow
 
         with board.showing(screen), lost_prefect():
@@ -121,6 +119,25 @@ def play(
     show_live(way.result)
     if way.result["failed"]:
         raise typer.Exit(1)
+
+
+def connect_for(matrix: "Matrix", cells: "list[Cell]", place: "Home", screen: "Console") -> None:
+    """Connect to the services, and see that runs of this name were not defined otherwise.
+
+    Args:
+        matrix: what is played.
+        cells: of the matrix.
+        place: home of the runs.
+        screen: where the wait is shown.
+    """
+    from flows.services.connect import connect
+
+    with screen.status("starting the tracking store and the Prefect server"):
+        connect(place)
+        from tasks.runs.comparisons import check_unchanged
+        from tasks.tracking.store import tracker_of
+
+        check_unchanged(tracker_of(place), matrix, cells)
 
 
 def show(result: dict[str, Any], home: Path | None, as_json: bool) -> None:

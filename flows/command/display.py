@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.table import Table
 from rich.text import Text
 
+from rlhf_core.comparison.numbers import decimals_for, plain, plural
 from rlhf_core.experiment import Experiment
 from tasks import progress
 
@@ -100,15 +101,24 @@ def _rows(result: Mapping[str, Any], startup: float | None) -> Iterator[tuple[st
     yield "held-out labels predicted", None if accuracy is None else f"{accuracy:.0%}"
     yield "environment steps", f"{result['env_steps']:,}"
     mean, iqm = result["true_return_mean"], result["true_return_iqm"]
-    yield "true return", None if iqm is None else f"{iqm:.1f} (IQM; mean {mean:.1f})"
+    yield "true return", None if iqm is None else f"{_return(iqm)} (IQM; mean {_return(mean)})"
+    success = result["success_rate"]
+    yield "  success", None if success is None else f"{success:.0%} of the episodes"
     first = result["first_return_iqm"]
-    yield "  before training", None if first is None else f"{first:.1f}"
+    yield "  before training", None if first is None else _return(first)
+    expert = result.get("expert_return_mean")
+    yield (
+        "  of the expert who demonstrated",
+        None if expert is None else f"{_return(expert)} (mean)",
+    )
     reference = result["true_reward_reference"]
     if reference is not None:
+        low, high = _return(reference["low"]), _return(reference["high"])
+        interval = f"{low} to {high}; " if reference["seeds"] > 1 else ""
         yield (
             "  trained on the true reward",
-            f"{reference['iqm']:.1f} ({reference['low']:.1f} to {reference['high']:.1f}; "
-            f"{reference['seeds']} seeds, {reference['measured']})",
+            f"{_return(reference['iqm'])} ({interval}{plural(reference['seeds'], 'seed')}, "
+            f"{reference['measured']})",
         )
     # A version of a registered model has its number behind a second slash.
     alone = (
@@ -117,6 +127,11 @@ def _rows(result: Mapping[str, Any], startup: float | None) -> Iterator[tuple[st
     yield "policy", f"{result['model']}{alone}"
     after = "" if startup is None else f", after {startup:.1f} of start-up"
     yield "seconds", f"{result['seconds']:.1f}{after}"
+
+
+def _return(value: float) -> str:
+    """A return with one decimal, or with about three figures where it is small."""
+    return plain(value, max(1, decimals_for(value)))
 
 
 def program() -> str:

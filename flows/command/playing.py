@@ -16,7 +16,13 @@ if TYPE_CHECKING:
     from rlhf_core.experiment import Experiment
 
 
-def play(experiment: "Experiment", home: Path | None, run_id: str | None, as_json: bool) -> None:
+def play(
+    experiment: "Experiment",
+    home: Path | None,
+    run_id: str | None,
+    as_json: bool,
+    source: tuple[str | None, str | None] = (None, None),
+) -> None:
     """Run an experiment, or go on with a run, and print how it ended.
 
     Args:
@@ -24,6 +30,7 @@ def play(experiment: "Experiment", home: Path | None, run_id: str | None, as_jso
         home: folder of the runs that the user named.
         run_id: the run to go on with; None starts one.
         as_json: print one JSON object and nothing else.
+        source: a run to begin with, as RUN_ID or RUN_ID@ROUND, and what to take from it; None: all.
     """
     from rich.console import Console
 
@@ -46,7 +53,7 @@ def play(experiment: "Experiment", home: Path | None, run_id: str | None, as_jso
 
         startup = round(seconds_since_start(), 1)
         with display.watching(experiment, screen), lost_prefect():
-            way.result = flow(experiment, run_id=run_id)
+            way.result = flow(experiment, run_id=run_id, take_from=source[0], take=source[1])
     show_live(way.result)
 
 

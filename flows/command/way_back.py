@@ -102,6 +102,8 @@ class WayBack:
                 self._say(f"{'resumed' if resumed else 'started'} {self._what} {run_id}")
             case progress.Damaged(_, what):
                 self._say(f"{what}; it is made again")
+            case progress.Noted(_, text):
+                self._say(text)
             case progress.Finished() if self._retraining:
                 self._say("trained; the gate follows")
             case progress.Finished(_, summary):

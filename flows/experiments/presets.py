@@ -1,4 +1,6 @@
-"""Experiments by name: the YAML files that ship beside this one."""
+"""Experiments by name: the YAML files that ship in the folders beside this file, one folder an
+application.
+"""
 
 from collections.abc import Iterable
 from itertools import takewhile
@@ -17,7 +19,21 @@ FOLDER = Path(__file__).resolve().parent
 
 def names() -> list[str]:
     """All presets."""
-    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+    return sorted(_files())
+
+
+def by_application() -> dict[str, list[str]]:
+    """Presets by what they are for, such as `robots`; classic control comes first."""
+    applications: dict[str, list[str]] = {}
+    for name, path in _files().items():
+        applications.setdefault(path.parent.name.replace("_", " "), []).append(name)
+    first = "classic control"
+    return {one: applications[one] for one in sorted(applications, key=lambda a: (a != first, a))}
+
+
+def _files() -> dict[str, Path]:
+    """The file of every preset."""
+    return {path.stem: path for path in sorted(FOLDER.glob("*/*.yaml"))}
 
 
 def find(file_or_preset: str) -> Path:
@@ -33,12 +49,13 @@ def find(file_or_preset: str) -> Path:
         exists = False  # A name that no file can have.
     if path.suffix in (".yaml", ".yml") or (exists and path.is_file()):
         return path
-    if file_or_preset in names():
-        return FOLDER / f"{file_or_preset}.yaml"
+    files = _files()
+    if file_or_preset in files:
+        return files[file_or_preset]
     if exists:
         return path  # A folder or a pipe, as its reader will say.
     raise ConfigurationError(
-        f"unknown preset '{shortened(file_or_preset)}'; {nearest(file_or_preset, names())} "
+        f"unknown preset '{shortened(file_or_preset)}'; {nearest(file_or_preset, [*files])} "
         "(or the path of a .yaml file)"
     )
 
@@ -46,7 +63,7 @@ def find(file_or_preset: str) -> Path:
 def source(file_or_preset: str) -> str:
     """What messages call it: a preset is a file that the user has never seen."""
     path = find(file_or_preset)
-    return f"preset {path.stem}" if path.parent == FOLDER else str(path)
+    return f"preset {path.stem}" if path.is_relative_to(FOLDER) else str(path)
 
 
 def load(file_or_preset: str, overrides: Iterable[str], seed: int | None) -> "Experiment":
@@ -71,11 +88,12 @@ def load(file_or_preset: str, overrides: Iterable[str], seed: int | None) -> "Ex
 
 def text(preset: str) -> str:
     """The file of a preset. Raises `ConfigurationError` where there is none of that name."""
-    if preset not in names():
+    files = _files()
+    if preset not in files:
         raise ConfigurationError(
-            f"unknown preset '{shortened(preset)}'; {nearest(preset, names())}"
+            f"unknown preset '{shortened(preset)}'; {nearest(preset, [*files])}"
         )
-    return (FOLDER / f"{preset}.yaml").read_text(encoding="utf-8")
+    return files[preset].read_text(encoding="utf-8")
 
 
 def description(preset: str) -> str:

@@ -24,13 +24,16 @@ class Aggregator(Plugin):
     family: ClassVar[str] = "rlhf_core.aggregation"
 
     @abstractmethod
-    def aggregate(self, queries: Queries, annotations: Comparisons) -> Aggregated:
+    def aggregate(
+        self, queries: Queries, annotations: Comparisons, earlier: Preferences | None = None
+    ) -> Aggregated:
         """Aggregate all judgements of a run so far.
 
         Args:
             queries: all pairs that were ever asked about, (N, 2).
             annotations: all judgements; those of `EXPERT` are known to be right. A query without an
                 answer, or with skips alone, gets no label.
+            earlier: labels that were made before the newest judgements came.
         """
 
 

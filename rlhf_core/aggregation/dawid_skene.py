@@ -53,7 +53,9 @@ class DawidSkene(Aggregator):
     tolerance: PositiveFloat = 1e-6
     """Largest change of a posterior probability at which the iterations end."""
 
-    def aggregate(self, queries: Queries, annotations: Comparisons) -> Aggregated:
+    def aggregate(
+        self, queries: Queries, annotations: Comparisons, earlier: Preferences | None = None
+    ) -> Aggregated:
         """Compute posterior probabilities of the right side as targets."""
         votes = collect_votes(queries, annotations)
         answered = votes.answered

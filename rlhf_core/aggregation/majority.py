@@ -19,7 +19,9 @@ class Majority(Aggregator):
 
     kind: Literal["majority"] = "majority"
 
-    def aggregate(self, queries: Queries, annotations: Comparisons) -> Aggregated:
+    def aggregate(
+        self, queries: Queries, annotations: Comparisons, earlier: Preferences | None = None
+    ) -> Aggregated:
         """Compute vote shares as targets; weights are 1, competence is smoothed agreement."""
         votes = collect_votes(queries, annotations)
         target = votes.shares @ RIGHT_SHARE

@@ -186,6 +186,6 @@ def simulate(request: Request, respondent: R, rng: np.random.Generator) -> tuple
 
 ANNOTATORS = Family(Annotator, default="synthetic")
 AnyAnnotator = Annotated[Annotator, ANNOTATORS]
-SIMULATED = Family(Annotator, default="synthetic", without="human")
+SIMULATED = Family(Annotator, default="synthetic", without=("human", "click_log"))
 AnySimulated = Annotated[Annotator, SIMULATED]
-"""Annotators that answer without people."""
+"""Annotators that answer every question without people, whatever the environment."""

@@ -74,7 +74,7 @@ class Expert(Annotator):
         act = expert.train(environment, optimiser, self.env_steps, rng)
         episodes = max(self.episodes, demonstrations)
         return AnnotatorState(
-            arrays=expert.to_arrays(expert.demonstrate(environment, act, episodes, rng))
+            arrays=expert.to_arrays(*expert.demonstrate(environment, act, episodes, rng))
         )
 
     def memory(self, environment: Environment, demonstrations: int) -> Mapping[str, int]:

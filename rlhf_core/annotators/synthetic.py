@@ -29,6 +29,11 @@ from rlhf_core.teachers.choices import choose_sides, rank_groups
 from rlhf_core.teachers.presets import PRESETS
 from rlhf_core.types import Segments, Truth
 
+DEMONSTRATOR_STEPS = 131_072
+"""Environment steps on which an expert is trained who demonstrates, where no number is set."""
+EXPERT_STEPS = 65_536
+"""Environment steps on which one is trained whose values alone are needed."""
+
 
 class Synthetic(Annotator):
     """The teachers of B-Pref (Lee et al. 2021, https://arxiv.org/abs/2111.03026).
@@ -69,9 +74,10 @@ class Synthetic(Annotator):
     judges: Literal["return", "regret"] = "return"
     """return: by the rewards in the clip; regret: by how much worse it was than what an expert
     would have made of its first state (Knox et al. 2022, https://arxiv.org/abs/2206.02231)."""
-    expert_steps: PositiveInt = 65536
+    expert_steps: PositiveInt | None = None
     """Environment steps on which the expert of `judges: regret`, or one who demonstrates, is
-    trained before the run."""
+    trained before the run; null: 131,072 where it demonstrates, for nobody who imitates it becomes
+    better, and 65,536 otherwise."""
     expert_optimiser: AnyOptimiser | None = None
     """How that expert is trained; null: the run's own optimiser if its kind is ppo, else ppo with
     batches of 128."""
@@ -133,14 +139,15 @@ class Synthetic(Annotator):
             from rlhf_core.teachers import demonstrator as expert
 
             chosen = expert.expert_optimiser(self.expert_optimiser, optimiser)
-            act = expert.train(environment, chosen, self.expert_steps, rng)
+            needed = DEMONSTRATOR_STEPS if demonstrations else EXPERT_STEPS
+            act = expert.train(environment, chosen, self.expert_steps or needed, rng)
             if self.judges == "regret":
                 values = expert.expert_values(environment, act, self.value_discount, rng)
                 arrays |= {f"value/{name}": array for name, array in values._asdict().items()}
                 arrays["value/spaces"] = expert.described(environment.spaces())
             if demonstrations:
-                episodes = expert.demonstrate(environment, act, demonstrations, rng)
-                arrays |= expert.to_arrays(episodes)
+                demonstrated = expert.demonstrate(environment, act, demonstrations, rng)
+                arrays |= expert.to_arrays(*demonstrated)
         return AnnotatorState(arrays=arrays)
 
     def check_fit(self, environment: Environment, demonstrates: bool) -> None:

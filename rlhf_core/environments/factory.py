@@ -11,12 +11,19 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from pydantic import Field, PositiveFloat, PositiveInt, PrivateAttr, model_validator
 
-from rlhf_core.environments.batched import BatchedEnv, dynamics_of
+from rlhf_core.environments.batched import BatchedEnv, Dynamics, dynamics_of
 from rlhf_core.environments.bounded import bounded
 from rlhf_core.environments.checked import CheckedEnv
+from rlhf_core.environments.contexts import (
+    ContextDynamics,
+    ContextEnv,
+    ContextRange,
+    check_ranges,
+)
 from rlhf_core.environments.episodes import EpisodeStart
 from rlhf_core.environments.facts import Facts, KnownFacts
 from rlhf_core.environments.filming import Filming
+from rlhf_core.environments.filtering import with_keys, with_relative_goal
 from rlhf_core.environments.fixed_horizon import EvolvingHorizon, FixedHorizon, HorizonForm
 from rlhf_core.environments.making import close, make_plain, spaces_of
 from rlhf_core.environments.pool import PoolEnv, check_pool
@@ -25,7 +32,7 @@ from rlhf_core.environments.spaces import (
     Spaces,
     check_action_space,
     check_observation_space,
-    is_image,
+    is_row,
     needs_flattening,
 )
 from rlhf_core.errors import ConfigurationError
@@ -43,6 +50,13 @@ class Environment(Config):
     """Gymnasium id, such as `Pendulum-v1`, or `module:EnvId` for one of your own."""
     count: PositiveInt = 32
     """Copies stepped together as one batch."""
+    observation_keys: tuple[str, ...] | None = Field(None, min_length=1)
+    """Parts of a Dict observation that policy and reward get; None: all. A part such as a text, of
+    a kind that is not supported, is left out so."""
+    relative_goal: bool = False
+    """Of environments whose Dict observations have an `achieved_goal` and a `desired_goal`, such as
+    those of Gymnasium-Robotics: observe the difference between the two in place of both. Reward
+    and policy then learn from fewer labels and steps."""
     time_limit: PositiveInt | None = None
     """Steps after which an episode is cut off (truncated); None keeps the environment's own, or
     the fixed horizon. An environment without one needs it."""
@@ -50,8 +64,10 @@ class Environment(Config):
     """Let every episode last this many steps, so that reward cannot leak through its end."""
     horizon_form: HorizonForm = "absorbing"
     """What comes after an early end, until the fixed horizon. absorbing: the last observation,
-    flagged, with a true reward of 0. evolving: the state goes on by its own dynamics, with a true
-    reward of 0 wherever the environment would have ended (the form of seals/CartPole-v0)."""
+    flagged, with a true reward of 0; these steps count in returns, values and clips, and are not
+    played. played: the same, played one by one. evolving: the state goes on by its own dynamics,
+    with a true reward of 0 wherever the environment would have ended (the form of
+    seals/CartPole-v0)."""
     observation_bound: PositiveFloat | None = None
     """Observations are clipped to [-bound, bound], every number in the environment's own unit
     for it (metres, radians, ...); None leaves them as they are."""
@@ -60,6 +76,13 @@ class Environment(Config):
     teacher, control or measure that needs it can be chosen, and no true return is reported."""
     options: dict[str, bool | int | float | str | None] = Field(default_factory=dict)
     """Arguments for the environment's own constructor, such as `{g: 9.81}`."""
+    contexts: dict[str, ContextRange] = Field(default_factory=dict)
+    """Parameters that are drawn uniformly before every episode, such as `{length: [0.25, 0.75]}`: a
+    number, an interval, or several intervals `[[0.1, 0.25], [0.75, 1.0]]`. What can be set stands
+    in `docs/generalisation.md`."""
+    context_visible: bool = False
+    """Whether the drawn parameters are observed, behind the other numbers of a row; else they are
+    hidden."""
     batching: Batching = "auto"
     """How copies are stepped together. auto: as arrays, where this project has such a form, with
     the same numbers as one by one, or where one is registered as the environment's
@@ -84,6 +107,14 @@ class Environment(Config):
                 f"time_limit: expected none, or more than fixed_horizon ({self.fixed_horizon}), "
                 f"actual: {self.time_limit}; a limit is no end of the task"
             )
+        check_ranges(self.contexts)
+        if self.context_visible and not self.contexts:
+            raise ValueError("context_visible: expected contexts too, actual: none")
+        if self.batching == "envpool" and self.contexts:
+            raise ValueError(
+                "contexts: expected none with batching envpool, whose copies keep their "
+                "parameters; use auto or single"
+            )
         if self.fixed_horizon is None and self.horizon_form != "absorbing":
             raise ValueError(
                 f"horizon_form: '{self.horizon_form}' says how an episode goes on to a fixed "
@@ -93,6 +124,13 @@ class Environment(Config):
             raise ValueError(
                 "horizon_form: 'evolving' steps an environment beyond its end, and EnvPool's begin "
                 "a new episode there; use absorbing, or batching auto"
+            )
+        chooses_parts = self.observation_keys is not None or self.relative_goal
+        if self.batching == "envpool" and chooses_parts:
+            name = "observation_keys" if self.observation_keys is not None else "relative_goal"
+            raise ValueError(
+                f"{name}: expected none with batching envpool, whose observations are no "
+                "dictionaries; use auto or single"
             )
         if self.batching == "envpool" and self.frames is not None:
             raise ValueError(
@@ -111,23 +149,29 @@ class Environment(Config):
                 f"environment.time_limit: '{self.id}' has no time limit of its own, so an episode "
                 "may never end; set one"
             )
+        if self.relative_goal:
+            env = with_relative_goal(env, self.id)
+        env = with_keys(env, self.observation_keys, self.id)
         observation, action = spaces_of(env, self.id)
         check_observation_space(observation, self.id)
         check_action_space(action, self.id)
+        absorbing = self.fixed_horizon is not None and self.horizon_form != "evolving"
         if self.batching == "envpool":
-            check_pool(self.id, self.options, env.observation_space, env.action_space)
-        absorbing = self.fixed_horizon is not None and self.horizon_form == "absorbing"
+            spaces = env.observation_space, env.action_space
+            check_pool(self.id, self.options, *spaces, absorbing)
         # The absorbing flag stands beside the numbers of a row.
-        image = is_image(env.observation_space)
-        if needs_flattening(env.observation_space) or (absorbing and image):
+        row = is_row(env.observation_space)
+        if needs_flattening(env.observation_space) or (absorbing and not row):
             env = gymnasium.wrappers.FlattenObservation(env)
+        if self.contexts:
+            env = ContextEnv(env, self.contexts, self.context_visible, self.id)
         if self.fixed_horizon is not None and self.horizon_form == "evolving":
             env = EvolvingHorizon(env, self.fixed_horizon)
         if self.observation_bound is not None:
             env = bounded(env, self.observation_bound)
         if self.fixed_horizon is not None and absorbing:
             # After the bound: the flag of the absorbing state is no observation to be clipped.
-            env = FixedHorizon(env, self.fixed_horizon)
+            env = FixedHorizon(env, self.fixed_horizon, self.horizon_form == "played")
         if self.frames is not None:
             env = Filming(env, self.frames)
         return EpisodeStart(env)
@@ -170,7 +214,7 @@ class Environment(Config):
 
     def _make_batch(self, copies: int) -> BatchedEnv | None:
         """Make this project's batched form; None where there is none."""
-        dynamics = dynamics_of(self.id, self.options)
+        dynamics = self._dynamics()
         if dynamics is None:
             return None
         spec = gymnasium.spec(self.id)
@@ -182,6 +226,18 @@ class Environment(Config):
         batch.spec = spec
         return batch
 
+    def _dynamics(self) -> Dynamics | None:
+        """Return the batched form of the dynamics; None where none fits the other settings."""
+        dynamics = dynamics_of(self.id, self.options)
+        wrapped = self.fixed_horizon is not None or self.observation_bound is not None
+        if dynamics is None or (wrapped and not is_row(dynamics.observation_space)):
+            return None
+        if not self.contexts:
+            return dynamics
+        if not {*self.contexts} <= {*dynamics.parameters}:
+            return None
+        return ContextDynamics(dynamics, self.contexts, self.context_visible, self.id)
+
     def _make_registered(self, copies: int) -> VectorEnv[Any, Any, Any] | None:
         """Make the environment's own vector form; None where it has no usable one."""
         limit = self._facts().limit
@@ -191,6 +247,8 @@ class Environment(Config):
 
     def _has_usable_vector_form(self) -> bool:
         if self.fixed_horizon or self.observation_bound:
+            return False
+        if self.observation_keys or self.relative_goal or self.contexts:
             return False
         facts, usable, key = self._facts(), self._known.vector_form_is_usable, self._key()
         if facts.limit is None or not facts.has_vector_form:
@@ -203,15 +261,20 @@ class Environment(Config):
         observation, action = self.spaces()
         pool = PoolEnv(
             self.id, copies, observation, action, self.horizon(), self.options,
-            self.fixed_horizon is not None, self.observation_bound,
+            self.horizon_form if self.fixed_horizon else None, self.observation_bound,
         )  # fmt: skip
         pool.spec = gymnasium.spec(self.id)
         return pool
 
+    @property
+    def counts_absorbing_steps(self) -> bool:
+        """Whether an episode is cut off where its state becomes absorbing."""
+        return self.fixed_horizon is not None and self.horizon_form == "absorbing"
+
     def is_stepped_one_by_one(self) -> bool:
         """Whether `make_vector` steps its copies one by one, and not as arrays."""
         if self.batching == "auto" and self.frames is None:
-            return dynamics_of(self.id, self.options) is None and not self._has_usable_vector_form()
+            return self._dynamics() is None and not self._has_usable_vector_form()
         return self.batching != "envpool"
 
     def try_out(self) -> None:
@@ -237,7 +300,7 @@ class Environment(Config):
         """
         if self.frames is not None:
             return "frames"
-        batched = self.batching == "auto" and dynamics_of(self.id, self.options) is not None
+        batched = self.batching == "auto" and self._dynamics() is not None
         return "replay" if batched or self.is_stepped_one_by_one() else "none"
 
     def spaces(self) -> Spaces:
@@ -249,6 +312,15 @@ class Environment(Config):
         """Return the largest number of steps of an episode."""
         return self.fixed_horizon or self._facts().limit or sys.maxsize
 
+    def solved_at(self) -> float | None:
+        """Return the return at which Gymnasium counts the environment as solved.
+
+        None where it names none, or where episodes of another length or other options were chosen.
+        """
+        facts = self._facts()
+        unchanged = not (self.options or self.contexts) and self.horizon() == facts.registered_limit
+        return facts.reward_threshold if unchanged else None
+
     def _key(self) -> str:
         """Return a digest of the fields, so that facts are read anew where a field has changed."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
@@ -259,10 +331,13 @@ class Environment(Config):
             env = self.make()
             try:
                 spec = env.spec
+                registered = gymnasium.registry.get(spec.id) if spec else None
                 facts[key] = Facts(
                     Spaces(env.observation_space, env.action_space),
                     spec.max_episode_steps if spec else None,
                     spec is not None and spec.vector_entry_point is not None,
+                    registered.reward_threshold if registered else None,
+                    registered.max_episode_steps if registered else None,
                 )
             finally:
                 close(env, self.id)

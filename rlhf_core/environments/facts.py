@@ -14,6 +14,10 @@ class Facts(NamedTuple):
     """Steps after which an episode is cut off; None: there is no limit."""
     has_vector_form: bool
     """A `vector_entry_point` is registered beside the single environment."""
+    reward_threshold: float | None = None
+    """Return at which Gymnasium counts the environment as solved; None: it names none."""
+    registered_limit: int | None = None
+    """The time limit that the environment was registered with."""
 
 
 @dataclass(eq=False)

@@ -1,6 +1,7 @@
 """Frames of environments: how they are drawn, and a wrapper that draws one at every observation."""
 
 import os
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,21 +21,32 @@ _DRAWING = threading.RLock()
 
 @contextmanager
 def without_a_screen() -> Iterator[None]:
-    """Keep SDL, which draws the classic environments, from looking for a screen.
+    """Keep SDL, which draws the classic environments, and MuJoCo from looking for a screen.
 
     One thread draws at a time.
     """
-    name = "SDL_VIDEODRIVER"
+    chosen = {"SDL_VIDEODRIVER": "dummy", **_mujoco_without_a_screen()}
     with _DRAWING:
-        before = os.environ.get(name)
-        os.environ[name] = "dummy"
+        before = {name: os.environ.get(name) for name in chosen}
+        os.environ.update(chosen)
         try:
             yield
         finally:
-            if before is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = before
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
+
+
+def _mujoco_without_a_screen() -> dict[str, str]:
+    """The environment variable that lets MuJoCo draw where there is no screen.
+
+    Left to itself it tries for a window there, fails, and at the second picture ends the process.
+    """
+    screens = ("MUJOCO_GL", "DISPLAY", "WAYLAND_DISPLAY")
+    headless = sys.platform == "linux" and not any(os.environ.get(name) for name in screens)
+    return {"MUJOCO_GL": "egl"} if headless else {}
 
 
 def drawn(env: gymnasium.Env[Any, Any], width: int | None) -> UInt8[np.ndarray, "height width 3"]:

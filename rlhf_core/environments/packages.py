@@ -2,12 +2,18 @@
 
 import importlib
 import importlib.util
+import io
+import sys
+from contextlib import nullcontext, redirect_stderr
 from pathlib import Path
 
 import gymnasium
 
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.origin import described, origin
+
+EXTRAS = {"minigrid": "games", "ale_py": "games", "gymnasium_robotics": "robots"}
+"""Modules that register environments, and the extra of this project that installs each."""
 
 
 def packages_of(id: str) -> tuple[str, ...]:
@@ -34,18 +40,29 @@ def import_module(id: str) -> None:
         raise ConfigurationError(
             f"environment.id: expected module:EnvId, or EnvId alone, actual: '{id}'"
         )
+    known = name in EXTRAS and name not in sys.modules
+    # Packages of environments print notices about releases and other environments at first.
+    quiet = redirect_stderr(io.StringIO()) if known else nullcontext()
     try:
-        importlib.import_module(name)
+        with quiet:
+            importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and f"{name}.".startswith(f"{error.name}."):
             raise ConfigurationError(
-                f"environment.id: cannot make '{id}': No module named '{error.name}'; install the "
-                "package that the environment needs, or start where the module lies"
+                f"environment.id: cannot make '{id}': No module named '{error.name}'; "
+                + _where_from(str(error.name))
                 + shadowed(name)
             ) from error
         raise _unimported(id, name, error) from error
     except (Exception, SystemExit) as error:
         raise _unimported(id, name, error) from error
+
+
+def _where_from(module: str) -> str:
+    """How to get a module that is missing."""
+    if module in EXTRAS:
+        return f"install it with `pip install 'rlhf-flows[{EXTRAS[module]}]'`"
+    return "install the package that the environment needs, or start where the module lies"
 
 
 def _unimported(id: str, name: str, error: BaseException) -> ConfigurationError:

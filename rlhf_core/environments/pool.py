@@ -13,6 +13,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from rlhf_core.environments.fixed_horizon import HorizonForm, absorbing_info
 from rlhf_core.environments.spaces import needs_flattening
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.plugin import closest
@@ -21,7 +22,11 @@ Options = Mapping[str, bool | int | float | str | None]
 
 
 def check_pool(
-    id: str, options: Options, observation: spaces.Space[Any], action: spaces.Space[Any]
+    id: str,
+    options: Options,
+    observation: spaces.Space[Any],
+    action: spaces.Space[Any],
+    flags: bool = False,
 ) -> None:
     """Raise `ConfigurationError` where EnvPool cannot replace Gymnasium's environment.
 
@@ -30,9 +35,11 @@ def check_pool(
         options: arguments of the constructor.
         observation: of Gymnasium's environment.
         action: of Gymnasium's environment.
+        flags: whether a flag is appended to observations.
     """
     _package()
-    if needs_flattening(observation):
+    categories = not isinstance(observation, spaces.Box)
+    if needs_flattening(observation) or (flags and categories):
         raise ConfigurationError(
             f"environment.batching: '{id}' has observations of {observation}, which envpool does "
             "not flatten; use auto"
@@ -119,7 +126,7 @@ class PoolEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     action              Gymnasium's; ignored in an absorbing state
     reward              the environment's; 0 in an absorbing state
     end                 the environment's, or truncated after `limit` steps; with a fixed horizon
-                        never terminated
+                        never terminated, and cut off where its state becomes absorbing
     ==================  ======================================================================
     """
 
@@ -131,7 +138,7 @@ class PoolEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         action: spaces.Space[Any],
         limit: int,
         options: Options,
-        absorbing: bool = False,
+        horizon_form: HorizonForm | None = None,
         observation_bound: float | None = None,
     ) -> None:
         """Make copies that begin with their first reset.
@@ -143,7 +150,8 @@ class PoolEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             action: space of the policy's actions.
             limit: steps after which an episode is cut off.
             options: arguments of EnvPool's constructor.
-            absorbing: an episode that ended goes on to the limit in an absorbing state.
+            horizon_form: how an episode that ended goes on to the limit, absorbing or played; None:
+                it does not.
             observation_bound: clip observations to [-bound, bound].
         """
         self.num_envs = num_envs
@@ -152,7 +160,8 @@ class PoolEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self.observation_space = batch_space(observation, num_envs)
         self.action_space = batch_space(action, num_envs)
         self._id, self._limit = id, limit
-        self._options, self._absorbing, self._bound = dict(options), absorbing, observation_bound
+        self._options, self._bound = dict(options), observation_bound
+        self._flags, self._cuts_absorbed = horizon_form is not None, horizon_form == "absorbing"
         self._pool: Any = None
         self._last = np.empty(0)
         self._steps = np.zeros(num_envs, dtype=np.int64)
@@ -199,15 +208,18 @@ class PoolEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             after, rewarded, ended, *_ = self._pool.step(chosen, moving.astype(np.int32))
             self._last[moving], rewards[moving], terminated[moving] = after, rewarded, ended
         self._steps += 1
-        if self._absorbing:
+        if self._flags:
             self._ended |= terminated
             terminated = np.zeros(self.num_envs, dtype=bool)
         truncated = self._steps >= self._limit
+        absorbed = self._ended & self._cuts_absorbed
+        truncated |= absorbed
         done = terminated | truncated
         observations = self._observations()
         if not done.any():
             return observations, rewards, terminated, truncated, {}
-        info = {"final_obs": observations, "_final_obs": done}
+        left = self._limit - self._steps
+        info = {"final_obs": observations, "_final_obs": done, **absorbing_info(absorbed, left)}
         self._restart(np.flatnonzero(done))
         return self._observations(), rewards, terminated, truncated, info
 
@@ -227,7 +239,7 @@ class PoolEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         observations = self._last
         if self._bound is not None:
             observations = np.clip(observations, -self._bound, self._bound)
-        if self._absorbing:
+        if self._flags:
             # An image becomes a row here, to which the flag is appended.
             observations = np.concatenate(
                 [observations.reshape(self.num_envs, -1), self._ended[:, None]], axis=1

@@ -6,7 +6,7 @@ import numpy as np
 from gymnasium import spaces
 from jaxtyping import Float, Shaped
 
-from rlhf_core.errors import UnsupportedSpaceError
+from rlhf_core.errors import ConfigurationError, UnsupportedSpaceError
 
 OBSERVATIONS = "Box, Discrete, MultiDiscrete, MultiBinary, and Dict or Tuple of these"
 ACTIONS = "Box with finite bounds, Discrete, MultiDiscrete, MultiBinary"
@@ -79,6 +79,11 @@ def needs_flattening(space: spaces.Space[Any]) -> bool:
     return isinstance(space, (spaces.Dict, spaces.Tuple))
 
 
+def is_row(space: spaces.Space[Any]) -> bool:
+    """Whether observations are a one-dimensional row of numbers."""
+    return isinstance(space, spaces.Box) and len(space.shape) == 1
+
+
 def is_image(space: spaces.Space[Any]) -> bool:
     """Whether observations are images: bytes with three axes, the channels first or last."""
     return isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) == 3
@@ -139,6 +144,35 @@ def describe(space: spaces.Space[Any]) -> dict[str, Any]:
     if isinstance(space, spaces.MultiBinary):
         return {"type": "MultiBinary", "shape": list(space.shape)}
     raise UnsupportedSpaceError(f"expected one of {OBSERVATIONS}, actual: {space}")
+
+
+def check_kinds(
+    actual: Spaces, expected: Spaces, whose: str, hint: str = "", field: str = "environment"
+) -> None:
+    """Check that observations and actions are of the kind that a policy knows.
+
+    Args:
+        actual: where the policy shall act; bounds may differ, as another physics moves them.
+        expected: where it was trained.
+        whose: whose kind is expected, for the message, such as `of run 3f2a`.
+        hint: what to do about it, for the end of the message.
+        field: that is checked, for its beginning.
+
+    Raises:
+        ConfigurationError: a space is of another kind.
+    """
+    for name, ours, theirs in zip(actual._fields, actual, expected, strict=True):
+        if _kind(ours) != _kind(theirs):
+            raise ConfigurationError(
+                f"{field}: expected {name}s of the kind {whose}, {_kind(theirs)}, actual: "
+                f"{_kind(ours)}{hint}"
+            )
+
+
+def _kind(space: spaces.Space[Any]) -> dict[str, Any]:
+    """Describe a space without its bounds."""
+    facts = {key: value for key, value in describe(space).items() if key not in ("low", "high")}
+    return {**facts, "shape": space.shape}
 
 
 def build(description: dict[str, Any]) -> spaces.Space[Any]:

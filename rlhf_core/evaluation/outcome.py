@@ -16,7 +16,8 @@ class Evaluation(Value):
     returns: Float[np.ndarray, " E"]
     lengths: Int[np.ndarray, " E"]
     succeeded: Bool[np.ndarray, " E"] | None = None
-    """`info["is_success"]` of the last step, where the environment tells it."""
+    """`info["is_success"]`, or `info["success"]`, of the last step, where the environment tells
+    it."""
 
     @property
     def mean(self) -> float:

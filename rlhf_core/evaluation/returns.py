@@ -1,12 +1,18 @@
 """Evaluation episodes and their true returns."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from gymnasium.vector import VectorEnv
+from jaxtyping import Bool
 
 from rlhf_core.acting import Act, reset
 from rlhf_core.evaluation.outcome import Evaluation
+
+SUCCESS_KEYS = ("is_success", "success")
+"""Keys of `info` that tell success, the first that is there: Gymnasium-Robotics and
+Stable-Baselines3 write `is_success`, Meta-World `success`."""
 
 
 def evaluate(environment: VectorEnv[Any, Any, Any], act: Act, seeds: list[int]) -> Evaluation:
@@ -32,9 +38,24 @@ def evaluate(environment: VectorEnv[Any, Any, Any], act: Act, seeds: list[int]) 
         lengths += running
         reset(act, terminated | truncated)
         ended = running & (terminated | truncated)
-        final = info.get("final_info", {})
-        if "is_success" in final:
+        success = _success(info.get("final_info", {}), count)
+        if success is not None:
             reported = True
-            succeeded |= ended & np.asarray(final["is_success"], dtype=bool)
+            succeeded |= ended & success
         running &= ~ended
     return Evaluation(returns, lengths, succeeded if reported else None)
+
+
+def _success(final: Mapping[str, Any], count: int) -> Bool[np.ndarray, " count"] | None:
+    """Read from the last infos which copies succeeded; None: they do not tell.
+
+    Args:
+        final: the batched `final_info` of a step.
+        count: copies.
+    """
+    for key in SUCCESS_KEYS:
+        # Under a name as common as `success` an environment may tell something else: a text, say.
+        values = np.asarray(final.get(key, ()))
+        if values.shape == (count,) and values.dtype.kind in "bif":
+            return values.astype(bool)
+    return None

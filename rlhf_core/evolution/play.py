@@ -12,6 +12,7 @@ from rlhf_core.finite import check_arrays
 from rlhf_core.normaliser import Normaliser
 from rlhf_core.recording import Record, Recorder
 from rlhf_core.rewards import EnvironmentReward, Reward
+from rlhf_core.rewards.absorbing import staying, staying_rewards
 from rlhf_core.types import Trajectory, Transitions, TrueRewards
 
 
@@ -50,10 +51,17 @@ class Generation:
             record.terminated[counted],
         )
 
+    def observed_transitions(self) -> Transitions:
+        """Return the steps that a reward learns from: those that count, and one an early end."""
+        record = self.record
+        ends = staying(record).take(self.counted[record.absorbing_steps >= 0])
+        return self.transitions().joined(ends)
+
     def fitness(self, reward: Reward) -> tuple[Float[np.ndarray, " P"], float]:
         """Return each member's mean return over its episodes, and the mean reward of a step.
 
-        A learned reward is computed for all transitions of all members in one batch.
+        A learned reward is computed for all transitions of all members in one batch. Returns count
+        the absorbing steps of an episode that ended before its fixed horizon.
         """
         record, counted = self.record, self.counted
         if isinstance(reward, EnvironmentReward):
@@ -61,9 +69,12 @@ class Generation:
         else:
             rewards = np.zeros(counted.shape)
             rewards[counted] = reward(*self.transitions())
+        absorbed = record.absorbing_steps >= 0
+        left = np.where(absorbed & counted, record.absorbing_steps, 0)
+        rewards[absorbed] += staying_rewards(reward, staying(record)) * left[absorbed]
         returns = rewards.sum(axis=0).reshape(self.members, -1).mean(axis=1)
         check_arrays({"fitness": returns}, "optimiser: returns of the members", "see the reward")
-        return returns, float(rewards.sum() / counted.sum())
+        return returns, float(rewards.sum() / (counted.sum() + left.sum()))
 
     def trajectories(
         self, copies: np.ndarray, policy_version: int

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from pydantic import Field, PositiveInt
 
 from rlhf_core.acting import Act
-from rlhf_core.demonstrations import Cloning
+from rlhf_core.cloning_settings import Cloning
 from rlhf_core.environments.factory import Environment, episode_seeds
 from rlhf_core.environments.spaces import Spaces
 from rlhf_core.evolution.distributed import (
@@ -29,6 +29,7 @@ from rlhf_core.evolution.search import Population, SearchState
 from rlhf_core.normaliser import Normaliser
 from rlhf_core.policies import (
     DEFAULT_CONTEXT,
+    Cloned,
     OptimisationContext,
     Optimised,
     Optimiser,
@@ -203,7 +204,7 @@ class EvolutionStrategy(Optimiser):
         network, horizon = PolicyNetwork(environment.spaces(), self.hidden), environment.horizon()
         generation = play(vector, network, start.normaliser, population.members, seeds, horizon)
         if isinstance(reward, ObservingReward):
-            reward = reward.observe(generation.transitions(), None, rng)
+            reward = reward.observe(generation.observed_transitions(), None, rng)
         fitness, mean_reward = generation.fitness(reward)
         search = self.tell(start.search, population, fitness)
         normaliser = start.normaliser
@@ -248,7 +249,7 @@ class EvolutionStrategy(Optimiser):
             "policy/generations": float(progress.generations),
         }
 
-    def clone(self, state: PolicyState, spaces: Spaces, cloning: Cloning, seed: int) -> PolicyState:
+    def clone(self, state: PolicyState, spaces: Spaces, cloning: Cloning, seed: int) -> Cloned:
         """Return the policy whose mean was trained to act as the demonstrations do."""
         from rlhf_core.cloning import clone_network
 
@@ -257,8 +258,10 @@ class EvolutionStrategy(Optimiser):
         if self.normalise_observations and not normaliser.count:
             normaliser = normaliser.updated(network.features(cloning.demonstrations.observations))
         mean = np.asarray(state.parameters["mean"])
-        cloned = clone_network(network, normaliser, mean, cloning, np.random.default_rng(seed))
-        return replace(state, parameters={"mean": cloned, **normaliser.arrays()})
+        cloned, metrics = clone_network(
+            network, normaliser, mean, cloning, np.random.default_rng(seed)
+        )
+        return Cloned(replace(state, parameters={"mean": cloned, **normaliser.arrays()}), metrics)
 
     def act(self, state: PolicyState, spaces: Spaces, deterministic: bool, seed: int = 0) -> Act:
         """Return the mean policy or, to explore, members of the next population.

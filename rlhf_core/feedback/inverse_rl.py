@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import PositiveFloat, PositiveInt
 
 from rlhf_core.answers import Answers
-from rlhf_core.demonstrations import Cloning
+from rlhf_core.cloning_settings import Cloning, CloningSettings, cloning_of
 from rlhf_core.environments.factory import Environment
 from rlhf_core.environments.spaces import Spaces
 from rlhf_core.errors import ConfigurationError
@@ -62,9 +62,8 @@ class InverseRL(FeedbackStrategy):
     """Episodes to be demonstrated, as far as the budget of labels goes."""
     warm_start: bool = False
     """Let any method begin with a policy cloned from the demonstrations."""
-    cloning_epochs: PositiveInt | None = None
-    """Passes over the demonstrations when a policy is cloned; null: as many as make 3,000 gradient
-    steps, so that few demonstrations are learned as well as many."""
+    cloning: CloningSettings = CloningSettings()
+    """How a policy is cloned, and when that stops."""
     discriminator: Discriminator = Discriminator()
     """The discriminator of gail, airl and maximum_entropy."""
     table_penalty: PositiveFloat = 0.1
@@ -152,7 +151,7 @@ class InverseRL(FeedbackStrategy):
         elif state.discriminator is None:
             from rlhf_core.inverse_rl.discriminator import initial_state
 
-            steps = demonstrations.transitions()
+            steps = demonstrations.observed_transitions()
             fresh = initial_state(self.method, self.discriminator, spaces, steps, rng)
             state = replace(state, discriminator=fresh)
         return state, {}
@@ -169,7 +168,7 @@ class InverseRL(FeedbackStrategy):
             return ConstantReward(0.0)
         from rlhf_core.inverse_rl.adversarial import AdversarialReward
 
-        steps = state.demonstrations.transitions()
+        steps = state.demonstrations.observed_transitions()
         return AdversarialReward(
             self.method, self.discriminator, spaces, steps, state.discriminator
         )
@@ -193,7 +192,7 @@ class InverseRL(FeedbackStrategy):
         first = self.warm_start and round == 0 and not begun
         if state.demonstrations is None or not (first or only):
             return None
-        return Cloning(state.demonstrations.transitions(), self.cloning_epochs, only)
+        return cloning_of(state.demonstrations, self.cloning, only)
 
     def _observed(self, state: FeedbackState, reward: Reward) -> FeedbackState:
         from rlhf_core.inverse_rl.adversarial import AdversarialReward

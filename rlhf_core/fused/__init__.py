@@ -1,10 +1,10 @@
-"""Stable-Baselines3's PPO with its arithmetic fused: the same algorithm in a fraction of the time.
+"""Stable-Baselines3's PPO, SAC and TD3 fused: the same algorithms in a fraction of the time.
 
 On a CPU and with the small networks of control tasks, Stable-Baselines3 spends most of its time
 between operations: it builds graphs, checks distributions, and updates tensors one by one.
-`FusedPPO` is `stable_baselines3.PPO` with two methods overridden. For the policies that it covers,
-a minibatch is one pass of hand-written forward and backward arithmetic over one flat vector of
-parameters; all others use Stable-Baselines3's own code.
+`FusedPPO`, `FusedSAC` and `FusedTD3` are its classes with two methods overridden: those that act
+and update. For the policies that they cover, a minibatch is one pass of hand-written forward and
+backward arithmetic over one flat vector of parameters; all others use Stable-Baselines3's own code.
 
     from rlhf_core.fused import FusedPPO
 
@@ -12,5 +12,7 @@ parameters; all others use Stable-Baselines3's own code.
 """
 
 from rlhf_core.fused.ppo import FusedPPO
+from rlhf_core.fused.sac import FusedSAC
+from rlhf_core.fused.td3 import FusedTD3
 
-__all__ = ["FusedPPO"]
+__all__ = ["FusedPPO", "FusedSAC", "FusedTD3"]

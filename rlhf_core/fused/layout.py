@@ -53,7 +53,7 @@ def shape_of(policy: nn.Module) -> Shape | None:
             p.device.type != "cpu" or p.dtype != torch.float32 or not p.requires_grad
             for p in parameters.values()
         )
-        or not _plain_adam(policy.optimizer, list(parameters.values()))
+        or not plain_adam(policy.optimizer, list(parameters.values()))
     ):
         return None
     nets = (extractor.policy_net, extractor.value_net)
@@ -90,7 +90,8 @@ def _dense(net: nn.Sequential) -> list[int] | None:
     return [layer.out_features for layer in linear]
 
 
-def _plain_adam(optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter]) -> bool:
+def plain_adam(optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter]) -> bool:
+    """Return whether an optimiser is Adam without options over just these parameters."""
     if type(optimizer) is not torch.optim.Adam or len(optimizer.param_groups) != 1:
         return False
     group = optimizer.param_groups[0]

@@ -34,8 +34,9 @@ class AdversarialReward:
                       (Finn et al. 2016, https://arxiv.org/abs/1603.00448)
     ================  ========================================================================
 
-    The reward is divided by its standard deviation over recent rollouts. It is not shifted, which
-    would change the value of the end of an episode.
+    The reward is divided by its standard deviation over recent rollouts. Its mean over them is
+    subtracted, so that returns stay small beside their differences, as long as no episode
+    terminates: where one does, a constant would change the value of its end.
     """
 
     method: Method
@@ -56,13 +57,13 @@ class AdversarialReward:
     ) -> Float[np.ndarray, " B"]:
         """Return the reward of steps of any policy."""
         steps = Transitions(observation, action, next_observation, terminated)
-        return self._unscaled(steps) / np.float32(self.state.scale)
+        return self._standard(self._unscaled(steps))
 
     def policy_rewards(
         self, transitions: Transitions, density: Density | None
     ) -> Float[np.ndarray, " B"]:
         """Return the reward of the policy's own steps, with the entropy term of airl."""
-        return self._unscaled(transitions, density) / np.float32(self.state.scale)
+        return self._standard(self._unscaled(transitions, density))
 
     def resumed(self, state: Value) -> "AdversarialReward":
         """Return the same reward with another state."""
@@ -85,10 +86,22 @@ class AdversarialReward:
             density, rng,
         )  # fmt: skip
         trained = replace(self, state=state)
-        std = float(trained._unscaled(transitions, density).std())
-        before = self.state.scale if self.state.updates else std
-        scale = SMOOTHING * before + (1 - SMOOTHING) * std
-        return replace(trained, state=replace(state, scale=max(scale, SMALLEST_SCALE)))
+        rewards = trained._unscaled(transitions, density)
+        std, mean = float(rewards.std()), float(rewards.mean())
+        first = not self.state.updates
+        scale = std if first else SMOOTHING * self.state.scale + (1 - SMOOTHING) * std
+        shift = mean if first else SMOOTHING * self.state.shift + (1 - SMOOTHING) * mean
+        ends = (self.demonstrations.terminated, transitions.terminated)
+        terminates = self.state.terminates or any(bool(end.any()) for end in ends)
+        return replace(
+            trained,
+            state=replace(
+                state,
+                scale=max(scale, SMALLEST_SCALE),
+                shift=0.0 if terminates else shift,
+                terminates=terminates,
+            ),
+        )
 
     def metrics(self, transitions: Transitions) -> Metrics:
         """Return the discriminator's accuracy on demonstrations and on the policy's steps."""
@@ -97,6 +110,10 @@ class AdversarialReward:
             "reward/demonstration_accuracy": float((demonstrated > 0).mean()),
             "reward/rollout_accuracy": float((own < 0).mean()),
         }
+
+    def _standard(self, rewards: Float[np.ndarray, " B"]) -> Float[np.ndarray, " B"]:
+        """Return (reward - shift) / scale."""
+        return (rewards - np.float32(self.state.shift)) / np.float32(self.state.scale)
 
     def _unscaled(
         self, steps: Transitions, density: Density | None = None

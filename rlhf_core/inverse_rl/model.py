@@ -68,3 +68,7 @@ class DiscriminatorState(Value):
     state_square: Float[np.ndarray, " states"]
     scale: float = 1.0
     """Running standard deviation of the reward over rollouts."""
+    shift: float = 0.0
+    """Running mean of the reward over rollouts, subtracted from it; 0 where episodes terminate."""
+    terminates: bool = False
+    """Whether any step of a demonstration or of a rollout was terminal so far."""

@@ -34,12 +34,11 @@ class SAC(OffPolicy):
         expect_actions(self.kind, "Box", spaces)
 
     def _algorithm(self) -> "Algorithm":
-        from stable_baselines3 import SAC
-
+        from rlhf_core.fused import FusedSAC
         from rlhf_core.stable_baselines.off_policy_state import Algorithm
 
         return Algorithm(
-            SAC,
+            FusedSAC,
             {
                 "tau": self.target_rate,
                 "ent_coef": self.temperature or "auto",

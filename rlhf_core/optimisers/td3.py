@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from rlhf_core.environments.spaces import Spaces
 from rlhf_core.stable_baselines.off_policy_optimiser import OffPolicy, expect_actions
@@ -25,6 +25,8 @@ class TD3(OffPolicy):
     """Fraction by which target networks move to the others at each update of the actor."""
     exploration_deviation: NonNegativeFloat = 0.1
     """Standard deviation of the exploration noise on actions scaled to [-1, 1]."""
+    updates_per_step: PositiveFloat = 1.0
+    """Gradient steps for each environment step; the actor takes one in `policy_delay` of them."""
     policy_delay: PositiveInt = 2
     """Updates of the critics for each update of the actor."""
     target_deviation: NonNegativeFloat = 0.2
@@ -37,12 +39,11 @@ class TD3(OffPolicy):
         expect_actions(self.kind, "Box", spaces)
 
     def _algorithm(self) -> "Algorithm":
-        from stable_baselines3 import TD3
-
+        from rlhf_core.fused import FusedTD3
         from rlhf_core.stable_baselines.off_policy_state import Algorithm
 
         return Algorithm(
-            TD3,
+            FusedTD3,
             {
                 "tau": self.target_rate,
                 "policy_delay": self.policy_delay,

@@ -11,7 +11,7 @@ from rlhf_core.answers import Answers, Comparisons
 from rlhf_core.crowd.agreement import krippendorff_alpha
 from rlhf_core.feedback_forms import FeedbackForm, form_of
 from rlhf_core.judgements import EXPERT, Choice, concatenate
-from rlhf_core.labels import Evidence, LabelSet, Workers
+from rlhf_core.labels import Evidence, LabelSet, Preferences, Workers
 from rlhf_core.questions import Queries, Request, no_queries
 from rlhf_core.types import Metrics
 
@@ -40,7 +40,10 @@ def gathered(evidence: Evidence | None, request: Request, answers: Answers) -> E
 
 
 def labelled(
-    evidence: Evidence, forms: Sequence[FeedbackForm], aggregator: Aggregator
+    evidence: Evidence,
+    forms: Sequence[FeedbackForm],
+    aggregator: Aggregator,
+    earlier: Mapping[str, LabelSet] | None = None,
 ) -> tuple[dict[str, LabelSet], Workers]:
     """Labels made of all judgements, by form, and what is estimated of the workers.
 
@@ -51,9 +54,12 @@ def labelled(
         evidence: all judgements.
         forms: the strategy's own forms with their settings; annotators may answer in others.
         aggregator: makes one label of several judgements of a pair.
+        earlier: labels of earlier judgements.
     """
     queries, comparisons = evidence.comparisons or (no_queries(), no_comparisons())
-    aggregated = aggregator.aggregate(queries, comparisons)
+    known = (earlier or {}).get("comparison")
+    assert known is None or isinstance(known, Preferences)
+    aggregated = aggregator.aggregate(queries, comparisons, known)
     workers = _worth_of_workers(aggregator, evidence, queries, comparisons)
     labels: dict[str, LabelSet] = {}
     for kind, judgements in sorted(evidence.judgements.items()):
@@ -111,6 +117,9 @@ def worker_metrics(evidence: Evidence, workers: Workers) -> Metrics:
     metrics = {"feedback/worker_competence": float(workers.competence.mean())}
     if np.isfinite(alpha):
         metrics["feedback/krippendorff_alpha"] = alpha
+    metrics["feedback/answers_per_worker"] = float(workers.judgements.mean())
+    if np.isfinite(workers.sign_log_odds):
+        metrics["feedback/sign_log_odds"] = workers.sign_log_odds
     return metrics
 
 

@@ -5,8 +5,10 @@ from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Int
 
 from rlhf_core.acquisition.scores import information_gain
+from rlhf_core.errors import ConfigurationError
 from rlhf_core.feedback_forms import FeedbackForm
 from rlhf_core.judgements import concatenate
 from rlhf_core.queries import QuerySelector
@@ -16,6 +18,8 @@ from rlhf_core.rewards.network import RewardEnsemble
 from rlhf_core.segments import clips_in, cut, sample_segments
 from rlhf_core.types import Rollouts, Segments
 
+SAME_START_CANDIDATES = 4
+"""Candidates a question among which clips that begin alike are looked for."""
 RATING_NOISE = 0.5
 """Noise of a rating in standard deviations of the ratings, until a fit has estimated it."""
 
@@ -31,6 +35,8 @@ class Source(NamedTuple):
     """The reward so far."""
     fitted: bool
     """Whether it has learned from any labels."""
+    same_start: bool = False
+    """Whether the clips of a question begin with the same observation."""
 
 
 class Selection(NamedTuple):
@@ -50,6 +56,8 @@ def choose(
 ) -> Selection:
     """Choose clips for `count` queries of one form, no clip in two of them.
 
+    Of clips that begin alike there may be fewer.
+
     Args:
         source: the rollouts and the selector.
         form: what is asked.
@@ -61,15 +69,49 @@ def choose(
     at_random = audit or (selector.reads_reward and not source.fitted)
     # More candidates than there are clips would be the same clips again.
     wanted = count if at_random else selector.candidates(count)
-    drawn = max(count, min(wanted, clips_in(source.rollouts, source.steps) // size))
+    available = clips_in(source.rollouts, source.steps) // size
+    if source.same_start:
+        wanted = max(wanted, SAME_START_CANDIDATES * count)
+    drawn = max(count, min(wanted, available))
     segments = sample_segments(source.rollouts, size * drawn, source.steps, rng)
-    candidates = Queries(np.arange(size * drawn).reshape(-1, size))
+    items = np.arange(size * drawn).reshape(-1, size)
+    if source.same_start:
+        items = rng.permutation(same_start_groups(segments, size))
+        count = min(count, len(items))
+    candidates = Queries(items[:count] if at_random else items)
     if not at_random:
         returns = source.ensemble.segment_returns(segments)
         candidates = selector.select(candidates, segments, returns, count, rng)
     used, position = np.unique(candidates.items, return_inverse=True)
     clips = cut(source.rollouts, segments.origin[used], source.steps, replayable=True)
     return Selection(form, clips, position.reshape(candidates.items.shape), audit)
+
+
+def same_start_groups(segments: Segments, size: int) -> Int[np.ndarray, "groups size"]:
+    """Return positions of clips that begin with the same observation, each clip at most once.
+
+    Args:
+        segments: the clips.
+        size: of a group; what is left of the clips of one start is too few for another one.
+
+    Raises:
+        ConfigurationError: no two clips begin alike.
+    """
+    first = segments.observations[:, 0].reshape(len(segments), -1)
+    _, start = np.unique(first, axis=0, return_inverse=True)
+    start = start.ravel()
+    order = np.argsort(start, kind="stable")
+    counts = np.bincount(start)
+    # Places within the clips of one start, in this order.
+    place = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
+    full = place < np.repeat(counts // size * size, counts)
+    if not full.any():
+        raise ConfigurationError(
+            f"feedback.same_start: expected {size} clips that begin with the same observation, "
+            f"actual: none among {len(segments)}; set it to false, or take more first steps "
+            "(budget.initial_steps)"
+        )
+    return order[full].reshape(-1, size)
 
 
 def information(form: FeedbackForm, reference: Segments, ensemble: RewardEnsemble) -> float:

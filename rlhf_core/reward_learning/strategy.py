@@ -42,10 +42,12 @@ Labels = Mapping[str, LabelSet]
 class RewardLearning(FeedbackStrategy):
     """Ask for judgements and fit a reward ensemble to all of them, whatever their form."""
 
-    segment_steps: PositiveInt = 50
+    segment_steps: PositiveInt = 25
     """L, steps of a clip."""
     queries: AnyQuerySelector = Disagreement()
     """Which clips are asked about."""
+    same_start: bool = False
+    """Ask about clips that begin with the same observation, such as completions of one prompt."""
     aggregation: AnyAggregator = Majority()
     """How several judgements of one pair become a label."""
     audit: float = Field(0.0, ge=0, le=1)
@@ -167,7 +169,7 @@ class RewardLearning(FeedbackStrategy):
             """Until something was learned, every form is expected to tell the same."""
             return questions.information(form, reference, ensemble) if fitted else 1.0
 
-        source = questions.Source(rollouts, steps, self.queries, ensemble, fitted)
+        source = questions.Source(rollouts, steps, self.queries, ensemble, fitted, self.same_start)
         chosen, forms = [], self._by_kind()
         for kind, wanted in self.split(labels, state.asked_by_form, information).items():
             count = wanted // forms[kind].worth()
@@ -198,7 +200,8 @@ class RewardLearning(FeedbackStrategy):
         labels: Labels = {}
         workers = None
         if evidence is not None:
-            labels, workers = labelled(evidence, self.forms(), self.aggregation)
+            earlier = None if self.null_control else state.labels
+            labels, workers = labelled(evidence, self.forms(), self.aggregation, earlier)
             labels = self.fitted_labels(labels, rng)
             if state.evidence is not None and evidence is not state.evidence:
                 fresh = fresh_segments(

@@ -22,11 +22,16 @@ from rlhf_core.sizes import input_features, parameters
 from rlhf_core.types import Value
 
 Input = Literal["observation", "action", "next_observation", "terminated"]
+Family = Literal["linear", "squares", "network", "auto"]
 
 
 class RewardModel(Config):
     """Shape of the reward ensemble and how it is fitted."""
 
+    family: Family = "network"
+    """Class of functions that the reward is taken from: `linear` in its inputs, `squares` linear in
+    them and their squares, `network`; `auto` fits all three in every round and takes the one that
+    predicts held-out answers best."""
     hidden: tuple[PositiveInt, ...] = (64, 64)
     """Widths of the hidden layers."""
     channels: tuple[PositiveInt, ...] = (16, 32)
@@ -40,6 +45,10 @@ class RewardModel(Config):
     """Standard deviation that inputs are brought to, pixels that convolutions read excepted. A
     network is smooth over distances below 1: a larger value tells states apart that are near each
     other, compared with all observations."""
+    centred: bool = True
+    """Whether the reward has mean 0 over the policy's steps. With false its zero is the learned
+    one: where episodes end by themselves, as texts do, the sign of the reward says whether they
+    should be long or short, and comparisons of whole episodes teach it."""
     pessimism: NonNegativeFloat = 0.0
     """Standard deviations of the ensemble that are taken off the reward: policies then stay where
     the members agree."""
@@ -71,6 +80,9 @@ class RewardModel(Config):
 
     def parameters(self, spaces: Spaces) -> int:
         """Parameters of one member, at the least: those that depend on an image's size left out."""
+        if self.family in ("linear", "squares"):
+            degree = 1 if self.family == "linear" else 2
+            return 1 + degree * input_features(self.inputs, spaces)
         inputs, convolved = self.inputs, 0
         if self.channels and is_image(spaces.observation):
             inputs = tuple(name for name in inputs if "observation" not in name)
@@ -104,8 +116,8 @@ class EnsembleState(Value):
     """Weights of the ensemble and the scales around it."""
 
     parameters: Mapping[str, np.ndarray]
-    """`conv_i` (M, out, in, 3, 3) and `conv_bias_i` (M, out), then `weight_i` (M, in, out) and
-    `bias_i` (M, 1, out), layer by layer."""
+    """Of a network `conv_i` (M, out, in, 3, 3) and `conv_bias_i` (M, out), then `weight_i`
+    (M, in, out) and `bias_i` (M, 1, out), layer by layer; of a polynomial `polynomial` (M, P)."""
     input_mean: Float[np.ndarray, " features"]
     input_scale: Float[np.ndarray, " features"]
     member_mean: Float[np.ndarray, " M"]
@@ -118,3 +130,5 @@ class EnsembleState(Value):
     """Its standard deviation there."""
     heads: Mapping[str, np.ndarray] = field(default_factory=dict)
     """What the likelihoods learned beside the reward (M, ...): thresholds, scales, noise."""
+    candidates: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """Parameters of a network that `auto` fitted and did not choose: its next fit starts there."""

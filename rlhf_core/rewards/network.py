@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rlhf_core.environments.spaces import Spaces, channel_axis, encode, is_image
 from rlhf_core.rewards.model import EnsembleState, RewardModel
+from rlhf_core.rewards.polynomial import monomial_count, monomials
 from rlhf_core.segments import transitions
 from rlhf_core.types import Segments
 
@@ -108,16 +109,22 @@ class RewardEnsemble:
         return mean
 
     def normalised_on(self, reference: Segments) -> "RewardEnsemble":
-        """The same ensemble with mean 0 and standard deviation 1 over these steps."""
+        """The same ensemble with mean 0 and standard deviation 1 over these steps.
+
+        The mean stays where it was learned if the reward is not centred.
+        """
         raw = self.members(*transitions(reference))[:, reference.mask.ravel()]
+        centred = float(self.model.centred)
         together = replace(
             self.state,
-            member_mean=raw.mean(axis=1).astype(np.float64),
+            member_mean=centred * raw.mean(axis=1).astype(np.float64),
             member_scale=_safe(raw.std(axis=1).astype(np.float64)),
         )
         combined = replace(self, state=together)._combined(raw)
         scale = float(_safe(combined.std(keepdims=True))[0])
-        return replace(self, state=replace(together, mean=float(combined.mean()), scale=scale))
+        return replace(
+            self, state=replace(together, mean=centred * float(combined.mean()), scale=scale)
+        )
 
 
 def _safe(scale: np.ndarray) -> np.ndarray:
@@ -200,15 +207,20 @@ def initial(
     if picture is not None:
         pixels = int(np.prod(picture))
         mean[:pixels], scale[:pixels] = 0.0, 1.0
-        channels, *size = picture
-        for layer, out in enumerate(model.channels):
-            draw(f"conv_{layer}", (out, channels, 3, 3), 9 * channels)
-            draw(f"conv_bias_{layer}", (out,), 9 * channels)
-            channels, size = out, [-(-side // 2) for side in size]
-        width += channels * size[0] * size[1] - pixels
-    for layer, (fan_in, fan_out) in enumerate(pairwise([width, *model.hidden, 1])):
-        draw(f"weight_{layer}", (fan_in, fan_out), fan_in)
-        draw(f"bias_{layer}", (1, fan_out), fan_in)
+    if model.family in ("linear", "squares"):
+        count = monomial_count(width, 1 if model.family == "linear" else 2)
+        draw("polynomial", (count,), count)
+    else:
+        if picture is not None:
+            channels, *size = picture
+            for layer, out in enumerate(model.channels):
+                draw(f"conv_{layer}", (out, channels, 3, 3), 9 * channels)
+                draw(f"conv_bias_{layer}", (out,), 9 * channels)
+                channels, size = out, [-(-side // 2) for side in size]
+            width += channels * size[0] * size[1] - pixels
+        for layer, (fan_in, fan_out) in enumerate(pairwise([width, *model.hidden, 1])):
+            draw(f"weight_{layer}", (fan_in, fan_out), fan_in)
+            draw(f"bias_{layer}", (1, fan_out), fan_in)
     state = EnsembleState(
         parameters=parameters,
         input_mean=mean,
@@ -224,7 +236,13 @@ def forward(
     features: Float[Tensor, "B features"],
     picture: tuple[int, int, int] | None = None,
 ) -> Float[Tensor, "M B"]:
-    """Raw rewards of all members: one batched product a layer, one grouped convolution a layer."""
+    """Raw rewards of all members, polynomials or networks.
+
+    One batched product a layer, one grouped convolution a layer.
+    """
+    if "polynomial" in parameters:
+        weights = parameters["polynomial"]
+        return weights @ monomials(features, weights.shape[1]).T
     hidden = features
     if picture is not None:
         hidden = _seen(parameters, features, picture)

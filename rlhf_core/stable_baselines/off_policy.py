@@ -24,7 +24,7 @@ from rlhf_core.stable_baselines.off_policy_state import (
     restore,
 )
 from rlhf_core.stable_baselines.on_policy import TRUE_SCALE
-from rlhf_core.stable_baselines.replay_buffer import Replay
+from rlhf_core.stable_baselines.replay_buffer import Replay, replay_class
 from rlhf_core.stable_baselines.replay_relabelling import ReplayRelabelling
 from rlhf_core.stable_baselines.vec_env import RecordingVecEnv
 from rlhf_core.types import RolloutRewards, Rollouts
@@ -46,6 +46,7 @@ def learn(
 ) -> Optimised:
     """Train for `steps` environment steps; the caller isolates the global generators."""
     vector = RecordingVecEnv(environment, rng, False)
+    own_space = environment.spaces().observation
     stored_steps = 0
 
     def done(remaining: float) -> float:
@@ -60,8 +61,8 @@ def learn(
             "MlpPolicy",
             vector,
             learning_rate=lambda remaining: learning_rate(done(remaining)),
-            replay_buffer_class=Replay,
-            replay_buffer_kwargs={"own_space": environment.spaces().observation},
+            replay_buffer_class=replay_class(own_space),
+            replay_buffer_kwargs={"own_space": own_space},
             policy_kwargs={"net_arch": list(hidden)},
             device="cpu",
             **algorithm.arguments,
@@ -115,20 +116,23 @@ def _proxy_metrics(
     relabelling: ReplayRelabelling, rollouts: Rollouts, rewards: RolloutRewards, horizon: int
 ) -> dict[str, float]:
     """Return the mean return by the current reward, and how far its mean rose in this call."""
+    episodes = rollouts.trajectories
     labels = [
         relabelling.labels(trajectory, true)
-        for trajectory, true in zip(rollouts.trajectories, rewards.rewards, strict=True)
+        for trajectory, true in zip(episodes, rewards.rewards, strict=True)
     ]
-    ended = [
-        trajectory.terminated or len(trajectory) >= horizon for trajectory in rollouts.trajectories
-    ]
-    returns = np.array([episode.sum() for episode in labels])
+    absorbing = np.array([trajectory.absorbing_steps for trajectory in episodes])
+    steps = np.array([len(trajectory) for trajectory in episodes]) + absorbing
+    returns = np.array([played.sum() for played, _ in labels])
+    returns = returns + np.array([stay for _, stay in labels]) * absorbing
+    ended = np.array([trajectory.finished(horizon) for trajectory in episodes])
     # Rollouts are short: the first eighth of the episodes is compared with the last.
     part = max(1, len(labels) // 8)
-    first, last = np.concatenate(labels[:part]), np.concatenate(labels[-part:])
+    first, last = slice(None, part), slice(-part, None)
+    means = [returns[chosen].sum() / steps[chosen].sum() for chosen in (first, last)]
     return {
-        "proxy/return_mean": float(returns[ended].mean() if any(ended) else returns.mean()),
-        "proxy/gain": float(last.mean() - first.mean()),
+        "proxy/return_mean": float(returns[ended].mean() if ended.any() else returns.mean()),
+        "proxy/gain": float(means[1] - means[0]),
     }
 
 

@@ -9,9 +9,9 @@ from stable_baselines3 import DQN, SAC
 from torch import Tensor, nn
 
 from rlhf_core.acting import Act
-from rlhf_core.demonstrations import Cloning
+from rlhf_core.cloning_settings import Cloning
 from rlhf_core.environments.spaces import Spaces, flattened
-from rlhf_core.policies import PolicyState
+from rlhf_core.policies import Cloned, PolicyState
 from rlhf_core.seeding import isolated
 from rlhf_core.stable_baselines.off_policy_state import (
     EXPLORATION,
@@ -29,7 +29,7 @@ def clone(
     spaces: Spaces,
     cloning: Cloning,
     seed: int,
-) -> PolicyState:
+) -> Cloned:
     """Return the policy with its greedy actions trained on demonstrations."""
     from rlhf_core.cloning import clone_outputs
 
@@ -52,12 +52,12 @@ def clone(
         return computed
 
     policy.set_training_mode(True)
-    clone_outputs(
+    metrics = clone_outputs(
         learner.parameters(), outputs, spaces.action, cloning, np.random.default_rng(seed)
     )
     if target is not None:
         target.load_state_dict(learner.state_dict())
-    return PolicyState(arrays(policy), state.optimizer_state, state.steps)
+    return Cloned(PolicyState(arrays(policy), state.optimizer_state, state.steps), metrics)
 
 
 def act(

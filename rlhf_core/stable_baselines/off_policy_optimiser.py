@@ -8,12 +8,13 @@ import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from rlhf_core.acting import Act
-from rlhf_core.demonstrations import Cloning
+from rlhf_core.cloning_settings import Cloning
 from rlhf_core.environments.factory import Environment
 from rlhf_core.environments.spaces import Spaces
 from rlhf_core.errors import UnsupportedSpaceError
 from rlhf_core.policies import (
     DEFAULT_CONTEXT,
+    Cloned,
     OptimisationContext,
     Optimised,
     Optimiser,
@@ -130,7 +131,7 @@ class OffPolicy(Optimiser):
         linear = self.learning_rate_schedule == "linear"
         return self.learning_rate * (max(1 - done, 0.0) if linear else 1.0)
 
-    def clone(self, state: PolicyState, spaces: Spaces, cloning: Cloning, seed: int) -> PolicyState:
+    def clone(self, state: PolicyState, spaces: Spaces, cloning: Cloning, seed: int) -> Cloned:
         """Train the greedy actions, and not the critics, on the demonstrations."""
         from rlhf_core.stable_baselines import off_policy_acting as sb3
 

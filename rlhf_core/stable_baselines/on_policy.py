@@ -13,12 +13,13 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy
 
 from rlhf_core.acting import Act
-from rlhf_core.demonstrations import Cloning
+from rlhf_core.cloning_settings import Cloning
 from rlhf_core.environments.factory import Environment
 from rlhf_core.environments.spaces import Spaces, flat, flattened, within
 from rlhf_core.fused.engine import Engine
-from rlhf_core.policies import Optimised, PolicyState, Report
+from rlhf_core.policies import Cloned, Optimised, PolicyState, Report
 from rlhf_core.rewards import Reward
+from rlhf_core.rewards.absorbing import ACTIONS, OBSERVATIONS, from_arrays, to_arrays
 from rlhf_core.seeding import isolated
 from rlhf_core.stable_baselines.normalisation import Normalised
 from rlhf_core.stable_baselines.relabelling import OnPolicyRelabelling, feedforward_critic
@@ -140,11 +141,14 @@ def learn(
     # Stable-Baselines3's own choice of logger leaves an empty folder behind at every call.
     model.set_logger(Logger(folder=None, output_formats=[]))
     restore(model.policy, state)
+    if environment.counts_absorbing_steps and not state.optimizer_state:
+        _zero_values(model.policy)
     scale = state.optimizer_state.get(TRUE_SCALE)
     true_scale = None if scale is None else float(scale)
     relabelling = OnPolicyRelabelling(
-        reward, vector, report, true_scale, normalise_returns, critic, rng, state.steps
-    )
+        reward, vector, report, true_scale, normalise_returns, critic, rng, state.steps,
+        from_arrays(state.optimizer_state),
+    )  # fmt: skip
     try:
         model.learn(steps, callback=relabelling)
     finally:
@@ -161,6 +165,7 @@ def learn(
         if source in logged and not undefined:
             metrics[name] = factor * float(logged[source])
     parameters, optimizer_state = weights(model.policy)
+    optimizer_state |= to_arrays(relabelling.absorbing.ends)
     if relabelling.true_scale is not None:
         optimizer_state[TRUE_SCALE] = np.array(relabelling.true_scale)
     return Optimised(
@@ -172,9 +177,20 @@ def learn(
     )
 
 
+def _zero_values(policy: ActorCriticPolicy) -> None:
+    """Let the untrained value function be 0 everywhere.
+
+    The value of an early end is exact. Beside it the values of an untrained network, of either
+    sign, would make early ends look bad or good whatever the reward is.
+    """
+    with torch.no_grad():
+        for parameter in policy.value_net.parameters():
+            parameter.zero_()
+
+
 def clone(
     state: PolicyState, spaces: Spaces, network: Network, cloning: Cloning, seed: int
-) -> PolicyState:
+) -> Cloned:
     """Return the policy with its actor trained on demonstrations."""
     from rlhf_core.cloning import clone_actor
 
@@ -189,12 +205,13 @@ def clone(
     if network.lstm_size:
         from rlhf_core.stable_baselines.recurrent import clone_actor as clone_recurrent
 
-        clone_recurrent(policy, observations, cloning, np.random.default_rng(seed))
+        metrics = clone_recurrent(policy, observations, cloning, np.random.default_rng(seed))
     else:
-        clone_actor(policy, observations, cloning, np.random.default_rng(seed))
+        metrics = clone_actor(policy, observations, cloning, np.random.default_rng(seed))
     parameters, moments = weights(policy)
-    scale = {n: array for n, array in state.optimizer_state.items() if n == TRUE_SCALE}
-    return PolicyState(parameters, moments | scale, state.steps)
+    others = (TRUE_SCALE, ACTIONS, OBSERVATIONS)
+    kept = {name: array for name, array in state.optimizer_state.items() if name in others}
+    return Cloned(PolicyState(parameters, moments | kept, state.steps), metrics)
 
 
 def act(

@@ -8,11 +8,12 @@ import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from rlhf_core.acting import Act
-from rlhf_core.demonstrations import Cloning
+from rlhf_core.cloning_settings import Cloning
 from rlhf_core.environments.factory import Environment
 from rlhf_core.environments.spaces import Spaces
 from rlhf_core.policies import (
     DEFAULT_CONTEXT,
+    Cloned,
     OptimisationContext,
     Optimised,
     Optimiser,
@@ -55,10 +56,10 @@ class ActorCritic(Optimiser):
     """Bring observations to mean 0 and standard deviation 1 by the moments of all earlier rollouts;
     for states whose numbers differ much in size, as those of robots do. The first rollout and
     categories are not normalised."""
-    normalise_returns: bool = False
+    normalise_returns: bool = True
     """Divide rewards by the standard deviation of discounted returns over the rollouts of the round
-    so far. Otherwise, if rewards that were rare when the reward was scaled become common, returns
-    grow so large that the gradient of the value loss dominates the policy's."""
+    so far. Otherwise, where episodes are long or rewards that were rare when the reward was scaled
+    become common, the gradient of the value loss dominates the policy's."""
     stagger: bool = False
     """Cut the first episodes of a round at times evenly spaced over the copies, so that every
     rollout contains all parts of an episode. For episodes of one length and rollouts shorter than
@@ -137,7 +138,7 @@ class ActorCritic(Optimiser):
                 context.report,
             )  # fmt: skip
 
-    def clone(self, state: PolicyState, spaces: Spaces, cloning: Cloning, seed: int) -> PolicyState:
+    def clone(self, state: PolicyState, spaces: Spaces, cloning: Cloning, seed: int) -> Cloned:
         """Train the actor, and not the value function, on the demonstrations."""
         from rlhf_core.stable_baselines import on_policy as sb3
 

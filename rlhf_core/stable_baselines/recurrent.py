@@ -8,17 +8,18 @@ from gymnasium import spaces as gym_spaces
 from jaxtyping import Bool, Int, Shaped
 from sb3_contrib import RecurrentPPO
 from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
+from stable_baselines3.common.distributions import Distribution
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import PyTorchObs
 from stable_baselines3.common.utils import obs_as_tensor
 from torch import Tensor
 
-from rlhf_core.demonstrations import Cloning
+from rlhf_core.cloning_settings import Cloning, heldout_rows
 from rlhf_core.environments.spaces import Spaces, flattened, within
 from rlhf_core.seeding import isolated
 from rlhf_core.stable_baselines.relabelling import Critic
-from rlhf_core.types import Transitions
+from rlhf_core.types import Metrics
 
 PIECE = 32
 """Largest number of consecutive steps that are cloned from; each piece starts with state 0."""
@@ -114,26 +115,25 @@ def _next_values(model: OnPolicyAlgorithm, variables: dict[str, Any]) -> Tensor:
 
 
 def pieces(
-    steps: Transitions,
+    lengths: Int[np.ndarray, " E"],
 ) -> tuple[Int[np.ndarray, "pieces steps"], Bool[np.ndarray, "pieces steps"]]:
-    """Cut transitions into pieces of at most `PIECE` consecutive rows.
+    """Cut episodes that follow one another into pieces of at most `PIECE` steps.
+
+    Args:
+        lengths: steps of each episode.
 
     Returns:
         The rows of each piece, filled up with row 0, and a mask that is False where filled up.
     """
-    follows = (steps.next_observations[:-1] == steps.observations[1:]).reshape(
-        len(steps.terminated) - 1, -1
-    )
-    continued = follows.all(axis=1) & ~steps.terminated[:-1]
-    starts, length = [0], 1
-    for row, more in enumerate(continued, start=1):
-        if not more or length == PIECE:
-            starts.append(row)
-            length = 0
-        length += 1
-    lengths = np.diff([*starts, len(steps.terminated)])
-    offsets = np.arange(lengths.max())
-    mask = offsets < lengths[:, None]
+    ends = np.cumsum(lengths)
+    starts = [
+        row
+        for end, length in zip(ends.tolist(), lengths.tolist(), strict=True)
+        for row in range(end - length, end, PIECE)
+    ]
+    sizes = np.diff([*starts, int(ends[-1])])
+    offsets = np.arange(sizes.max())
+    mask = offsets < sizes[:, None]
     return np.where(mask, np.array(starts)[:, None] + offsets, 0), mask
 
 
@@ -142,32 +142,50 @@ def clone_actor(
     observations: Shaped[np.ndarray, "B ..."],
     cloning: Cloning,
     rng: np.random.Generator,
-) -> None:
-    """Train the actor in place on pieces of the demonstrations, except for its exploration noise.
+) -> Metrics:
+    """Train the actor in place on pieces of the demonstrations, and set its standard deviation.
 
     Args:
         policy: a recurrent policy.
         observations: those of the demonstrations, as the policy reads them.
-        cloning: demonstrations and number of epochs.
+        cloning: demonstrations, and when to stop.
         rng: order of the minibatches.
+
+    Returns:
+        The metrics of `rlhf_core.cloning.descend`.
     """
-    from rlhf_core.cloning import descend
+    from rlhf_core.cloning import action_errors, descend, fit_std, log_prob
 
     assert isinstance(policy, RecurrentActorCriticPolicy)
     inputs, _ = policy.obs_to_tensor(observations)
     assert isinstance(inputs, Tensor)
     actions = torch.from_numpy(np.array(cloning.demonstrations.actions, dtype=np.float32))
-    if isinstance(policy.action_space, gym_spaces.Discrete):
+    space = policy.action_space
+    if isinstance(space, gym_spaces.Discrete):
         actions = actions.long()
-    rows, mask = (torch.from_numpy(array) for array in pieces(cloning.demonstrations))
+    rows, mask = (torch.from_numpy(array) for array in pieces(cloning.lengths))
     parameters = [p for name, p in policy.named_parameters() if name != "log_std"]
 
     def loss(chosen: Tensor) -> Tensor:
         flat, real = rows[chosen].flatten(), mask[chosen].flatten()
-        state = zero_state(policy, len(chosen))
-        distribution, _ = policy.get_distribution(inputs[flat], state, torch.zeros(len(flat)))
-        return -distribution.log_prob(actions[flat])[real].mean()
+        return -log_prob(policy, distribution(chosen), actions[flat])[real].mean()
 
+    def set_std(chosen: Tensor) -> None:
+        flat, real = rows[chosen].flatten(), mask[chosen].flatten()
+        assert isinstance(space, gym_spaces.Box)
+        fit_std(policy, action_errors(space, distribution(chosen), actions[flat])[real], cloning)
+
+    def distribution(chosen: Tensor) -> Distribution:
+        flat = rows[chosen].flatten()
+        state = zero_state(policy, len(chosen))
+        return policy.get_distribution(inputs[flat], state, torch.zeros(len(flat)))[0]
+
+    first = rows[:, 0].numpy()
+    heldout = cloning.heldout()[first]
+    if len(cloning.lengths) == 1:
+        heldout = heldout_rows(len(rows), cloning.settings.heldout_folds)
+    prepare = set_std if isinstance(space, gym_spaces.Box) else None
     policy.set_training_mode(True)
-    descend(parameters, loss, len(rows), cloning.epochs, rng, BATCH)
+    metrics = descend(parameters, loss, heldout, cloning.settings, rng, prepare, BATCH)
     policy.set_training_mode(False)
+    return metrics

@@ -18,6 +18,7 @@ from rlhf_core.policies import Report
 from rlhf_core.recording import Record
 from rlhf_core.reservoir import RESERVOIR_STEPS, Reservoir
 from rlhf_core.rewards import EnvironmentReward, ObservingReward, Reward
+from rlhf_core.rewards.absorbing import AbsorbingScale, staying, staying_rewards, value_of_staying
 from rlhf_core.stable_baselines.normalisation import Normalised
 from rlhf_core.stable_baselines.vec_env import RecordingVecEnv
 from rlhf_core.types import Transitions
@@ -56,7 +57,8 @@ class OnPolicyRelabelling(BaseCallback):
 
         r_t <- reward(s_t, a_t, s_t+1) + discount V(s_t+1) where the episode was truncated at t
 
-    as Stable-Baselines3 does with the rewards of an environment.
+    as Stable-Baselines3 does with the rewards of an environment. In an absorbing state V is not the
+    value function's but the sum of the rewards of staying there (`rlhf_core.rewards.absorbing`).
     """
 
     def __init__(
@@ -69,10 +71,13 @@ class OnPolicyRelabelling(BaseCallback):
         critic: Critic,
         rng: np.random.Generator,
         policy_version: int,
+        ends: Transitions | None = None,
     ) -> None:
+        """Make a callback; `ends` are absorbing steps of earlier rollouts."""
         super().__init__()
         self.reward = reward
         self.environment = environment
+        self.absorbing = AbsorbingScale(ends)
         self.reservoir = Reservoir(RESERVOIR_STEPS, policy_version, rng)
         self.steps = 0
         """Environment steps of all rollouts."""
@@ -109,19 +114,29 @@ class OnPolicyRelabelling(BaseCallback):
         record = self.environment.recorder.take()
         if isinstance(self.reward, ObservingReward):
             density = self._density if self._critic.density else None
-            self.reward = self.reward.observe(transitions(record), density, self._rng)
-        labels = self._labels(record)
+            observed = observed_transitions(record)
+            self.reward = self.reward.observe(observed, density, self._rng)
+        model = self.model
+        assert isinstance(model, OnPolicyAlgorithm)
+        ends = staying(record)
+        labels, end_labels = self._labels(record), staying_rewards(self.reward, ends)
+        scale = self.absorbing.of(self.reward, ends, labels)
+        absorbed = record.absorbing_steps >= 0
+        left = record.absorbing_steps[absorbed]
         self._last = record
         self.reservoir.add(record)
         self.steps += record.rewards.size
-        self.returns.add(labels, record.terminated | record.truncated)
-        self.means[1:] = [float(labels.mean())]
-        model = self.model
-        assert isinstance(model, OnPolicyAlgorithm)
-        truncated = record.truncated & ~record.terminated
-        bootstrapped = labels.copy()
+        complete = labels.copy()
+        complete[absorbed] += end_labels * left
+        self.returns.add(complete, record.terminated | record.truncated)
+        self.means[1:] = [float(complete.sum() / (complete.size + left.sum()))]
+        truncated = record.truncated & ~record.terminated & ~absorbed
+        bootstrapped = scale(labels)
+        bootstrapped[absorbed] += model.gamma * value_of_staying(
+            scale(end_labels), left, model.gamma
+        )
         if self._normalise_returns:
-            bootstrapped /= self._return_std(labels, record)
+            bootstrapped /= self._return_std(bootstrapped.copy(), record)
         if truncated.any():
             final, _ = model.policy.obs_to_tensor(
                 self.environment.flattened(record.next_observations[truncated])
@@ -242,6 +257,11 @@ def transitions(record: Record) -> Transitions:
     """Return all steps of a record as a flat batch."""
     columns = (record.observations, record.actions, record.next_observations, record.terminated)
     return Transitions(*(all_steps(column) for column in columns))
+
+
+def observed_transitions(record: Record) -> Transitions:
+    """Return the steps that a reward learns from: those played, and one a new absorbing state."""
+    return transitions(record).joined(staying(record))
 
 
 def all_steps(array: np.ndarray) -> np.ndarray:

@@ -17,7 +17,9 @@ from rlhf_core.types import Transitions
 
 PREFIX = "replay/"
 """Prefix of the buffer's keys in `PolicyState.optimizer_state`."""
-COLUMNS = ("observations", "next_observations", "acted", "terminated", "timeouts")
+COLUMNS = (
+    "observations", "next_observations", "acted", "terminated", "timeouts", "absorbing_steps",
+)  # fmt: skip
 
 
 class Replay(ReplayBuffer):
@@ -43,6 +45,7 @@ class Replay(ReplayBuffer):
         self.acted = np.zeros((*shape, *(action_space.shape or ())), dtype=action_space.dtype)
         self.terminated = np.zeros(shape, dtype=bool)
         self.true_rewards = np.zeros(shape)
+        self.absorbing_steps = np.full(shape, -1)
 
     def __len__(self) -> int:
         """Number of stored transitions."""
@@ -62,7 +65,10 @@ class Replay(ReplayBuffer):
         self.actions[rows] = self._scaled(record.actions).reshape(steps, self.n_envs, -1)
         self.terminated[rows] = record.terminated
         self.dones[rows] = record.terminated | record.truncated
-        self.timeouts[rows] = record.truncated & ~record.terminated
+        absorbed = record.absorbing_steps >= 0
+        # What follows an absorbed step is part of its label, and not the value of a next state.
+        self.timeouts[rows] = record.truncated & ~record.terminated & ~absorbed
+        self.absorbing_steps[rows] = record.absorbing_steps
         self.true_rewards[rows] = record.rewards
         self.full = self.full or self.pos + steps >= self.buffer_size
         self.pos = (self.pos + steps) % self.buffer_size
@@ -85,6 +91,13 @@ class Replay(ReplayBuffer):
             self.next_observations[rows].reshape(-1, *shape),
             self.terminated[rows].ravel(),
         )
+
+    def staying(self, rows: np.ndarray) -> tuple[np.ndarray, Transitions]:
+        """Return where episodes ended early (rows, copies), and the absorbing steps after them."""
+        absorbed = self.absorbing_steps[rows] >= 0
+        shape = self.observation_space.shape or ()
+        final = self.next_observations[rows][absorbed].reshape(-1, *shape)
+        return absorbed, Transitions.absorbing(final, self.acted[rows][absorbed])
 
     def rows(self) -> np.ndarray:
         """Return all rows in use, oldest first."""
@@ -120,19 +133,27 @@ class Replay(ReplayBuffer):
                     columns["next_observations"],
                     columns["acted"],
                     columns["terminated"],
-                    columns["timeouts"],
+                    columns["timeouts"] | (columns["absorbing_steps"] >= 0),
                     columns.get("true_rewards", np.zeros((count, copies))),
+                    absorbing_steps=columns["absorbing_steps"],
                 )
             )
+
+
+class ImageReplay(Replay):
+    """A replay buffer whose images are bytes, and are read as rows of numbers from 0 to 1."""
 
     def _get_samples(
         self, batch_inds: np.ndarray, env: VecNormalize | None = None
     ) -> ReplayBufferSamples:
         samples = super()._get_samples(batch_inds, env)
-        if not is_image(self.observation_space):
-            return samples
         observations, next_observations = (
             images.flatten(start_dim=1).float() / 255
             for images in (samples.observations, samples.next_observations)
         )
         return samples._replace(observations=observations, next_observations=next_observations)
+
+
+def replay_class(own_space: spaces.Space[Any]) -> type[Replay]:
+    """Return the replay buffer for observations of a space, before they are flattened."""
+    return ImageReplay if is_image(own_space) else Replay

@@ -14,7 +14,13 @@ from rlhf_core.policies import Report
 from rlhf_core.recording import Record, join
 from rlhf_core.reservoir import Reservoir
 from rlhf_core.rewards import EnvironmentReward, ObservingReward, Reward, RewardFunction
-from rlhf_core.stable_baselines.relabelling import transitions
+from rlhf_core.rewards.absorbing import (
+    UNSCALED,
+    AbsorbingScale,
+    staying_rewards,
+    value_of_staying,
+)
+from rlhf_core.stable_baselines.relabelling import observed_transitions
 from rlhf_core.stable_baselines.replay_buffer import Replay
 from rlhf_core.stable_baselines.vec_env import RecordingVecEnv
 from rlhf_core.types import Trajectory, Transitions, TrueRewards
@@ -49,6 +55,7 @@ class ReplayRelabelling(BaseCallback):
         self._report = report
         self._rng = rng
         self._unobserved: list[Record] = []
+        self._absorbing, self._scale_before = AbsorbingScale(None), UNSCALED
 
     def _on_training_start(self) -> None:
         self._relabel(self._replay.rows())
@@ -78,7 +85,8 @@ class ReplayRelabelling(BaseCallback):
         """Let the reward learn from the new rollouts, and return the rows whose labels change."""
         assert isinstance(self.reward, ObservingReward)
         density = self._density if isinstance(self.model, SAC) else None
-        self.reward = self.reward.observe(transitions(join(self._unobserved)), density, self._rng)
+        observed = observed_transitions(join(self._unobserved))
+        self.reward = self.reward.observe(observed, density, self._rng)
         self._unobserved = []
         return self._replay.rows()
 
@@ -96,19 +104,38 @@ class ReplayRelabelling(BaseCallback):
         return every
 
     def _relabel(self, rows: np.ndarray) -> None:
-        """Label rows with the current reward."""
+        """Label rows with the current reward, and what follows an early end with its value."""
         replay = self._replay
         if isinstance(self.reward, EnvironmentReward):
             replay.rewards[rows] = replay.true_rewards[rows] / (self.true_scale or 1.0)
-        elif len(rows):
-            labels = in_chunks(self.reward, replay.transitions(rows))
-            replay.rewards[rows] = labels.reshape(len(rows), -1)
+            return
+        if not len(rows):
+            return
+        rewards = in_chunks(self.reward, replay.transitions(rows)).reshape(len(rows), -1)
+        absorbed, ends = replay.staying(rows)
+        scale = self._absorbing.of(self.reward, ends, rewards)
+        before, self._scale_before = self._scale_before, scale
+        if scale != before and len(rows) < replay.size():
+            self._relabel(replay.rows())
+            return
+        assert isinstance(self.model, OffPolicyAlgorithm)
+        labels = scale(rewards)
+        labels[absorbed] += self.model.gamma * value_of_staying(
+            scale(staying_rewards(self.reward, ends)),
+            replay.absorbing_steps[rows][absorbed],
+            self.model.gamma,
+        )
+        replay.rewards[rows] = labels
 
-    def labels(self, trajectory: Trajectory, true: TrueRewards) -> Float[np.ndarray, " T"]:
-        """Return the current reward of each step of an episode."""
+    def labels(
+        self, trajectory: Trajectory, true: TrueRewards
+    ) -> tuple[Float[np.ndarray, " T"], float]:
+        """Return the current reward of each step of an episode, and that of an absorbing step."""
         if isinstance(self.reward, EnvironmentReward):
-            return true.values / (self.true_scale or 1.0)
-        return in_chunks(self.reward, demonstrations([trajectory]).transitions())
+            return true.values / (self.true_scale or 1.0), 0.0
+        played = demonstrations([trajectory])
+        rewards = in_chunks(self.reward, played.observed_transitions())
+        return rewards[: len(trajectory)], float(rewards[len(trajectory) :].sum())
 
     def _density(self, observations: np.ndarray, actions: np.ndarray) -> np.ndarray:
         """Return the log-probability (B,) of actions under the current policy of SAC.

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Space
@@ -22,6 +22,8 @@ from rlhf_core.recording import Record, Recorder
 from rlhf_core.rewards import EnvironmentReward
 from rlhf_core.types import Segments, Trajectory
 
+TRUE_RETURNS = "demonstrations/true_returns"
+"""Name of the array of the expert's true returns."""
 PRACTICE_COPIES = 32
 PRACTICE_STEPS = 512
 """Steps of each copy on which the expert's value function is fitted."""
@@ -73,40 +75,51 @@ def train(
     spaces = environment.spaces()
     rollout = optimiser.rollout_steps(environment)
     whole = -(-steps // rollout) * rollout
-    start = optimiser.initial(spaces, seeding.integer(rng))
+    start = optimiser.first_policy(environment, seeding.integer(rng))
     trained = optimiser.optimise(
         start, environment, EnvironmentReward(), whole, whole, seeding.integer(rng)
     ).state
     return optimiser.act(trained, spaces, deterministic=True)
 
 
+class Demonstrated(NamedTuple):
+    """Episodes of an expert, and what the environment paid for each."""
+
+    episodes: Demonstrations
+    true_returns: Float[np.ndarray, " E"]
+
+
 def demonstrate(
     environment: Environment, act: Act, episodes: int, rng: np.random.Generator
-) -> Demonstrations:
+) -> Demonstrated:
     """Play whole episodes of a policy, each in its own copy of the environment."""
     record = play(environment, act, episodes, environment.horizon(), rng)
-    return demonstrations([_first_episode(record, copy) for copy in range(episodes)])
+    played = [_first_episode(record, copy) for copy in range(episodes)]
+    true_returns = [
+        float(record.rewards[: len(episode), copy].sum()) for copy, episode in enumerate(played)
+    ]
+    return Demonstrated(demonstrations(played), np.array(true_returns))
 
 
 def _first_episode(record: Record, copy: int) -> Trajectory:
     """Return the first episode of a copy; an episode that ends early is followed by others."""
     ended = np.flatnonzero(record.terminated[:, copy] | record.truncated[:, copy])
     stop = int(ended[0]) + 1 if len(ended) else len(record.rewards)
-    terminated = bool(record.terminated[stop - 1, copy])
-    final = record.next_observations[stop - 1, copy][None]
-    return Trajectory(
-        observations=np.concatenate([record.observations[:stop, copy], final]),
-        actions=record.actions[:stop, copy].copy(),
-        terminated=terminated,
-        truncated=not terminated,
-        policy_version=0,
-    )
+    return record.trajectory(copy, 0, stop, policy_version=0)
 
 
-def to_arrays(episodes: Demonstrations) -> dict[str, np.ndarray]:
-    """Return demonstrations as arrays by name."""
+def to_arrays(
+    episodes: Demonstrations, true_returns: Float[np.ndarray, " E"] | None = None
+) -> dict[str, np.ndarray]:
+    """Return demonstrations as arrays by name.
+
+    Args:
+        episodes: the demonstrations.
+        true_returns: of each of them; None where nobody knows them, as those of a recording.
+    """
     names = Demonstrations.__dataclass_fields__
-    return {f"demonstrations/{name}": getattr(episodes, name) for name in names}
+    arrays = {f"demonstrations/{name}": getattr(episodes, name) for name in names}
+    return arrays if true_returns is None else {**arrays, TRUE_RETURNS: true_returns}
 
 
 def from_arrays(arrays: Mapping[str, np.ndarray]) -> Demonstrations:

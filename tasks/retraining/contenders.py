@@ -4,12 +4,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
-from gymnasium import Space
 
 from rlhf_core.configuration import from_mapping
 from rlhf_core.environments.factory import Environment
-from rlhf_core.environments.spaces import describe
-from rlhf_core.errors import ConfigurationError, RunError
+from rlhf_core.environments.spaces import check_kinds
+from rlhf_core.errors import RunError
 from rlhf_core.experiment import Experiment
 from rlhf_core.feedback_strategy import FeedbackState
 from rlhf_core.packing import unpack
@@ -55,20 +54,12 @@ def check_plays(contender: Contender, environment: Environment) -> None:
     Raises:
         ConfigurationError: its observations or actions are of another kind.
     """
-    own = contender.player.experiment.environment.spaces()
-    for name, ours, theirs in zip(own._fields, environment.spaces(), own, strict=True):
-        if _kind(ours) != _kind(theirs):
-            raise ConfigurationError(
-                f"environment: expected {name}s of the kind that champion "
-                f"{contender.version.address} knows, {_kind(theirs)}, actual: {_kind(ours)}; name "
-                "another model with --model"
-            )
-
-
-def _kind(space: Space[Any]) -> dict[str, Any]:
-    """A space without its bounds, which drift may have moved."""
-    facts = {key: value for key, value in describe(space).items() if key not in ("low", "high")}
-    return {**facts, "shape": space.shape}
+    check_kinds(
+        environment.spaces(),
+        contender.player.experiment.environment.spaces(),
+        f"that champion {contender.version.address} knows",
+        "; name another model with --model",
+    )
 
 
 def experiment_of(tracker: Tracker, version: Version) -> Experiment:

@@ -1,37 +1,16 @@
 """What a challenger begins with: nothing, the champion's policy and reward, labels of a set."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from rlhf_core import stages
-from rlhf_core.driver import Start
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.experiment import Experiment
 from rlhf_core.feedback_strategy import FeedbackState
 from rlhf_core.label_sets.versions import LabelSetVersion
-from rlhf_core.labels import Evidence
 from rlhf_core.policies import PolicyState
-from rlhf_core.store import Ref, Store
+from rlhf_core.store import Store
+from tasks.beginning import Beginning, policy_weights
 from tasks.retraining.contenders import Contender
-
-
-@dataclass(frozen=True, eq=False)
-class Beginning:
-    """What a challenger takes over, as values."""
-
-    policy: PolicyState | None
-    feedback: FeedbackState | None
-
-    @property
-    def evidence(self) -> Evidence | None:
-        """Labels that it begins with; later ones are its own."""
-        return None if self.feedback is None else self.feedback.evidence
-
-    def stored(self, store: Store) -> Start[Ref]:
-        """The same as references that stages read."""
-        policy, feedback = (
-            None if value is None else store.put(value) for value in (self.policy, self.feedback)
-        )
-        return Start(policy, feedback)
 
 
 def beginning(
@@ -59,9 +38,7 @@ def beginning(
     policy: PolicyState | None = None
     feedback: FeedbackState | None = None
     if warm and champion is not None:
-        untrained = stages.initial_policy(experiment)
-        policy = replace(untrained, parameters=champion.player.policy.parameters)
-        stages.initial_policy(experiment, policy)  # Refuses one of another shape.
+        policy = policy_weights(experiment, champion.player.policy)
         feedback = champion.feedback
     if labels is not None:
         if not experiment.feedback.asks:

@@ -68,6 +68,7 @@ def open_run(
     prefect_run: str | None = None,
     prefect_page: str | None = None,
     more_tags: Mapping[str, str] | None = None,
+    anew: bool = True,
 ) -> Run:
     """Create the run of a flow run, or take up the one named; no other process works on it.
 
@@ -83,6 +84,8 @@ def open_run(
         cell: what the run has in common with those of other seeds; an older one keeps its own.
         prefect_page: address of Prefect's page where it lasts.
         more_tags: what else a new run tells of itself.
+        anew: whether it begins with nothing. The numbers of one that takes over from another are
+            not decided by its experiment, so no comparison may take it for a run of its own.
     """
     tracker = tracker_of(home)
     run_id = run_id or find(tracker, flow_run_id)
@@ -94,7 +97,7 @@ def open_run(
         tags = {name: value for name, value in optional.items() if value is not None}
         tags |= _tags(experiment, cell) | parts | {**(more_tags or {})}
         tags |= {FLOW_TAG: flow_run_id, HOME_TAG: _place(home)}
-        run_id = _create(tracker, home.store, experiment, tags)
+        run_id = _create(tracker, home.store, experiment, tags, anew)
         lease.assign(flow_run_id, run_id)
     else:
         record = move(tracker, run_id, Event.RESUME)
@@ -136,14 +139,17 @@ def _tags(experiment: Experiment, cell: str) -> dict[str, str]:
     }
 
 
-def _create(tracker: Tracker, store: Store, experiment: Experiment, tags: Mapping[str, str]) -> str:
+def _create(
+    tracker: Tracker, store: Store, experiment: Experiment, tags: Mapping[str, str], anew: bool
+) -> str:
+    content = {CONTENT_TAG: content_of(experiment)} if anew else {}
     text = to_yaml(experiment)
     digest = store.put(Configuration(text))
     run_id = records.create(
         tracker,
         experiment.environment.id,
         f"{tags[CELL_TAG]}-s{experiment.seed}",
-        {**tags, CONFIGURATION_TAG: digest, CONTENT_TAG: content_of(experiment)},
+        {**tags, CONFIGURATION_TAG: digest, **content},
         {CONFIGURATION: text},
     )
     store.remember(f"{run_id}/{cleaning.CONFIGURATION}", {"refs": {"experiment": digest}})
@@ -180,6 +186,15 @@ def resumable(home: Home, run_id: str) -> Experiment:
     if RETRAIN_TAG in record.tags:
         raise RunError(f"run {run_id} belongs to a retraining; go on: rlhf resume {run_id}")
     return _configuration(tracker_of(home), home.store, record)
+
+
+def recorded_tags(home: Home, run_id: str) -> Mapping[str, str]:
+    """The tags of a run of ours.
+
+    Raises:
+        RunError: the run is unknown, or is not ours.
+    """
+    return _known(home, run_id).tags
 
 
 def recorded_experiment(home: Home, run_id: str) -> Experiment:

@@ -6,7 +6,8 @@ Made by id, such as `tests.core.environments:Corridor-v0`: Gymnasium imports thi
 Corridor-v0         places 0 to `length` (3); action 1 walks on, action 0 back; the reward of a
                     step is the place it ends on; ends (terminated, success) at the last place;
                     10 steps at the most. Always on: 1, 2, 3. Always back: 0, ten times. With a
-                    `pit`, to step back from place 0 ends it without success.
+                    `pit`, to step back from place 0 ends it without success. `success` is the
+                    key of `info` that tells it, as a truth value or as a `text`.
 Cue-v0              8 steps; a fair coin (-1 or 1) is shown, and action 1 is right for 1, action 0
                     for -1. Reward 1 or 0. Optimal return 8; a policy that ignores the cue: 4.
 Drift-v0            Box actions in [-1, 1]: the place moves by the action, the reward is minus the
@@ -35,9 +36,12 @@ Info = dict[str, Any]
 class Corridor(gymnasium.Env[np.ndarray, Any]):
     metadata = {"render_modes": []}  # noqa: RUF012 - Gymnasium's own form
 
-    def __init__(self, length: int = 3, pit: bool = False) -> None:
+    def __init__(
+        self, length: int = 3, pit: bool = False, success: str = "is_success", text: bool = False
+    ) -> None:
         if length < 1:
             raise ValueError("a corridor has at least one step")
+        self.success, self.text = success, text
         self.length = length
         self.pit = pit
         self.observation_space = spaces.Box(0, length, (1,))
@@ -55,7 +59,8 @@ class Corridor(gymnasium.Env[np.ndarray, Any]):
         fell = self.pit and self.place == 0 and not action
         self.place = max(0, self.place + (1 if action else -1))
         there = self.place == self.length
-        return self._seen(), float(self.place), there or fell, False, {"is_success": there}
+        success = ("yes" if there else "no") if self.text else there
+        return self._seen(), float(self.place), there or fell, False, {self.success: success}
 
     def _seen(self) -> np.ndarray:
         return np.array([self.place], dtype=np.float32)

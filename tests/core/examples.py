@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 from gymnasium import spaces
 
 from rlhf_core.answers import Answers, Comparisons, Rankings, Ratings
@@ -17,6 +18,7 @@ from rlhf_core.experiment import Experiment
 from rlhf_core.feedback_forms import form_of
 from rlhf_core.judgements import EMPTY, WHOLE, Choice
 from rlhf_core.labels import Evidence, LabelSet, Preferences, RankingLabels, RatingLabels
+from rlhf_core.language.optimiser import LanguageOptimiser
 from rlhf_core.policies import Optimiser
 from rlhf_core.questions import Queries, Request
 from rlhf_core.rewards.model import Likelihoods
@@ -32,7 +34,10 @@ LINE = Spaces(spaces.Box(-100, 100, (1,)), spaces.Discrete(2))
 
 
 def task_for(optimiser: Optimiser, wanted: Environment | None = None) -> Environment:
-    """The task, or one whose actions are numbers where the optimiser learns on no others."""
+    """The task, or one of the kind that the optimiser learns on: numbers as actions, or texts."""
+    if isinstance(optimiser, LanguageOptimiser):
+        pytest.importorskip("transformers")
+        return Environment(id="rlhf/RandomWalks-v0", count=32)
     task = wanted or Environment(id=f"{HERE}:Corridor-v0", count=4)
     try:
         optimiser.check_spaces(task.spaces())

@@ -15,7 +15,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 
 from rlhf_core.acting import RecurrentPolicy
 from rlhf_core.agents import Agent
-from rlhf_core.demonstrations import Cloning
+from rlhf_core.cloning_settings import Cloning, CloningSettings
 from rlhf_core.environments import Environment
 from rlhf_core.environments.factory import episode_seeds
 from rlhf_core.environments.spaces import Spaces
@@ -55,7 +55,7 @@ PLAIN: dict[str, Any] = {
 def small(kind: str) -> ActorCritic:
     shared: dict[str, Any] = {
         "steps": 8, "hidden": (6,), "learning_rate": 1e-2, "discount": 0.9,
-        "learning_rate_schedule": "constant",
+        "learning_rate_schedule": "constant", "normalise_returns": False,
     }  # fmt: skip
     made = OPTIMISERS.get(kind).model_validate({**shared, **FIELDS[kind]})
     assert isinstance(made, ActorCritic)
@@ -204,17 +204,15 @@ def test_a_memory_is_cloned_from_whole_episodes() -> None:
         np.zeros(240, dtype=bool),
     )  # fmt: skip
     start = optimiser.initial(RECALL.spaces(), 0)
-    cloned = optimiser.clone(start, RECALL.spaces(), Cloning(shown, 60, True), 1)
+    cloning = Cloning(shown, np.full(60, 4), CloningSettings(updates=500), True)
+    cloned, metrics = optimiser.clone(start, RECALL.spaces(), cloning, 1)
+    assert metrics["cloning/heldout_loss"] < 0.1
     assert returns(optimiser, cloned).mean() == 4
 
 
 def test_pieces_are_of_steps_that_follow_one_another() -> None:
-    # Two episodes of 3 steps, the first of which terminates where the second begins; one of 40.
-    seen = np.array([0.0, 1, 2, 3, 4, 5, *range(10, 50)])[:, None]
-    after = np.array([1.0, 2, 3, 4, 5, 6, *range(11, 51)])[:, None]
-    ended = np.zeros(46, dtype=bool)
-    ended[2] = True
-    rows, mask = pieces(Transitions(seen, np.zeros(46), after, ended))
+    # Two episodes of 3 steps; one of 40.
+    rows, mask = pieces(np.array([3, 3, 40]))
     found = [row[kept].tolist() for row, kept in zip(rows, mask, strict=True)]
     assert found == [[0, 1, 2], [3, 4, 5], [*range(6, 6 + PIECE)], [*range(6 + PIECE, 46)]]
 

@@ -17,6 +17,7 @@ from rlhf_core.aggregation.majority import Majority
 from rlhf_core.answers import Comparisons
 from rlhf_core.crowd.agreement import krippendorff_alpha
 from rlhf_core.crowd.scores import difference, fit_scores
+from rlhf_core.crowd.sign import SURE_LOG_ODDS, honest_workers, majority
 from rlhf_core.judgements import EXPERT, Choice
 from rlhf_core.labels import Preferences
 from rlhf_core.questions import Queries
@@ -261,6 +262,68 @@ def test_scores_are_shared_by_the_pairs_of_a_clip() -> None:
     target = CrowdBradleyTerry().aggregate(chain, given).preferences.target
     assert Majority().aggregate(chain, given).preferences.target[2] == 0.5
     assert (target > 0.5).all()
+
+
+def test_the_sign_stays_that_of_earlier_labels_where_answers_do_not_tell() -> None:
+    # As many workers are inverted as are honest: the answers fit both signs equally well.
+    given, right = crowd([0.9] * 6 + [0.1] * 6, 120, 5, 0, seed=0)
+    for sign in (right, 1 - right):
+        earlier = Preferences(pairs(120).items, 0.1 + 0.8 * sign, np.ones(120))
+        result = CrowdBradleyTerry().aggregate(pairs(120), given, earlier)
+        assert ((result.preferences.target > 0.5) == sign).mean() > 0.9
+        assert abs(result.workers.sign_log_odds) < SURE_LOG_ODDS
+
+
+@pytest.mark.parametrize("gold", [0.0, 0.1])
+def test_earlier_labels_do_not_stand_against_a_clear_majority(gold: float) -> None:
+    given, right = crowd([0.9] * 18 + [0.1] * 2, 300, 5, gold, seed=0)
+    turned = Preferences(pairs(300).items, 0.9 - 0.8 * right, np.ones(300))
+    result = CrowdBradleyTerry().aggregate(pairs(300), given, turned)
+    assert ((result.preferences.target > 0.5) == right).mean() > 0.9
+    assert result.workers.sign_log_odds > SURE_LOG_ODDS
+
+
+def test_a_crowd_with_many_inverters_does_not_turn_the_sign_unnoticed() -> None:
+    unnoticed = reversals = 0
+    for seed in range(50):
+        rng = np.random.default_rng(seed)
+        inverters = round(rng.uniform(0.3, 0.49) * 25)
+        # Tired honest workers say less than inverters do: the likelihood prefers the inverters.
+        accuracy = [0.1] * inverters + list(rng.uniform(0.6, 0.8, 25 - inverters))
+        given, right = crowd(accuracy, 150, 5, 0, seed)
+        earlier, before = None, 0.5
+        for count in (50, 100, 150):
+            told = given.query < count
+            part = said(given.query[told], given.worker[told], given.choice[told])
+            result = CrowdBradleyTerry().aggregate(pairs(count), part, earlier)
+            correct = ((result.preferences.target > 0.5) == right[:count]).mean()
+            unnoticed += correct < 0.5 and result.workers.sign_log_odds >= SURE_LOG_ODDS
+            reversals += before > 0.6 and correct < 0.4
+            earlier, before = result.preferences, correct
+    assert reversals == 0
+    # 150 fits; a log-odds of 3 is wrong once in 20 times at the most.
+    assert unnoticed <= 2
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_gold_tells_the_sign_of_such_a_crowd(seed: int) -> None:
+    given, right = crowd([0.1] * 12 + [0.7] * 13, 300, 5, 0.1, seed)
+    result = CrowdBradleyTerry().aggregate(pairs(300), given)
+    assert ((result.preferences.target > 0.5) == right).mean() > 0.85
+    assert result.workers.sign_log_odds > SURE_LOG_ODDS
+
+
+def test_the_log_odds_of_a_majority_by_hand() -> None:
+    # Share ~ Beta(3, 1): P(share > 1/2) = 1 - 1/8.
+    assert majority(np.ones(2), np.ones(2)) == pytest.approx(np.log(7))
+    assert majority(np.array([1.0, 0.0]), np.ones(2)) == pytest.approx(0)
+    # Who presses one side counts for neither.
+    assert majority(np.zeros(1), np.zeros(1)) == pytest.approx(0)
+
+
+def test_a_worker_is_honest_by_his_answers_alone() -> None:
+    # Beta(1, 1) and Beta(2, 1): the uniform distribution, and the density 2 p.
+    np.testing.assert_allclose(honest_workers(np.array([0.0, 1.0]), np.zeros(2)), [0.5, 0.75])
 
 
 def test_the_sign_needs_a_prior_for_honesty() -> None:

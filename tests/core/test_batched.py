@@ -21,6 +21,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "plain": {},
     "short": {"time_limit": 37},
     "absorbing": {"fixed_horizon": 150},
+    "played": {"fixed_horizon": 150, "horizon_form": "played"},
     "evolving": {"fixed_horizon": 150, "horizon_form": "evolving"},
     "bounded": {"fixed_horizon": 150, "horizon_form": "evolving", "observation_bound": 0.5},
 }
@@ -161,7 +162,7 @@ def test_an_environment_of_ones_own_under_a_known_id_is_stepped_as_it_is(
 
 @pytest.mark.parametrize("id", TOLERANCE)
 def test_gymnasium_finds_batch_and_single_under_one_id(id: str) -> None:
-    options: dict[str, Any] = {"fixed_horizon": 30}
+    options: dict[str, Any] = {"fixed_horizon": 30, "horizon_form": "played"}
     batch = gymnasium.make_vec(f"rlhf/{id}", num_envs=3, **options)
     single = gymnasium.make(f"rlhf/{id}", **options)
     assert isinstance(batch.unwrapped, BatchedEnv)

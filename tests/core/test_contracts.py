@@ -22,7 +22,7 @@ from rlhf_core.plugin import Family, Plugin
 from rlhf_core.policies import Optimiser
 from rlhf_core.queries import QUERIES, QuerySelector
 from rlhf_core.questions import Queries, Request, no_questions
-from rlhf_core.rewards import EnvironmentReward
+from rlhf_core.rewards import EnvironmentReward, Reward
 from rlhf_core.types import Segments, Truth
 from tests.core.examples import (
     HERE,
@@ -35,6 +35,7 @@ from tests.core.examples import (
     task_for,
     truth,
 )
+from tests.core.language.examples import labelled_walks
 from tests.core.test_store import same
 
 FAMILIES: list[Family[Any]] = [FEEDBACK, FORMS, QUERIES, ANNOTATORS, AGGREGATION, OPTIMISERS]
@@ -369,9 +370,11 @@ def test_an_optimiser_takes_the_steps_it_is_given_and_the_same_again(optimiser: 
     spaces = environment.spaces()
     steps = optimiser.rollout_steps(environment)
     start = optimiser.initial(spaces, 0)
+    reward: Reward = EnvironmentReward()
+    if optimiser.learns_from_pairs:
+        reward = labelled_walks(environment)
     first, again = (
-        optimiser.optimise(start, environment, EnvironmentReward(), steps, steps, 1)
-        for _ in range(2)
+        optimiser.optimise(start, environment, reward, steps, steps, 1) for _ in range(2)
     )
     # Episodes may end early; a generation is then shorter than it might have been.
     assert 0 < first.state.steps == first.rollouts.steps <= steps
@@ -379,7 +382,7 @@ def test_an_optimiser_takes_the_steps_it_is_given_and_the_same_again(optimiser: 
     assert first.metrics == again.metrics
     assert all(np.isfinite(value) for value in first.metrics.values())
     assert len(first.rewards.rewards) == len(first.rollouts.trajectories)
-    seen = np.zeros((5, 1), dtype=np.float32)
+    seen = np.zeros((5, *(spaces.observation.shape or ())), dtype=spaces.observation.dtype)
     for deterministic in (True, False):
         actions = optimiser.act(first.state, spaces, deterministic, 1)(seen)
         assert all(spaces.action.contains(action) for action in actions)

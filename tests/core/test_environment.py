@@ -1,6 +1,7 @@
 """Environments from their configuration: found, seeded, batched, flattened, limited."""
 
 import pickle
+import sys
 from typing import Any
 
 import gymnasium
@@ -70,6 +71,70 @@ def test_an_id_that_is_none_is_refused(id: str) -> None:
 def test_a_missing_package_is_named() -> None:
     with pytest.raises(ConfigurationError, match=r"No module named 'absent'.*install the package"):
         GymEnv("absent:Thing-v0")
+
+
+@pytest.mark.parametrize(
+    ("id", "extra"),
+    [("minigrid:MiniGrid-DoorKey-5x5-v0", "games"), ("gymnasium_robotics:FetchReach-v4", "robots")],
+)
+def test_a_missing_extra_is_named_with_its_command(
+    id: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, id.partition(":")[0], None)
+    with pytest.raises(ConfigurationError, match=rf"pip install 'rlhf-flows\[{extra}\]'`$"):
+        GymEnv(id)
+
+
+PARTS = Environment(id=f"{HERE}:Shapes-v0", options={"observation": "dict"}, time_limit=5)
+
+
+def test_chosen_parts_of_a_dict_are_observed() -> None:
+    space = PARTS.make().unwrapped.observation_space
+    assert isinstance(space, gymnasium.spaces.Dict)
+    first, second = list(space.spaces)[:2]
+    alone = PARTS.model_copy(update={"observation_keys": (first,)}).make()
+    assert alone.observation_space == space[first]
+    assert alone.observation_space.contains(alone.reset(seed=0)[0])
+    both = PARTS.model_copy(update={"observation_keys": (second, first)}).make()
+    chosen = gymnasium.spaces.Dict({key: space[key] for key in (first, second)})
+    assert both.observation_space == gymnasium.spaces.flatten_space(chosen)
+
+
+class Reach(gymnasium.Env[Any, Any]):
+    """The hand is at 1, and shall be at 3."""
+
+    def __init__(self) -> None:
+        place = spaces.Box(-9, 9, (1,), np.float64)
+        parts = {"observation": place, "achieved_goal": place, "desired_goal": place}
+        self.observation_space = spaces.Dict(parts)
+        self.action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed: Any = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        return {
+            name: np.array([at])
+            for name, at in zip(self.observation_space, (1.0, 3.0, 7.0), strict=True)
+        }, {}
+
+
+def test_a_goal_is_observed_relative_to_what_is_achieved() -> None:
+    gymnasium.register("Reach-v0", Reach, max_episode_steps=3)
+    try:
+        env = Environment(id="Reach-v0", relative_goal=True).make()
+        observation, _ = env.reset(seed=0)
+        assert env.observation_space.contains(observation)
+        assert sorted(observation.tolist()) == [2.0, 7.0]
+    finally:
+        del gymnasium.registry["Reach-v0"]
+    with pytest.raises(ConfigurationError, match=r"relative_goal: expected observations of 'Pend"):
+        Environment(id="Pendulum-v1", relative_goal=True).make()
+
+
+def test_parts_that_there_are_not_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"observation_keys: expected keys of .*'sound'"):
+        PARTS.model_copy(update={"observation_keys": ("sound",)}).make()
+    with pytest.raises(ConfigurationError, match=r"'Pendulum-v1' observes no Dict"):
+        Environment(id="Pendulum-v1", observation_keys=("angle",)).make()
 
 
 def test_an_unlearnable_space_is_refused_when_it_is_made() -> None:

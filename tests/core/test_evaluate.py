@@ -3,6 +3,7 @@
 import numpy as np
 
 from rlhf_core.environments import Environment
+from rlhf_core.evaluation.outcome import Evaluation
 from rlhf_core.evaluation.returns import evaluate
 from tests.core.environments import STEPS
 from tests.core.examples import HERE
@@ -40,6 +41,24 @@ def test_a_later_success_of_a_copy_does_not_count() -> None:
     np.testing.assert_array_equal(evaluation.returns, [0, 5])
     np.testing.assert_array_equal(evaluation.lengths, [1, 10])
     np.testing.assert_array_equal(evaluation.succeeded, [False, False])
+
+
+def test_success_has_the_key_of_gymnasium_robotics_or_of_meta_world() -> None:
+    def walk(key: str) -> Evaluation:
+        vector = Environment(id=f"{HERE}:Corridor-v0", options={"success": key}).make_vector(2)
+        return evaluate(vector, lambda o: np.array([1, 0]), [0, 1])
+
+    for key in ("is_success", "success"):
+        succeeded = walk(key).succeeded
+        assert succeeded is not None
+        np.testing.assert_array_equal(succeeded, [True, False])
+    assert walk("solved").succeeded is None
+
+
+def test_a_text_under_the_key_of_success_is_no_success() -> None:
+    options = {"success": "success", "text": True}
+    vector = Environment(id=f"{HERE}:Corridor-v0", options=options).make_vector(2)
+    assert evaluate(vector, lambda o: np.array([1, 0]), [0, 1]).succeeded is None
 
 
 def test_without_a_word_of_success_there_is_none() -> None:

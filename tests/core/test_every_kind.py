@@ -15,6 +15,7 @@ from rlhf_core.experiment import Experiment
 from rlhf_core.feedback import FEEDBACK
 from rlhf_core.feedback_forms import FORMS
 from rlhf_core.in_process import run
+from rlhf_core.language.optimiser import LanguageOptimiser
 from rlhf_core.loop import Progress
 from rlhf_core.optimisers import OPTIMISERS
 from rlhf_core.packing import pack, unpack
@@ -128,7 +129,7 @@ def test_every_aggregator(kind: str, strategy: str) -> None:
 
 MADE_SMALL: dict[str, Any] = {
     "population": 4, "warmup_steps": 20, "lstm_size": 4, "hidden": [8], "batch_size": 40,
-    "steps": 20, "epochs": 1, "value_epochs": 1,
+    "steps": 20, "epochs": 1, "value_epochs": 1, "group_size": 2, "fine_tuning": {"epochs": 1},
 }  # fmt: skip
 
 
@@ -137,13 +138,23 @@ def test_every_optimiser(kind: str) -> None:
     data = demo()
     known = OPTIMISERS.get(kind).model_fields
     data["optimiser"] = {"kind": kind, **{n: v for n, v in MADE_SMALL.items() if n in known}}
+    if "group_size" in known:
+        data["optimiser"]["batch_size"] = 4
     if kind == "dqn":
         data["environment"] = {**data["environment"], "id": "CartPole-v1"}
+    if issubclass(OPTIMISERS.get(kind), LanguageOptimiser):
+        pytest.importorskip("transformers")
+        data["environment"] = {"id": "rlhf/RandomWalks-v0", "count": 4}
+        data["feedback"] |= {"segment_steps": 9, "same_start": True}
+        # A text is one clip.
+        data["budget"] = {"env_steps": 1000, "labels": 24, "rounds": 2, "initial_steps": 400}
+        data["feedback"]["reward_model"]["inputs"] = ["next_observation"]
     experiment, rounds = play(data)
     experiment.check()
     # Where poles fall, generations are shorter than they might have been.
     check(rounds, steps=rounds[-1].policy.steps)
-    assert 160 < rounds[-1].policy.steps <= 320
+    budget = data["budget"]
+    assert budget["initial_steps"] < rounds[-1].policy.steps <= budget["env_steps"]
 
 
 @pytest.mark.parametrize("reaction", ["report", "ask_more", "roll_back", "stop"])

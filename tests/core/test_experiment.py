@@ -619,5 +619,7 @@ def test_the_evaluation_environment_has_the_same_spaces() -> None:
     other = {"id": "Pendulum-v1", "options": {"g": 12.0}}
     experiment = tiny("Pendulum-v1", evaluation={"episodes": 2, "environment": other})
     assert experiment.evaluation.environment is not None
-    with pytest.raises(ConfigurationError, match=r"evaluation.environment: expected the spaces of"):
+    with pytest.raises(
+        ConfigurationError, match=r"evaluation.environment: expected observations of"
+    ):
         tiny(evaluation={"episodes": 2, "environment": other})

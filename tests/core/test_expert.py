@@ -193,7 +193,7 @@ def test_each_demonstration_is_the_first_episode_of_its_copy() -> None:
     # Episodes of different lengths, most of which end early and are followed by others.
     lake = Environment(id="FrozenLake-v1", count=4)
     rng = np.random.default_rng(0)
-    shown = demonstrate(lake, lambda seen: rng.integers(4, size=len(seen)), 12, rng)
+    shown = demonstrate(lake, lambda seen: rng.integers(4, size=len(seen)), 12, rng).episodes
     assert len(shown) == 12
     assert shown.terminated.all()
     assert all(episode.observations[0] == 0 for episode in shown.trajectories())

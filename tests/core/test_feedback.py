@@ -606,7 +606,7 @@ SHORT = Preference(segment_steps=10)
 REFUSED: list[tuple[RewardLearning, list[int], list[int], int, str]] = [
     (Preference(), [0, 0], [100, 100], 200, r"budget.labels: expected at least 1 for .*compariso"),
     (Preference(form=Ranking()), [1, 1], [999, 999], 200, "expected at least 3 .*ranking"),
-    (Preference(), [9], [100], 49, "feedback.segment_steps: expected at most 49"),
+    (Preference(segment_steps=50), [9], [100], 49, "feedback.segment_steps: expected at most 49"),
     # A hundred steps are two episodes with 41 clips of ten steps each.
     (SHORT, [5, 42], [20, 100], 50, "at most 41 in round 2, .*comparison.*82 clips.*actual: 42"),
     (SHORT, [6, 41], [20, 100], 50, "at most 5 in round 1, .*comparison.*11 clips.*actual: 6"),

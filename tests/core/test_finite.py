@@ -27,7 +27,10 @@ OPTIMISER: dict[str, dict[str, Any]] = {
     "dqn": {"hidden": [8], "warmup_steps": 4, "train_every": 4},
     "sac": {"hidden": [8], "warmup_steps": 4, "train_every": 4},
     "td3": {"hidden": [8], "warmup_steps": 4, "train_every": 4},
+    "grpo": {"group_size": 2, "batch_size": 2, "fine_tuning": {"epochs": 0}},
+    "rloo": {"group_size": 2, "batch_size": 2, "fine_tuning": {"epochs": 0}},
 }
+LANGUAGE = ("grpo", "rloo")
 
 
 def test_arrays_are_looked_at_number_by_number_only_where_their_squares_overflow() -> None:
@@ -59,7 +62,7 @@ def test_what_libraries_say_of_numbers_that_are_not_finite_is_understood() -> No
         raise ValueError("something else")
 
 
-@pytest.mark.parametrize("kind", sorted(OPTIMISERS.kinds()))
+@pytest.mark.parametrize("kind", sorted({*OPTIMISERS.kinds()} - {"dpo"}))
 def test_no_optimiser_hands_on_a_policy_that_is_not_finite(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -70,8 +73,12 @@ def test_no_optimiser_hands_on_a_policy_that_is_not_finite(
     monkeypatch.setattr(RandomNetwork, "reward", nan)
     evolves = issubclass(OPTIMISERS.get(kind), EvolutionStrategy)
     fields = {"population": 4} if evolves else OPTIMISER[kind]
+    id = f"{HERE}:{'Cue' if kind == 'dqn' else 'Drift'}-v0"
+    if kind in LANGUAGE:
+        pytest.importorskip("transformers")
+        id = "rlhf/RandomWalks-v0"
     experiment = tiny(
-        f"{HERE}:{'Cue' if kind == 'dqn' else 'Drift'}-v0",
+        id,
         optimiser={"kind": kind, **fields},
         feedback={"kind": "random_network"},
         budget={"env_steps": 200, "labels": 8, "rounds": 1, "initial_steps": 16},

@@ -9,13 +9,18 @@ import pytest
 from gymnasium import spaces
 
 from rlhf_core.environments import Environment, GymEnv
-from rlhf_core.environments.fixed_horizon import EvolvingHorizon
-from rlhf_core.errors import ConfigurationError, UnsupportedSpaceError
+from rlhf_core.environments.factory import Batching
+from rlhf_core.environments.fixed_horizon import (
+    ABSORBING_STEPS,
+    EvolvingHorizon,
+    absorbing_steps,
+)
+from rlhf_core.errors import ConfigurationError
 from tests.core.examples import HERE
 
 
 def test_cartpole_lasts_exactly_the_horizon_and_pays_nothing_after_the_fall() -> None:
-    env = Environment(id="CartPole-v1", fixed_horizon=50).make()
+    env = Environment(id="CartPole-v1", fixed_horizon=50, horizon_form="played").make()
     for seed in range(3):
         first, _ = env.reset(seed=seed)
         assert first[-1] == 0
@@ -35,14 +40,14 @@ def test_cartpole_lasts_exactly_the_horizon_and_pays_nothing_after_the_fall() ->
 
 
 def test_the_absorbing_state_repeats_the_last_observation() -> None:
-    env = Environment(id=f"{HERE}:Corridor-v0", fixed_horizon=6).make()
+    env = Environment(id=f"{HERE}:Corridor-v0", fixed_horizon=6, horizon_form="played").make()
     env.reset(seed=0)
     observations = [env.step(1)[0] for _ in range(6)]
     np.testing.assert_array_equal(observations, [[1, 0], [2, 0], [3, 1], [3, 1], [3, 1], [3, 1]])
 
 
 def test_a_new_episode_starts_outside_the_absorbing_state() -> None:
-    env = Environment(id=f"{HERE}:Corridor-v0", fixed_horizon=4).make()
+    env = Environment(id=f"{HERE}:Corridor-v0", fixed_horizon=4, horizon_form="played").make()
     for _ in range(2):
         first, _ = env.reset(seed=0)
         np.testing.assert_array_equal(first, [0, 0])
@@ -69,7 +74,7 @@ def test_the_end_of_the_horizon_may_be_the_end_of_the_episode() -> None:
 def test_success_is_still_told_at_the_end() -> None:
     env = Environment(id=f"{HERE}:Corridor-v0", fixed_horizon=5).make()
     env.reset(seed=0)
-    assert [env.step(1)[4].get("is_success") for _ in range(5)][-1] is True
+    assert [env.step(1)[4].get("is_success") for _ in range(3)][-1] is True
 
 
 def test_the_space_has_one_number_more() -> None:
@@ -79,18 +84,51 @@ def test_the_space_has_one_number_more() -> None:
 
 
 def test_a_flattened_dict_may_have_a_fixed_horizon() -> None:
-    shapes = GymEnv(f"{HERE}:Shapes-v0", fixed_horizon=9, observation="dict", ends_at=2)
+    shapes = GymEnv(
+        f"{HERE}:Shapes-v0", fixed_horizon=9, horizon_form="played", observation="dict", ends_at=2
+    )
     env = shapes.make()
     env.reset(seed=0)
     assert [env.step(1)[1] for _ in range(9)] == [1, 1, 0, 0, 0, 0, 0, 0, 0]
 
 
-def test_observations_that_are_no_row_of_numbers_are_refused() -> None:
-    with pytest.raises(
-        UnsupportedSpaceError,
-        match=r"environment.fixed_horizon: expected one-dimensional Box .* actual: Discrete\(7\)",
-    ):
-        GymEnv(f"{HERE}:Shapes-v0", fixed_horizon=9, observation="discrete")
+def test_categories_become_a_row_of_numbers_beside_the_flag() -> None:
+    space = GymEnv(f"{HERE}:Shapes-v0", fixed_horizon=9, observation="discrete").spaces()
+    assert space.observation.shape == (8,)
+
+
+def test_an_absorbing_episode_is_cut_off_and_tells_the_steps_that_are_left() -> None:
+    env = Environment(id=f"{HERE}:Corridor-v0", fixed_horizon=6).make()
+    for _ in range(2):
+        env.reset(seed=0)
+        steps = [env.step(1) for _ in range(3)]
+        assert [reward for _, reward, *_ in steps] == [1, 2, 3]
+        assert [ends[1:3] for *ends, _ in [(o, t, c, i) for o, _, t, c, i in steps]] == [
+            [False, False], [False, False], [False, True],
+        ]  # fmt: skip
+        assert [info.get(ABSORBING_STEPS) for *_, info in steps] == [None, None, 3]
+        np.testing.assert_array_equal(steps[-1][0], [3, 1])
+
+
+def test_no_steps_are_left_where_the_last_one_ends_the_episode() -> None:
+    env = Environment(id=f"{HERE}:Corridor-v0", fixed_horizon=3).make()
+    env.reset(seed=0)
+    assert [env.step(1)[4].get(ABSORBING_STEPS) for _ in range(3)] == [None, None, 0]
+
+
+@pytest.mark.parametrize("batching", ["auto", "single"])
+def test_a_batch_tells_the_steps_that_are_left_of_each_copy(batching: Batching) -> None:
+    vector = Environment(id="CartPole-v1", fixed_horizon=50, batching=batching).make_vector(3)
+    vector.reset(seed=[0, 1, 2])
+    ages = np.zeros(3, dtype=np.int64)
+    for _ in range(60):
+        *_, terminated, truncated, info = vector.step(np.array([1, 0, 1]))
+        ages += 1
+        left = absorbing_steps(info, 3)
+        assert not terminated.any()
+        np.testing.assert_array_equal(left, np.where(truncated, 50 - ages, -1))
+        ages[truncated] = 0
+    assert ages.max() < 20, "episodes begin anew where the pole falls"
 
 
 def evolving(id: str, horizon: int, **options: bool | int | float | str | None) -> gymnasium.Env:

@@ -358,3 +358,15 @@ def test_a_policy_that_games_its_reward_is_found_out_by_the_real_numbers() -> No
     assert calm.metrics["guard/alarm"] == 0
     assert alarmed.metrics["reward/fresh_accuracy"] < 0.4
     assert alarmed.metrics["guard/alarm"] == 1
+
+
+def test_a_crowd_that_does_not_tell_which_way_is_up_is_reported_once() -> None:
+    unknown = {"feedback/sign_log_odds": 1.0, "feedback/answers_per_worker": 25.0}
+    verdict = Guard(reaction=Reaction.STOP).judge([], unknown)
+    assert verdict.reaction is Reaction.REPORT, "more answers of the same people would not help"
+    assert "annotator.gold" in verdict.reason
+    assert "2.7 to 1" in verdict.reason
+    assert Guard().judge([unknown], unknown).reaction is None
+    early = {**unknown, "feedback/answers_per_worker": 5.0}
+    assert Guard().judge([], early).reaction is None
+    assert Guard().judge([], {**unknown, "feedback/sign_log_odds": 5.0}).reaction is None

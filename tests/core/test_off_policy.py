@@ -13,7 +13,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from rlhf_core.annotators.synthetic import Synthetic
 from rlhf_core.budget import Budget
-from rlhf_core.demonstrations import Cloning, demonstrations
+from rlhf_core.cloning_settings import Cloning, CloningSettings
+from rlhf_core.demonstrations import demonstrations
 from rlhf_core.environments import Environment, GymEnv
 from rlhf_core.environments.factory import episode_seeds
 from rlhf_core.environments.spaces import Spaces
@@ -21,6 +22,7 @@ from rlhf_core.errors import ConfigurationError
 from rlhf_core.evaluation.returns import evaluate
 from rlhf_core.experiment import Experiment
 from rlhf_core.feedback.inverse_rl import InverseRL
+from rlhf_core.fused.minibatches import draw
 from rlhf_core.in_process import run
 from rlhf_core.optimisers import OPTIMISERS
 from rlhf_core.optimisers.dqn import DQN
@@ -34,7 +36,7 @@ from rlhf_core.rewards import Density, EnvironmentReward, Reward
 from rlhf_core.seeding import integer, isolated
 from rlhf_core.stable_baselines.off_policy_optimiser import OffPolicy
 from rlhf_core.stable_baselines.off_policy_state import optimizer_state, restore
-from rlhf_core.stable_baselines.replay_buffer import Replay
+from rlhf_core.stable_baselines.replay_buffer import Replay, replay_class
 from rlhf_core.stable_baselines.replay_relabelling import ReplayRelabelling, in_chunks
 from rlhf_core.stable_baselines.vec_env import RecordingVecEnv
 from rlhf_core.types import Metrics, Transitions, Value
@@ -44,7 +46,7 @@ from tests.core.examples import HERE, task_for
 KINDS = [n for n, kind in OPTIMISERS.kinds().items() if issubclass(kind, OffPolicy)]
 SMALL: dict[str, Any] = {
     "batch_size": 8, "warmup_steps": 16, "hidden": (6,), "train_every": 2, "discount": 0.9,
-    "learning_rate": 1e-2, "buffer_size": 40,
+    "learning_rate": 1e-2, "buffer_size": 40, "updates_per_step": 0.5,
 }  # fmt: skip
 OWN: dict[str, dict[str, Any]] = {
     "dqn": {"target_interval": 8, "exploration_share": 0.5},
@@ -260,6 +262,37 @@ def test_a_time_limit_is_bootstrapped_and_an_end_is_not(trained: list[Replay]) -
     assert torch.equal(drawn.dones[:, 0], there.float())
 
 
+def test_an_early_end_carries_the_value_of_staying_there(trained: list[Replay]) -> None:
+    environment = Environment(
+        id=f"{HERE}:Corridor-v0", count=2, fixed_horizon=10, options={"pit": True}
+    )
+    optimiser = small("dqn", discount=0.9)
+    state = optimiser.initial(environment.spaces(), 0)
+    first = optimiser.optimise(state, environment, absorbing_reward, STEPS, STEPS, 3)
+    optimiser.optimise(first.state, environment, absorbing_reward, STEPS, STEPS, 4)
+    for replay in trained:
+        rows = replay.rows()
+        absorbed, ends = replay.staying(rows)
+        assert absorbed.any()
+        assert (replay.dones[rows][absorbed] == 1).all()
+        assert not replay.timeouts[rows][absorbed].any(), "no value of a next state is added"
+        stay = absorbing_reward(*ends)
+        # All labels are on one scale: an unknown zero and an unknown unit.
+        rewards = absorbing_reward(*replay.transitions(rows)).reshape(absorbed.shape)
+        labels, plain = replay.rewards[rows], rewards[~absorbed].astype(np.float64)
+        slope, offset = np.polyfit(plain, labels[~absorbed], 1)
+        np.testing.assert_allclose(labels[~absorbed], slope * plain + offset, atol=1e-5)
+        expected = slope * rewards[absorbed] + offset + 0.9 * (slope * stay + offset) / (1 - 0.9)
+        np.testing.assert_allclose(labels[absorbed], expected, rtol=1e-4, atol=1e-4)
+
+
+def absorbing_reward(
+    observation: np.ndarray, action: np.ndarray, after: np.ndarray, terminated: np.ndarray
+) -> np.ndarray:
+    """The place, less 2 in the absorbing state."""
+    return (after[:, 0] - 2 * observation[:, 1]).astype(np.float32)
+
+
 def test_the_final_observation_is_remembered_and_not_the_next_first(trained: list[Replay]) -> None:
     optimise("dqn", place_reward, buffer_size=1000)
     (replay,) = trained
@@ -433,7 +466,9 @@ def test_every_observation_that_ppo_reads_is_read(kind: str, observation: str) -
 
 def test_images_are_kept_as_bytes_and_read_from_0_to_1(trained: list[Replay]) -> None:
     found = Spaces(spaces.Box(0, 255, (4, 4, 3), np.uint8), spaces.Discrete(2))
-    replay = Replay(8, found.observation, found.action, n_envs=2, own_space=found.observation)
+    replay = replay_class(found.observation)(
+        8, found.observation, found.action, n_envs=2, own_space=found.observation
+    )
     rng = np.random.default_rng(0)
     shown = rng.integers(256, size=(2, 3, 2, 4, 4, 3), dtype=np.uint8)
     nothing = np.zeros((3, 2), dtype=bool)
@@ -491,7 +526,8 @@ def test_a_target_network_is_cloned_with_its_own(kind: str) -> None:
     seen = rng.normal(size=(40, 1)).astype(np.float32)
     acted = rng.integers(2, size=40) if kind == "dqn" else np.tanh(seen)
     shown = Transitions(seen, acted, seen, np.zeros(40, dtype=bool))
-    cloned = optimiser.clone(optimiser.initial(found, 0), found, Cloning(shown, 2, False), 1)
+    cloning = Cloning(shown, np.array([40]), CloningSettings(updates=2), False)
+    cloned = optimiser.clone(optimiser.initial(found, 0), found, cloning, 1).state
     name, target = ("q_net.", "q_net_target.") if kind == "dqn" else ("actor.", "actor_target.")
     for key in [k for k in cloned.parameters if k.startswith(name)]:
         other = target + key.removeprefix(name)
@@ -528,7 +564,9 @@ def test_imitation_by_sac_runs_in_the_loop_and_again_to_the_same_bits() -> None:
     experiment = Experiment(
         name="shown",
         environment=GymEnv(f"{HERE}:Drift-v0", count=4),
-        feedback=InverseRL(method="airl", demonstrations=3, warm_start=True, cloning_epochs=2),
+        feedback=InverseRL(
+            method="airl", demonstrations=3, warm_start=True, cloning=CloningSettings(updates=2)
+        ),
         annotator=Synthetic(expert_steps=512),
         optimiser=small("sac", buffer_size=200, observe_steps=32),
         budget=Budget(env_steps=192, labels=4, rounds=2, initial_steps=64),
@@ -538,3 +576,21 @@ def test_imitation_by_sac_runs_in_the_loop_and_again_to_the_same_bits() -> None:
     assert pack(first.policy) == pack(second.policy)
     assert pack(first.feedback) == pack(second.feedback)
     assert all(np.isfinite(v) for metrics in first.history for v in metrics.values())
+
+
+@pytest.mark.parametrize("kind", ["sac", "td3"])
+def test_gradient_steps_read_the_reward_of_now(kind: str, trained: list[Replay]) -> None:
+    """Also of transitions that were stored and learned from under another reward."""
+    first = optimise(kind, place_reward)
+    optimise(kind, other_reward, first.state, steps=4)
+    replay = trained[1]
+    with isolated(0):
+        (drawn,) = draw(replay, 2000, 1, 0.9)
+    low, high = replay.action_space.low, replay.action_space.high  # type: ignore[attr-defined]
+    before, after = drawn.observations.numpy()
+    acted = low + (drawn.actions.numpy() + 1) / 2 * (high - low)
+    ended = drawn.discounts.numpy()[:, 0] == 0
+    expected = other_reward(before, acted, after, ended)
+    np.testing.assert_allclose(drawn.rewards.numpy()[:, 0], expected, atol=1e-5)
+    assert np.abs(expected - place_reward(before, acted, after, ended)).max() > 0.1
+    assert len(np.unique(before)) > 30

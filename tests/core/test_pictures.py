@@ -1,6 +1,8 @@
 """Films are GIFs of the right frames, plots are PNGs; what cannot be drawn is not."""
 
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from io import BytesIO
 
@@ -76,6 +78,29 @@ def test_an_environment_that_cannot_draw_itself_gives_no_film() -> None:
     environment = Environment(id=f"{HERE}:Corridor-v0")
     with pytest.raises(ConfigurationError, match=r"Corridor-v0' has no render mode rgb_array"):
         film(environment, still(environment), seed=0)
+
+
+def test_a_robot_without_a_screen_does_not_end_the_process() -> None:
+    """Drawn, or refused where the machine has no means to draw; the second attempt as the first."""
+    pytest.importorskip("mujoco")
+    code = """
+import numpy as np
+from rlhf_core.environments import Environment
+from rlhf_core.errors import ConfigurationError
+from rlhf_core.evaluation.video import film
+for _ in range(2):
+    try:
+        film(Environment(id="InvertedPendulum-v5"), lambda _: np.zeros((1, 1)), 0, steps=4)
+    except ConfigurationError as error:
+        print("refused", error)
+print("alive")
+"""
+    screens = ("DISPLAY", "WAYLAND_DISPLAY", "MUJOCO_GL")
+    variables = {name: value for name, value in os.environ.items() if name not in screens}
+    ended = subprocess.run(
+        [sys.executable, "-c", code], env=variables, capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout.splitlines()[-1:]) == (0, ["alive"]), ended.stderr
 
 
 def test_a_policy_is_filmed_on_what_it_sees() -> None:

@@ -10,6 +10,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from scipy.stats import ks_2samp
 
 from rlhf_core.environments import Environment, GymEnv
+from rlhf_core.environments.fixed_horizon import absorbing_steps
 from rlhf_core.environments.pool import PoolEnv
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.recording import Recorder
@@ -110,7 +111,7 @@ def test_a_copy_depends_on_its_own_seed_alone() -> None:
 
 
 def test_an_absorbing_horizon_holds_what_was_seen_last() -> None:
-    vector = pool(fixed_horizon=40)
+    vector = pool(fixed_horizon=40, horizon_form="played")
     single = Environment(id="CartPole-v1", fixed_horizon=40).spaces()
     assert vector.single_observation_space == single.observation
     observations, _ = vector.reset(seed=list(range(COPIES)))  # type: ignore[arg-type]
@@ -132,6 +133,22 @@ def test_an_absorbing_horizon_holds_what_was_seen_last() -> None:
             assert held.all()
             assert (observations[:, -1] == 0).all()
             held = np.zeros(COPIES, dtype=bool)
+
+
+def test_an_absorbing_horizon_is_cut_off_and_tells_the_steps_that_are_left() -> None:
+    vector = pool(fixed_horizon=40)
+    vector.reset(seed=list(range(COPIES)))  # type: ignore[arg-type]
+    ages = np.zeros(COPIES, dtype=np.int64)
+    for _ in range(60):
+        *_, terminated, truncated, info = vector.step(np.zeros(COPIES, dtype=np.int64))
+        ages += 1
+        assert not terminated.any()
+        left = absorbing_steps(info, COPIES)
+        np.testing.assert_array_equal(left, np.where(truncated, 40 - ages, -1))
+        if truncated.any():
+            assert (info["final_obs"][truncated, -1] == 1).all()
+        ages[truncated] = 0
+    assert ages.max() < 15, "a pole that is pushed to one side falls"
 
 
 def test_observations_are_clipped_and_options_passed_on() -> None:

@@ -30,7 +30,7 @@ from tests.core.examples import HERE
 
 SMALL = PPO(
     steps=8, batch_size=8, epochs=2, hidden=(6,), learning_rate=1e-2,
-    learning_rate_schedule="constant", discount=0.9,
+    learning_rate_schedule="constant", discount=0.9, normalise_returns=False,
 )  # fmt: skip
 # Eight steps of two copies: episodes of five steps are truncated within a rollout, and those of
 # the corridor end there as well.

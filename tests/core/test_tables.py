@@ -103,7 +103,7 @@ def test_frequencies_of_steps_are_those_of_the_table() -> None:
 
 def demonstrated(environment: Environment, actions: np.ndarray, count: int) -> Demonstrations:
     rng = np.random.default_rng(0)
-    return demonstrate(environment, lambda observations: actions[observations], count, rng)
+    return demonstrate(environment, lambda observations: actions[observations], count, rng).episodes
 
 
 def test_a_terminated_episode_stays_in_its_final_state() -> None:

@@ -21,6 +21,7 @@ from flows.comparison import plan
 from flows.schedules.definition import Schedule, of_home, read_file
 from rlhf_core import in_process
 from rlhf_core.configuration import from_mapping, validated
+from rlhf_core.evaluation.early_ends import EARLY_ENDS
 from rlhf_core.matrix import Matrix
 from rlhf_core.round_metrics import ROUND_COUNTS, TOTALS
 from tasks.home import Home
@@ -178,10 +179,14 @@ TALKATIVE: list[dict[str, Any]] = [
     {
         "annotator": {"kind": "crowd", "workers": 5},
         "feedback": {
-            **TINY["feedback"], "reward_model": {**TINY["feedback"]["reward_model"], "robust": True}
+            **TINY["feedback"],
+            "reward_model": {**TINY["feedback"]["reward_model"], "robust": True},
+            "aggregation": {"kind": "crowd_bradley_terry"},
         },
         "budget": {**TINY["budget"], "labels": 60},
     },
+    # A class of rewards that held-out answers choose.
+    {"feedback": {**TINY["feedback"], "reward_model": {"family": "auto", "epochs": 1}}},
     # An environment that tells of success.
     {
         "environment": {"id": f"{HERE}:Corridor-v0", "count": 4},
@@ -191,11 +196,20 @@ TALKATIVE: list[dict[str, Any]] = [
     # Demonstrations, and an evolution strategy.
     {
         "environment": {"id": f"{HERE}:Corridor-v0", "count": 4},
-        "feedback": {"kind": "inverse_rl"},
+        "feedback": {"kind": "inverse_rl", "warm_start": True, "cloning": {"updates": 20}},
         "annotator": {"kind": "expert", "env_steps": 2048},
         "optimiser": {"kind": "ars", "population": 4},
         "budget": {"env_steps": 400, "labels": 4, "rounds": 2, "initial_steps": 64},
     },
+    # Language models, with and without a reward.
+    *(
+        {
+            "environment": {"id": "rlhf/RandomWalks-v0", "count": 4},
+            "feedback": {**TINY["feedback"], "segment_steps": 9, "same_start": True},
+            "optimiser": {"kind": kind, "fine_tuning": {"epochs": 0}, **fields},
+        }
+        for kind, fields in (("dpo", {}), ("grpo", {"group_size": 2, "batch_size": 4}))
+    ),
     # Off-policy algorithms.
     *(
         {
@@ -219,8 +233,10 @@ def logged_by_stages() -> set[str]:
 
 
 def test_every_metric_that_a_round_gives_is_documented_and_the_other_way_round() -> None:
+    pytest.importorskip("transformers")
     # Tasks add times and steps, and leave out the counts that the totals are made of.
     times = {f"time/{name}" for name in (*STAGES, "report", "orchestration")}
     rounds = logged_by_stages() - set(ROUND_COUNTS)
-    once = {"policy/steps", "eval/first_return_iqm", *FINAL}
+    expert = {"expert/true_return_mean", "expert/episodes", "expert/steps"}
+    once = {"policy/steps", "eval/first_return_iqm", EARLY_ENDS, *expert, *FINAL}
     assert documented_metrics() == rounds | {*TOTALS.values()} | times | once

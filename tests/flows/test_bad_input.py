@@ -43,7 +43,7 @@ def refused(*arguments: str) -> str:
         ),
         (
             {"optimiser": "reinforce"},
-            "optimiser: unknown kind 'reinforce'; valid: a2c, ars, cma_es, dqn",
+            "optimiser: unknown kind 'reinforce'; valid: a2c, ars, cma_es, dpo",
         ),
         ({"budget": {"env_steps": 100}}, "budget.env_steps: expected at least"),
         ({"name": "a/b"}, "name: expected a letter or digit, then letters"),

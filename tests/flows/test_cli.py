@@ -68,8 +68,8 @@ def test_list_cuts_no_name_short_in_a_narrow_terminal(monkeypatch: pytest.Monkey
 
 def test_list_alone_has_one_line_for_each_name() -> None:
     lines = CliRunner().invoke(app, ["list"]).stdout.splitlines()
-    assert len(lines) < 80
     names = [line.split()[0] for line in lines if line.startswith("  ")]
+    assert len(lines) < len(names) + 40
     kinds = [kind for family in catalogue.FAMILIES.values() for kind in family.kinds()]
     assert sorted(names) == sorted([*presets.names(), *kinds])
 
@@ -89,8 +89,15 @@ def test_list_shows_what_is_named() -> None:
     assert "optimisers: fields of a2c, ppo, recurrent_ppo, trpo" in shown("optimisers")
 
 
+def expect_extra(preset: str) -> None:
+    """Skip where the preset needs an extra that is not installed."""
+    if preset in ("randomwalks-preferences", "sentiment-preferences"):
+        pytest.importorskip("transformers")
+
+
 @pytest.mark.parametrize("preset", presets.names())
 def test_show_prints_a_file_that_can_be_run(preset: str, tmp_path: Path) -> None:
+    expect_extra(preset)
     done = CliRunner().invoke(app, ["show", preset])
     assert done.stdout.startswith("# ")
     (tmp_path / "mine.yaml").write_text(done.stdout)
@@ -117,6 +124,7 @@ def test_help_has_examples() -> None:
 
 @pytest.mark.parametrize("preset", presets.names())
 def test_every_preset_is_valid(preset: str) -> None:
+    expect_extra(preset)
     done = CliRunner().invoke(app, ["check", preset])
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith("ok: ")

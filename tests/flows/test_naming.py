@@ -66,14 +66,25 @@ def test_presets_have_a_cell_each_on_their_environment_and_no_settings_in_it() -
     assert {name: cell_of(written(name)) for name in presets.names()} == {
         "acrobot-preference": "preference-ppo",
         "cartpole-evolving": f"preference-ppo-{EVOLVING}",
+        "cartpole-generalisation": "preference-ppo-environment_contexts_2423e7",
         "cartpole-imitation": f"inverse_rl-ppo-{EVOLVING}",
         "cartpole-preference": "preference-ppo",
+        "dialogue-ratings": "direct_reward-ppo",
+        "fetch-reach": "preference-ppo",
         "halfcheetah-preference": "preference-ppo",
+        "hopper-preference": "preference-ppo",
+        "minigrid-doorkey": "preference-ppo",
         "pendulum-click": "preference-ppo-click",
         "pendulum-correction": "preference-ppo-correction",
         "pendulum-evolution": "preference-pgpe",
         "pendulum-people": "preference-ppo-members5-human-aa42aa",
         "pendulum-preference": "preference-ppo",
+        "pointmaze-navigation": "preference-ppo",
+        "randomwalks-preferences": "preference-grpo",
+        "recommender-clicks": "direct_reward-ppo",
+        "sentiment-preferences": "preference-grpo",
+        "swimmer-preference": "preference-ars",
+        "walker2d-preference": "preference-ppo",
     }
 
 

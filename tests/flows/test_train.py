@@ -28,8 +28,9 @@ from tests.flows.conftest import Command, client_of, experiment_of
 
 SUMMARY = {
     "run_id", "environment", "strategy", "optimiser", "labels", "asking_ended", "cost", "alarms",
-    "env_steps", "true_return_mean", "true_return_iqm", "first_return_iqm",
-    "true_reward_reference", "heldout_accuracy", "model", "notes", "seconds",
+    "env_steps", "true_return_mean", "true_return_iqm", "success_rate", "first_return_iqm",
+    "expert_return_mean", "true_reward_reference", "heldout_accuracy", "model", "notes",
+    "seconds",
 }  # fmt: skip
 
 
@@ -127,12 +128,17 @@ def test_mlflow_has_parameters_tags_metrics_at_environment_steps_labels_and_arti
     gained = result["true_return_iqm"] - result["first_return_iqm"]
     assert values["final/return_per_label"] == pytest.approx(gained / 9)
     assert [m.step for m in client.get_metric_history(result["run_id"], "final/labels")] == [928]
-    # Not told by a pendulum, by a single teacher, or without a robust fit.
+    # Not told by a pendulum, by a single teacher, by a network, or without a robust fit.
     elsewhere = {
         "eval/success_rate", "feedback/worker_competence", "feedback/krippendorff_alpha",
         "reward/mistake_rate", "reward/demonstration_accuracy", "reward/rollout_accuracy",
         "policy/fitness_best", "policy/search_std", "policy/generations",
         "policy/value_loss", "policy/temperature", "policy/exploration_rate",
+        "expert/true_return_mean", "expert/episodes", "expert/steps",
+        "cloning/updates", "cloning/heldout_loss",
+        "feedback/sign_log_odds", "feedback/answers_per_worker",
+        "reward/family", "reward/penalty", "eval/first_early_ends",
+        "policy/kl_to_start", "policy/pairs", "policy/pair_loss",
     }  # fmt: skip
     documented = documented_metrics() - elsewhere
     assert {m for m in run.data.metrics if not m.startswith("model/")} == documented

@@ -6,7 +6,6 @@ from gymnasium import spaces
 from rlhf_core.environments.batched.vector import Dynamics
 
 GRAVITY, SECONDS = 9.8, 0.2
-MASS, LENGTH, CENTRE, INERTIA = 1.0, 1.0, 0.5, 1.0
 FASTEST = (4 * np.pi, 9 * np.pi)
 
 
@@ -17,7 +16,10 @@ class Acrobot(Dynamics):
     their rates (rad/s); all drawn from [-0.1, 0.1].
     """
 
+    parameters = ("mass", "length", "inertia")
+
     def __init__(self) -> None:
+        self.mass, self.length, self.inertia = 1.0, 1.0, 1.0
         high = np.array([1.0, 1.0, 1.0, 1.0, *FASTEST], dtype=np.float32)
         self.observation_space = spaces.Box(-high, high, dtype=np.float32)
         self.action_space = spaces.Discrete(3)
@@ -41,10 +43,10 @@ class Acrobot(Dynamics):
         """Take one step of the fourth-order Runge-Kutta method."""
         torque = actions.astype(np.float64) - 1.0
         half = SECONDS / 2.0
-        first = _change(state, torque)
-        second = _change(state + half * first, torque)
-        third = _change(state + half * second, torque)
-        fourth = _change(state + SECONDS * third, torque)
+        first = self._change(state, torque)
+        second = self._change(state + half * first, torque)
+        third = self._change(state + half * second, torque)
+        fourth = self._change(state + SECONDS * third, torque)
         after = state + SECONDS / 6.0 * (first + 2 * second + 2 * third + fourth)
         angles = after[:2]
         # One turn is enough: a link turns by less than that in a step.
@@ -55,27 +57,28 @@ class Acrobot(Dynamics):
         terminated = -np.cos(after[0]) - np.cos(after[1] + after[0]) > 1.0
         return after, np.where(terminated, 0.0, -1.0), terminated
 
-
-def _change(state: np.ndarray, torque: np.ndarray) -> np.ndarray:
-    """Derivative of the states by time."""
-    upper, lower, upper_rate, lower_rate = state
-    cos, sin = np.cos(lower), np.sin(lower)
-    d1 = (
-        MASS * CENTRE**2
-        + MASS * (LENGTH**2 + CENTRE**2 + 2 * LENGTH * CENTRE * cos)
-        + INERTIA
-        + INERTIA
-    )
-    d2 = MASS * (CENTRE**2 + LENGTH * CENTRE * cos) + INERTIA
-    phi2 = MASS * CENTRE * GRAVITY * np.cos(upper + lower - np.pi / 2.0)
-    phi1 = (
-        -MASS * LENGTH * CENTRE * lower_rate**2 * sin
-        - 2 * MASS * LENGTH * CENTRE * lower_rate * upper_rate * sin
-        + (MASS * CENTRE + MASS * LENGTH) * GRAVITY * np.cos(upper - np.pi / 2)
-        + phi2
-    )
-    lower_turning = (
-        torque + d2 / d1 * phi1 - MASS * LENGTH * CENTRE * upper_rate**2 * sin - phi2
-    ) / (MASS * CENTRE**2 + INERTIA - d2**2 / d1)
-    upper_turning = -(d2 * lower_turning + phi1) / d1
-    return np.stack([upper_rate, lower_rate, upper_turning, lower_turning])
+    def _change(self, state: np.ndarray, torque: np.ndarray) -> np.ndarray:
+        """Derivative of the states by time."""
+        upper, lower, upper_rate, lower_rate = state
+        mass, length, inertia = self.mass, self.length, self.inertia
+        centre = length / 2
+        cos, sin = np.cos(lower), np.sin(lower)
+        d1 = (
+            mass * centre**2
+            + mass * (length**2 + centre**2 + 2 * length * centre * cos)
+            + inertia
+            + inertia
+        )
+        d2 = mass * (centre**2 + length * centre * cos) + inertia
+        phi2 = mass * centre * GRAVITY * np.cos(upper + lower - np.pi / 2.0)
+        phi1 = (
+            -mass * length * centre * lower_rate**2 * sin
+            - 2 * mass * length * centre * lower_rate * upper_rate * sin
+            + (mass * centre + mass * length) * GRAVITY * np.cos(upper - np.pi / 2)
+            + phi2
+        )
+        lower_turning = (
+            torque + d2 / d1 * phi1 - mass * length * centre * upper_rate**2 * sin - phi2
+        ) / (mass * centre**2 + inertia - d2**2 / d1)
+        upper_turning = -(d2 * lower_turning + phi1) / d1
+        return np.stack([upper_rate, lower_rate, upper_turning, lower_turning])

@@ -6,8 +6,7 @@ from gymnasium import spaces
 from rlhf_core.environments.batched.vector import Dynamics
 
 LEFTMOST, RIGHTMOST, FASTEST = -1.2, 0.6, 0.07
-GRAVITY = 0.0025
-PUSH, GOAL = 0.001, 0.5
+GRAVITY, GOAL = 0.0025, 0.5
 CONTINUOUS_PUSH, CONTINUOUS_GOAL = 0.0015, 0.45
 
 
@@ -17,7 +16,10 @@ class MountainCar(Dynamics):
     State: position, drawn from [-0.6, -0.4], and speed, at first 0.
     """
 
+    parameters = ("force", "gravity")
+
     def __init__(self, goal_velocity: float = 0.0) -> None:
+        self.force, self.gravity = 0.001, GRAVITY
         self.observation_space = _space()
         self.action_space: spaces.Space[np.int64] = spaces.Discrete(3)
         self._goal_velocity = goal_velocity
@@ -34,7 +36,8 @@ class MountainCar(Dynamics):
         self, state: np.ndarray, actions: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Push to the left, not at all, or to the right; the reward is -1 a step."""
-        push = (actions.astype(np.float64) - 1) * PUSH + np.cos(3 * state[0]) * (-GRAVITY)
+        push = (actions.astype(np.float64) - 1) * self.force
+        push = push + np.cos(3 * state[0]) * (-self.gravity)
         after = _moved(state, push)
         terminated = (after[0] >= GOAL) & (after[1] >= self._goal_velocity)
         return after, np.full(len(push), -1.0), terminated

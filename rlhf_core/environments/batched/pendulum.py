@@ -5,7 +5,7 @@ from gymnasium import spaces
 
 from rlhf_core.environments.batched.vector import Dynamics
 
-SECONDS, FASTEST, STRONGEST, MASS, LENGTH = 0.05, 8, 2.0, 1.0, 1.0
+SECONDS, FASTEST, STRONGEST = 0.05, 8, 2.0
 
 
 class Pendulum(Dynamics):
@@ -14,11 +14,13 @@ class Pendulum(Dynamics):
     State: angle from the upright (rad), drawn from [-pi, pi], and its rate (rad/s), from [-1, 1].
     """
 
+    parameters = ("gravity", "mass", "length")
+
     def __init__(self, g: float = 10.0) -> None:
         high = np.array([1.0, 1.0, FASTEST], dtype=np.float32)
         self.observation_space = spaces.Box(-high, high, dtype=np.float32)
         self.action_space = spaces.Box(-STRONGEST, STRONGEST, (1,), dtype=np.float32)
-        self._g = g
+        self.gravity, self.mass, self.length = g, 1.0, 1.0
 
     def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """Draw angles and rates uniformly."""
@@ -42,7 +44,8 @@ class Pendulum(Dynamics):
         torque = np.clip(actions, -STRONGEST, STRONGEST)[:, 0]
         off = ((angle + np.pi) % (2 * np.pi)) - np.pi
         costs = off**2 + 0.1 * rate**2 + 0.001 * torque**2
-        pull = 3 * self._g / (2 * LENGTH) * np.sin(angle) + 3.0 / (MASS * LENGTH**2) * torque
+        inverse_inertia = np.asarray(3.0 / (self.mass * self.length**2), dtype=torque.dtype)
+        pull = 3 * self.gravity / (2 * self.length) * np.sin(angle) + inverse_inertia * torque
         after = np.empty_like(state)
         after[1] = np.clip(rate + pull * SECONDS, -FASTEST, FASTEST)
         after[0] = angle + after[1] * SECONDS

@@ -2,7 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from copy import copy
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from gymnasium import spaces
@@ -11,15 +12,23 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from jaxtyping import Bool, Float, Shaped
 
-from rlhf_core.environments.fixed_horizon import HorizonForm
+from rlhf_core.environments.fixed_horizon import HorizonForm, absorbing_info
 from rlhf_core.errors import ConfigurationError
 
 
 class Dynamics(ABC):
     """Dynamics of many copies of an environment. States are columns: (D, count)."""
 
-    observation_space: spaces.Box
+    parameters: ClassVar[tuple[str, ...]] = ()
+    """Attributes that a context can set: one number, or one for each copy."""
+    observation_space: spaces.Box | spaces.MultiDiscrete
     action_space: spaces.Space[Any]
+
+    def with_parameters(self, parameters: Mapping[str, Float[np.ndarray, " count"]]) -> "Dynamics":
+        """Return the dynamics with other parameters for each copy."""
+        changed = copy(self)
+        changed.__dict__.update(parameters)
+        return changed
 
     @abstractmethod
     def draw(self, rng: np.random.Generator, count: int) -> Float[np.ndarray, "count D"]:
@@ -38,13 +47,25 @@ class Dynamics(ABC):
         """Compute next states, rewards, and whether the environment terminates there."""
 
 
+@runtime_checkable
+class TellsInfos(Protocol):
+    """Dynamics whose states tell more than observations and rewards, such as success."""
+
+    def infos(
+        self, state: Float[np.ndarray, "D count"]
+    ) -> Mapping[str, Bool[np.ndarray, " count"]]:
+        """Compute what `info` tells of states, by its key."""
+        ...
+
+
 class BatchedEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     """Copies of one environment, stepped as arrays; a copy resets in the step in which it ends.
 
     Given a list of seeds, copy i does exactly what a single environment reset with seed i does,
     later episodes included. Given one seed or none, all copies draw from one generator, which is
     faster with thousands of copies. `info["final_obs"]` holds a row for every copy; the rows of
-    `info["_final_obs"]` are last observations of episodes.
+    `info["_final_obs"]` are last observations of episodes. `info["final_info"]` holds what the
+    dynamics tell of last states, such as success.
 
     ==================  ======================================================================
     observation         the environment's; with an absorbing horizon one number more, 1 after
@@ -52,7 +73,8 @@ class BatchedEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     action              the environment's; ignored in an absorbing state
     reward              the environment's; 0 where an ended episode goes on to a fixed horizon
     end                 the environment's, or truncated after `max_episode_steps`, or (never
-                        terminated) after `fixed_horizon` steps
+                        terminated) after `fixed_horizon` steps, and where the state becomes
+                        absorbing
     ==================  ======================================================================
     """
 
@@ -81,10 +103,11 @@ class BatchedEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self.metadata = {**self.metadata, "autoreset_mode": AutoresetMode.SAME_STEP}
         self._dynamics = dynamics
         self._bound = observation_bound
-        self._absorbing = fixed_horizon is not None and horizon_form == "absorbing"
+        self._flags = fixed_horizon is not None and horizon_form in ("absorbing", "played")
+        self._cuts_absorbed = horizon_form == "absorbing"
         self._evolving = fixed_horizon is not None and horizon_form == "evolving"
         self._limit = fixed_horizon or max_episode_steps or np.iinfo(np.int64).max
-        self.single_observation_space = self._observation_box()
+        self.single_observation_space = self._observations()
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.single_action_space = dynamics.action_space
         self.action_space = batch_space(dynamics.action_space, num_envs)
@@ -94,14 +117,21 @@ class BatchedEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self._steps = np.zeros(num_envs, dtype=np.int64)
         self._ended = np.zeros(num_envs, dtype=bool)
 
-    def _observation_box(self) -> spaces.Box:
+    def _observations(self) -> spaces.Space[Any]:
         box = self._dynamics.observation_space
+        if not isinstance(box, spaces.Box):
+            if self._flags or self._evolving or self._bound is not None:
+                raise ConfigurationError(
+                    "fixed_horizon, observation_bound: expected neither with observations of "
+                    f"{type(box).__name__}"
+                )
+            return box
         low, high = box.low, box.high
         if self._evolving:
             low, high = np.full_like(low, -np.inf), np.full_like(high, np.inf)
         if self._bound is not None:
             low, high = (np.clip(side, -self._bound, self._bound) for side in (low, high))
-        if self._absorbing:
+        if self._flags:
             low, high = np.append(low, np.float32(0)), np.append(high, np.float32(1))
         return spaces.Box(low, high, dtype=np.float32)
 
@@ -161,15 +191,17 @@ class BatchedEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         """Step every copy once."""
         state, rewards, terminated = self._dynamics.step(self._state, np.asarray(actions))
         self._steps += 1
-        if self._absorbing:
+        if self._flags:
             state = np.where(self._ended, self._state, state)
             rewards = np.where(self._ended, 0.0, rewards)
             self._ended |= terminated
         if self._evolving:
             rewards = np.where(terminated, 0.0, rewards)
-        if self._absorbing or self._evolving:
+        if self._flags or self._evolving:
             terminated = np.zeros(self.num_envs, dtype=bool)
         truncated = self._steps >= self._limit
+        absorbed = self._ended & self._cuts_absorbed
+        truncated |= absorbed
         self._state = state
         observations = self._observe(state, self._ended)
         done = terminated | truncated
@@ -177,26 +209,37 @@ class BatchedEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             return observations, rewards, terminated, truncated, {}
         which = np.flatnonzero(done)
         final = observations.copy()
+        infos = self._final_infos(state, done)
+        left = self._limit - self._steps
         state[:, which] = self._drawn(which)
         self._steps[which] = 0
         self._ended[which] = False
         observations[which] = self._observe(state[:, which], self._ended[which])
-        info = {"final_obs": final, "_final_obs": done}
+        info = {"final_obs": final, "_final_obs": done, **absorbing_info(absorbed, left)}
+        if infos:
+            info |= {"final_info": infos | info.get("final_info", {}), "_final_info": done}
         return observations, rewards, terminated, truncated, info
+
+    def _final_infos(self, state: np.ndarray, done: np.ndarray) -> dict[str, np.ndarray]:
+        """What the dynamics tell of last states, as Gymnasium batches it: values and a mask."""
+        if not isinstance(self._dynamics, TellsInfos):
+            return {}
+        infos = {key: values & done for key, values in self._dynamics.infos(state).items()}
+        return infos | {f"_{key}": done for key in infos}
 
     def _drawn(self, copies: np.ndarray) -> np.ndarray:
         """Draw first states (D, copies)."""
         if self._generators is None:
             return self._dynamics.draw(self.np_random, len(copies)).T.copy()
-        for copy in copies:
-            self._begun[copy] = self._generators[copy].bit_generator.state
-        rows = [self._dynamics.draw(self._generators[copy], 1) for copy in copies]
+        for index in copies:
+            self._begun[index] = self._generators[index].bit_generator.state
+        rows = [self._dynamics.draw(self._generators[index], 1) for index in copies]
         return np.concatenate(rows).T.copy()
 
     def _observe(self, state: np.ndarray, ended: np.ndarray) -> np.ndarray:
         observations = self._dynamics.observe(state)
         if self._bound is not None:
             observations = np.clip(observations, -self._bound, self._bound)
-        if self._absorbing:
+        if self._flags:
             observations = np.concatenate([observations, ended[:, None].astype(np.float32)], axis=1)
         return observations

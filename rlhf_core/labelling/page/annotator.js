@@ -204,7 +204,7 @@ async function open(item) {
   const begin = () => {
     view.begun = performance.now();
     view.since = document.hidden ? null : view.begun;
-    log("shown");
+    view.events.push([0, "shown"]);
     body.setAttribute("data-ready", "");
     if (!matchMedia("(prefers-reduced-motion: reduce)").matches) player.play();
   };

@@ -9,6 +9,7 @@ from PIL import Image
 from rlhf_core.environments.episodes import EpisodeStart
 from rlhf_core.environments.factory import Environment
 from rlhf_core.environments.filming import drawn
+from rlhf_core.environments.fixed_horizon import ABSORBING_STEPS
 from rlhf_core.environments.making import close
 from rlhf_core.errors import BrokenEnvironmentError, ConfigurationError
 from rlhf_core.labelling.play.actions import play_actions
@@ -52,6 +53,7 @@ class PlayedEpisode:
         """rate: it goes on while no key is pressed; turn: it waits for one."""
         self.rate = min(fps, FASTEST) if self.mode == "rate" else 0.0
         self.done = self._terminated = False
+        self._absorbing_steps = 0
         self._observations = [np.asarray(self._env.reset(seed=seed)[0])]
         self._actions: list[Any] = []
         self._start = self._env.start if isinstance(self._env, EpisodeStart) else None
@@ -76,7 +78,7 @@ class PlayedEpisode:
             return
         value = self.actions[action].value
         try:
-            observation, _, terminated, truncated, _ = self._env.step(value)
+            observation, _, terminated, truncated, info = self._env.step(value)
         except Exception as error:
             raise BrokenEnvironmentError(
                 f"'{self._id}' fails while it is played: {described(error)}"
@@ -84,6 +86,7 @@ class PlayedEpisode:
         self._actions.append(np.asarray(value))
         self._observations.append(np.asarray(observation))
         self._terminated, self.done = bool(terminated), bool(terminated or truncated)
+        self._absorbing_steps = int(info.get(ABSORBING_STEPS, 0))
 
     def frame(self) -> bytes:
         """The environment now, as a WebP picture."""
@@ -106,6 +109,7 @@ class PlayedEpisode:
             truncated=not self._terminated,
             policy_version=0,
             start=self._start,
+            absorbing_steps=self._absorbing_steps,
         )
 
     def close(self) -> None:

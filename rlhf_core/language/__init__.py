@@ -1,0 +1,1 @@
+"""Causal language models as policies of environments in which an episode is a text."""

@@ -1,0 +1,137 @@
+"""A run begins with what an earlier one had at the end of a round, and says so."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rlhf_core.configuration import from_mapping
+from rlhf_core.errors import ConfigurationError, RlhfError, RunError
+from rlhf_core.experiment import Experiment
+from tasks.beginning import beginning_of, parts_of
+from tasks.home import Home
+from tasks.runs import snapshots
+from tasks.runs.snapshots import Snapshot
+from tasks.tracking.tags import CONTENT_TAG, FROM_TAG, TAKE_TAG
+from tests.flows.conftest import TINY, Command, client_of, tiny_file, wait_until
+
+FEEDBACK = TINY["feedback"]
+
+
+def tiny(**changes: Any) -> Experiment:
+    return from_mapping({**TINY, **changes})
+
+
+@pytest.fixture(scope="module")
+def source(shared_home: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A finished run."""
+    run_id: str = Command(shared_home, tmp_path_factory.mktemp("source")).train()["run_id"]
+    return run_id
+
+
+@pytest.fixture
+def snapshot(shared_home: Any, source: str) -> Snapshot:
+    return snapshots.read(Home(shared_home), source)
+
+
+def test_the_last_round_is_read_unless_one_is_named(shared_home: Any, source: str) -> None:
+    home = Home(shared_home)
+    last, second = snapshots.read(home, source), snapshots.read(home, f"{source[:12]}@2")
+    assert (last.address, second.address) == (f"{source}@3", f"{source}@2")
+    assert (last.policy.steps, second.policy.steps) == (928, 672)
+    assert (last.feedback.asked, second.feedback.asked) == (9, 7)
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("{}@4", "expected a round from 1 to 3"),
+        ("{}@0", "expected RUN_ID or RUN_ID@ROUND"),
+        ("0123456789", "not known"),
+    ],
+)
+def test_an_unknown_round_is_refused(
+    shared_home: Any, source: str, address: str, message: str
+) -> None:
+    with pytest.raises(RunError, match=message):
+        snapshots.read(Home(shared_home), address.format(source))
+
+
+def test_each_part_is_taken_by_itself(snapshot: Snapshot) -> None:
+    policy = beginning_of(tiny(), snapshot, ["policy"])
+    assert policy.feedback is None
+    assert policy.policy is not None
+    assert policy.policy.steps == 0
+    for name, weight in snapshot.policy.parameters.items():
+        np.testing.assert_array_equal(policy.policy.parameters[name], weight)
+
+    labels = beginning_of(tiny(), snapshot, ["labels"])
+    assert labels.policy is None
+    assert labels.feedback is not None
+    assert labels.feedback.ensemble is None
+    assert labels.evidence is snapshot.feedback.evidence
+
+    reward = beginning_of(tiny(), snapshot, ["reward"]).feedback
+    assert reward is not None
+    assert reward.evidence is None
+    assert reward.ensemble is snapshot.feedback.ensemble
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts", "message"),
+    [
+        ({"environment": {"id": "CartPole-v1", "count": 4}}, "policy", "expected observations"),
+        ({"optimiser": {**TINY["optimiser"], "hidden": [4]}}, "policy", "whose policy has"),
+        ({"feedback": {**FEEDBACK, "segment_steps": 5}}, "labels", "expected 10, the"),
+        ({"feedback": {**FEEDBACK, "kind": "direct_reward"}}, "labels", "form rating"),
+        ({"feedback": {**FEEDBACK, "reward_model": {}}}, "reward", "without it, one is"),
+        ({"feedback": {"kind": "true_reward"}}, "labels", "expected 'policy' alone"),
+    ],
+)
+def test_a_part_that_does_not_fit_is_refused(
+    snapshot: Snapshot, changes: dict[str, Any], parts: str, message: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        beginning_of(tiny(**changes), snapshot, parts_of(parts))
+
+
+def test_an_unknown_part_is_refused() -> None:
+    with pytest.raises(RlhfError, match="expected some of policy, reward, labels, actual: 'polcy'"):
+        parts_of("polcy")
+
+
+def test_what_to_take_needs_a_run_to_take_it_from(tmp_path: Any) -> None:
+    done = Command(tmp_path / "home", tmp_path)("train", "pendulum-preference", "--take", "policy")
+    assert done.returncode != 0
+    assert done.stderr == "error: --take: expected --from RUN_ID beside it, actual: none\n"
+
+
+def test_a_run_that_takes_over_is_killed_and_goes_on(
+    shared_home: Any, source: str, tmp_path: Any
+) -> None:
+    """It has the numbers of an undisturbed one, and names what it began with."""
+    rlhf = Command(shared_home, tmp_path)
+    arguments = ("--from", f"{source}@2", "--take", "policy,labels", "--seed", "6")
+    undisturbed = rlhf.train(*arguments)
+    tags = client_of(shared_home).get_run(undisturbed["run_id"]).data.tags
+    assert (tags[FROM_TAG], tags[TAKE_TAG]) == (f"{source}@2", "policy,labels")
+    assert CONTENT_TAG not in tags, "a comparison would take it for a run that began with nothing"
+    assert undisturbed["labels"] == 9, "labels that are taken over are not charged"
+
+    store = Home(shared_home).store
+
+    def fitted() -> set[str]:
+        return {key.partition("/")[0] for key in store.memos() if "-fit-" in key}
+
+    known = fitted()
+    process = rlhf.start("train", str(tiny_file(tmp_path)), *arguments)
+    wait_until(lambda: fitted() > known)
+    (run_id,) = fitted() - known
+    process.kill()
+    process.communicate()
+    done = rlhf("resume", run_id, "--json")
+    assert done.returncode == 0, done.stderr
+    resumed = client_of(shared_home).get_run(run_id)
+    first = client_of(shared_home).get_run(undisturbed["run_id"])
+    for name in ("final/true_return_mean", "reward/heldout_loss", "eval/first_return_iqm"):
+        assert resumed.data.metrics[name] == first.data.metrics[name]
