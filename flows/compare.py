@@ -4,11 +4,10 @@ import queue
 import time
 import warnings
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from prefect import flow, runtime, task
 from prefect.cache_policies import NO_CACHE
@@ -16,12 +15,13 @@ from prefect.futures import PrefectFuture
 
 from flows.comparison import plan
 from flows.comparison.plan import Trial
-from flows.comparison.pool import Job, Pool, RunFailedError, wait_for_orphans
 from flows.comparison.result import conclude
 from flows.experiments.naming import cell_of
 from flows.experiments.resolving import GivenMatrix, SeedPolicy, matrix_of
 from flows.flow_run import rename, schedule_name, scheduled_tags, scheduled_time
 from flows.notices import tell_finished
+from flows.runners import Job, RunFailedError, Runner, WorkerLostError, chosen, opened
+from flows.runners.processes import wait_for_orphans
 from flows.services.prefect_page import lasting_page
 from flows.services.ready import ready
 from flows.train import close
@@ -47,8 +47,10 @@ class Outcomes:
 
 
 @task(name="cell", task_run_name="{trial.name}", cache_policy=NO_CACHE, persist_result=False)
-def play_cell(trial: Trial, comparison: Comparison, pool: Pool) -> dict[str, Any]:
-    """Play a run of a comparison in a worker process; returns its summary.
+def play_cell(trial: Trial, comparison: Comparison, runner: Runner) -> dict[str, Any]:
+    """Play a run of a comparison; returns its summary.
+
+    Where the worker that plays it is lost, the run goes on in another one, once.
 
     Raises:
         RunFailedError: it failed; the comparison goes on without it.
@@ -58,12 +60,15 @@ def play_cell(trial: Trial, comparison: Comparison, pool: Pool) -> dict[str, Any
     def receive(event: Any) -> None:
         progress.send(progress.InCell(cell, seed, event))
 
-    with pool.worker() as worker:
+    job = _job(trial, comparison)
+    try:
         try:
-            summary = worker.play(_job(trial, comparison), receive)
-        except RunFailedError as error:
-            receive(progress.CellEnded(None, str(error)))
-            raise
+            summary = runner.play(job, receive)
+        except WorkerLostError:
+            summary = runner.play(job, receive)
+    except RunFailedError as error:
+        receive(progress.CellEnded(None, str(error)))
+        raise
     receive(progress.CellEnded(summary, None))
     return summary
 
@@ -78,6 +83,7 @@ def _job(trial: Trial, comparison: Comparison) -> Job:
         prefect_run=str(runtime.flow_run.id),
         prefect_page=lasting_page(),
         run_id=trial.run_id,
+        owner=str(uuid4()),
     )
 
 
@@ -93,8 +99,9 @@ def compare(
     experiment: GivenMatrix = "pendulum-preference",
     overrides: dict[str, Any] | None = None,
     seed_policy: SeedPolicy = "fixed",
-    workers: int = 2,
+    workers: int | None = None,
     fail_fast: bool = False,
+    runner: str = "processes",
 ) -> dict[str, Any]:
     """Play a matrix of experiments and say which cell won, by how much and how sure.
 
@@ -106,13 +113,15 @@ def compare(
         overrides: values for every cell by the path of the field, such as {"budget.labels": 50}.
         seed_policy: `fixed` plays the seeds as they are written; `fresh` those that follow one of
             the scheduled time, and the comparison is called by that time too.
-        workers: processes that play runs at the same time.
+        workers: runs that are played at the same time; None: one a core, or as many as the
+            runner's cluster plays.
         fail_fast: play no further run once one has failed.
+        runner: where runs are played, as `flows.runners.chosen` reads it.
 
     Returns:
         The result, as `rlhf compare --json` prints it.
     """
-    home = Home()
+    home, choice = Home(), chosen(runner)
     ready(home)
     wait_for_orphans(home)
     matrix = matrix_of(experiment, overrides or {}, seed_policy, scheduled_time())
@@ -124,18 +133,20 @@ def compare(
     trials = plan.trials(home, tracker_of(home), matrix, cells)
     left = [trial for trial in trials if trial.summary is None]
     began = time.perf_counter()
-    with _pool(home, min(workers, len(left))) as pool:
+    with opened(choice, home, workers, len(left)) if left else nullcontext() as player:
         comparison = comparisons.open_comparison(home, matrix, cells, str(runtime.flow_run.id))
         records.set_tags(comparison.tracker, comparison.run_id, scheduled_tags(seed_policy))
         progress.send(progress.Opened(comparison.run_id, False))
-        planned = progress.Planned([trial.planned() for trial in trials], workers)
+        count = 0 if player is None else player.count
+        planned = progress.Planned([trial.planned() for trial in trials], count)
         with live.published(home, live.of_comparison(matrix.name, comparison.run_id, planned)):
             progress.send(planned)
             outcomes = Outcomes(
                 {(t.cell.label, t.seed): dict(t.summary) for t in trials if t.summary is not None},
                 {},
             )
-            _play(pool, comparison, left, fail_fast, outcomes)
+            if player is not None:
+                _play(player, comparison, left, fail_fast, outcomes)
     seconds = time.perf_counter() - began
     page = lasting_page()
     page = None if page is None else f"{page}/runs/flow-run/{runtime.flow_run.id}"
@@ -148,31 +159,21 @@ def compare(
     return result
 
 
-@contextmanager
-def _pool(home: Home, count: int) -> Iterator[Pool]:
-    """Workers; at the end, however it comes, they are ended, and runs that they left are closed."""
-    try:
-        with Pool(home, count) as pool:
-            yield pool
-    finally:
-        lifecycle.close_abandoned(home)
-
-
 def _play(
-    pool: Pool, comparison: Comparison, left: list[Trial], fail_fast: bool, outcomes: Outcomes
+    runner: Runner, comparison: Comparison, left: list[Trial], fail_fast: bool, outcomes: Outcomes
 ) -> None:
     """Submit a task for each run, as many at a time as there are workers."""
     ended: queue.SimpleQueue[PrefectFuture[dict[str, Any]]] = queue.SimpleQueue()
     submitted: dict[UUID, Trial] = {}
-    waiting = deque(left)
+    waiting, stopped = deque(left), False
 
     def submit() -> None:
         trial = waiting.popleft()
-        future = play_cell.submit(trial, comparison, pool)
+        future = play_cell.submit(trial, comparison, runner)
         submitted[future.task_run_id] = trial
         future.add_done_callback(ended.put)
 
-    for _ in range(pool.count):
+    for _ in range(min(runner.count, len(left))):
         submit()
     while submitted:
         future = ended.get()
@@ -181,11 +182,12 @@ def _play(
         if isinstance(result, BaseException):
             run_id = result.run_id if isinstance(result, RunFailedError) else None
             outcomes.failed[trial.cell.label, trial.seed] = reason(result), run_id
-            if fail_fast:
-                pool.close()
+            if fail_fast and not stopped:
+                stopped = True
+                runner.close()
         else:
             outcomes.finished[trial.cell.label, trial.seed] = result
-        if waiting and not pool.closed:
+        if waiting and not stopped:
             submit()
     for trial in waiting:
         text = "not played: another run failed before"

@@ -22,14 +22,17 @@ FILE = "generalisation.md"
 
 
 @flow(name="generalise", persist_result=False)
-def generalise(study: Generalisation, workers: int = 2) -> dict[str, Any]:
+def generalise(
+    study: Generalisation, workers: int | None = None, runner: str = "processes"
+) -> dict[str, Any]:
     """Train in every physics and measure each policy in all of them.
 
     Runs that are finished are not played again.
 
     Args:
         study: what is trained, in which physics, and when an episode counts.
-        workers: processes that play runs at the same time.
+        workers: runs that are played at the same time; None: as many as the runner plays.
+        runner: where they are played, as in `flows.compare`.
 
     Returns:
         The result, as `rlhf generalise --json` prints it.
@@ -38,7 +41,7 @@ def generalise(study: Generalisation, workers: int = 2) -> dict[str, Any]:
     ready(home)
     rename(study.name)
     cells = {cell.label: cell for cell in plan.cells(study.matrix)}
-    compared = compare(study.matrix, workers=workers)
+    compared = compare(study.matrix, workers=workers, runner=runner)
     if compared["failed"]:
         first = compared["failed"][0]
         raise RunError(

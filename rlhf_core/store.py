@@ -3,9 +3,9 @@
 A value (any dataclass derived from `rlhf_core.types.Value`) becomes one file (`rlhf_core.packing`),
 and loading one from a stranger runs no code. Beside the objects stand the memos: which references a
 finished stage gave, and the checkpoints of unfinished ones; both carry a digest of their key and
-content. A file is written under a temporary name and moved, so that a process killed at any moment
-leaves either the whole file or none. Everything that is read is verified: a flipped bit never makes
-a result.
+content. A process killed at any moment leaves either a whole file or none: in a folder a file is
+written under a temporary name and moved; an object store, which has no move, writes each object as
+a whole anyway. Everything that is read is verified: a flipped bit never makes a result.
 """
 
 import hashlib
@@ -26,6 +26,10 @@ Ref = str
 
 OBJECT, MEMO, CHECKPOINT, TEMPORARY = ".safetensors", ".json", ".checkpoint", ".tmp"
 """Endings of the files of a store."""
+EXTRAS = {"s3": "s3", "s3a": "s3"}
+"""Extras of this project by the scheme of a store's address."""
+FOLDERS = ("file", "local", "sftp", "ssh", "smb")
+"""Protocols whose files appear before they are whole, and can be moved."""
 
 
 class Store:
@@ -34,9 +38,16 @@ class Store:
     def __init__(self, root: str) -> None:
         self.root = root.rstrip("/")
         try:
-            self._files, self._base = fsspec.core.url_to_fs(self.root)
-        except (ImportError, ValueError) as error:
+            # What other machines write must be seen at once, so nothing is kept of a listing.
+            self._files, self._base = fsspec.core.url_to_fs(self.root, use_listings_cache=False)
+        except ImportError as error:
+            scheme = self.root.partition("://")[0]
+            hint = EXTRAS.get(scheme)
+            way = f"pip install 'rlhf-flows[{hint}]'" if hint else "install what it names"
+            raise StoreError(f"store {self.root} cannot be opened: {error}; {way}") from error
+        except ValueError as error:
             raise StoreError(f"store {self.root} cannot be opened: {error}") from error
+        self._errors = _errors(self._files)
 
     def create(self) -> "Store":
         """Write the store's header, unless it is there; returns the store.
@@ -61,6 +72,8 @@ class Store:
         """
         header = self._header()
         if header is None:
+            if "://" in self.root:
+                raise StoreError(f"there is no store at {self.root}")
             raise StoreError(
                 f"store {self.root} is not on this machine; mount it there, or set RLHF_STORE to "
                 "an address that every worker reaches"
@@ -156,7 +169,7 @@ class Store:
         if self._exists(path):
             try:
                 self._files.rm_file(path)
-            except OSError as error:
+            except self._errors as error:
                 raise StoreError(f"store {self.root} cannot be written: {error}") from error
 
     def memos(self) -> list[str]:
@@ -215,7 +228,7 @@ class Store:
     def _exists(self, path: str) -> bool:
         try:
             return bool(self._files.exists(path))
-        except OSError as error:
+        except self._errors as error:
             raise StoreError(f"store {self.root} cannot be read: {error}") from error
 
     def _read(self, path: str) -> bytes:
@@ -223,26 +236,48 @@ class Store:
             content: bytes = self._files.cat_file(path)
         except FileNotFoundError as error:
             raise StoreError(f"store {self.root} has no {path}") from error
-        except OSError as error:
+        except self._errors as error:
             raise StoreError(f"store {self.root} cannot be read: {error}") from error
         return content
 
     def _write(self, path: str, content: bytes) -> None:
-        temporary = f"{path}.{os.getpid()}-{uuid.uuid4().hex[:8]}{TEMPORARY}"
         try:
-            self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
-            try:
-                self._files.pipe_file(temporary, content)
-                self._files.mv(temporary, path)
-            except BaseException:
-                if self._files.exists(temporary):
-                    self._files.rm_file(temporary)
-                raise
-        except OSError as error:
+            if self._moves:
+                self._write_and_move(path, content)
+            else:
+                self._files.pipe_file(path, content)
+        except self._errors as error:
             raise StoreError(
-                f"store {self.root} cannot be written: {error}; choose another folder with "
-                "--home or RLHF_HOME"
+                f"store {self.root} cannot be written: {error}; choose another place with "
+                "--home, RLHF_HOME or RLHF_STORE"
             ) from error
+
+    @property
+    def _moves(self) -> bool:
+        protocol = self._files.protocol
+        return any(
+            one in FOLDERS for one in ((protocol,) if isinstance(protocol, str) else protocol)
+        )
+
+    def _write_and_move(self, path: str, content: bytes) -> None:
+        temporary = f"{path}.{os.getpid()}-{uuid.uuid4().hex[:8]}{TEMPORARY}"
+        self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
+        try:
+            self._files.pipe_file(temporary, content)
+            self._files.mv(temporary, path)
+        except BaseException:
+            if self._files.exists(temporary):
+                self._files.rm_file(temporary)
+            raise
+
+
+def _errors(files: fsspec.AbstractFileSystem) -> tuple[type[Exception], ...]:
+    """What a file system raises where it cannot read or write; those of S3 are no `OSError`."""
+    if "s3" not in files.protocol:
+        return (OSError,)
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    return OSError, BotoCoreError, ClientError
 
 
 def _sealed(key: str, content: bytes) -> bytes:

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flows.command.errors import plain_errors
-from flows.command.options import AsJson, Control, FailureBelow, HomeFolder, Overrides
+from flows.command.options import (
+    AsJson,
+    Control,
+    FailureBelow,
+    HomeFolder,
+    Overrides,
+    RunnerKind,
+    Workers,
+)
 from flows.command.streams import prints_on_stderr
 
 if TYPE_CHECKING:
@@ -39,9 +47,8 @@ def compare(
     name: Annotated[
         str | None, typer.Option(help="Of the comparison; the same name goes on with it.")
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, max=256, help="Processes; one a core else.")
-    ] = None,
+    workers: Workers = None,
+    runner: RunnerKind = "processes",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the cells and an estimate of the time.")
     ] = False,
@@ -62,14 +69,13 @@ def compare(
             vary or (), exclude or (), seeds, overrides or (), control, failure_below, name
         )
         matrix = matrices.of(experiment, options)
-        from joblib import cpu_count  # Those that this process may use.
-
-    play(matrix, workers or cpu_count(), home, dry_run, fail_fast, as_json)
+    play(matrix, workers, runner, home, dry_run, fail_fast, as_json)
 
 
 def play(
     matrix: "Matrix",
-    workers: int,
+    workers: int | None,
+    runner: str,
     home: Path | None,
     dry_run: bool,
     fail_fast: bool,
@@ -79,7 +85,8 @@ def play(
 
     Args:
         matrix: what is compared.
-        workers: processes that play runs at the same time.
+        workers: runs at the same time; None: as many as the runner plays.
+        runner: where they are played.
         home: folder of the runs that the user named.
         dry_run: print the cells and an estimate alone.
         fail_fast: stop at the first run that fails.
@@ -99,12 +106,16 @@ def play(
     place, screen = Home(home), Console(stderr=True)
     with plain_errors(home), prints_on_stderr():
         from flows.comparison import plan
+        from flows.runners import chosen
 
+        choice = chosen(runner)
         cells = plan.cells(matrix)
         if dry_run:
+            from joblib import cpu_count  # Those that this process may use.
+
             from flows.comparison.estimate import estimate
 
-            lines = list(estimate(place, matrix, cells, workers))
+            lines = list(estimate(place, matrix, cells, workers or cpu_count()))
     if dry_run:
         for text in lines:
             typer.echo(text)
@@ -115,7 +126,7 @@ def play(
         from flows.compare import compare as flow
 
         with board.showing(screen), lost_prefect():
-            way.result = flow(matrix, workers=workers, fail_fast=fail_fast)
+            way.result = flow(matrix, None, "fixed", workers, fail_fast, str(choice))
     show_live(way.result)
     if way.result["failed"]:
         raise typer.Exit(1)

@@ -7,7 +7,7 @@ import typer
 
 from flows.command.comparing import connect_for
 from flows.command.errors import plain_errors
-from flows.command.options import AsJson, HomeFolder
+from flows.command.options import AsJson, HomeFolder, RunnerKind, Workers
 from flows.command.streams import prints_on_stderr
 
 
@@ -16,9 +16,8 @@ def generalise(
     seeds: Annotated[
         int | None, typer.Option(min=1, max=1000, help="How many seeds; as the file says else.")
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, max=256, help="Processes; one a core else.")
-    ] = None,
+    workers: Workers = None,
+    runner: RunnerKind = "processes",
     home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
@@ -32,8 +31,6 @@ def generalise(
 
     place, screen = Home(home), Console(stderr=True)
     with plain_errors(home), prints_on_stderr():
-        from joblib import cpu_count  # Those that this process may use.
-
         from flows.command import board
         from flows.comparison import plan
         from flows.experiments.studies import study_of
@@ -45,7 +42,7 @@ def generalise(
         from flows.generalise import generalise as flow
 
         with board.showing(screen), lost_prefect():
-            result = flow(study, workers=workers or cpu_count())
+            result = flow(study, workers, runner)
     if as_json:
         typer.echo(json.dumps({name: value for name, value in result.items() if name != "text"}))
     else:

@@ -25,3 +25,18 @@ Control = Annotated[
 FailureBelow = Annotated[
     float | None, typer.Option(help="A seed whose true return is lower counts as failed.")
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=1, max=1000, help="Runs at the same time; one a core, or what the cluster plays, else."
+    ),
+]
+RunnerKind = Annotated[
+    str,
+    typer.Option(
+        "--runner",
+        envvar="RLHF_RUNNER",
+        metavar="KIND[:ADDRESS]",
+        help="Where runs are played: local, processes, dask, ray or work-pool:NAME.",
+    ),
+]

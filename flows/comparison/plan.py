@@ -11,7 +11,7 @@ from rlhf_core.matrix import Cell, Matrix
 from tasks.home import Home
 from tasks.people import asks_people
 from tasks.progress import PlannedRun
-from tasks.runs import lease, lifecycle, outcome
+from tasks.runs import heartbeat, lease, lifecycle, outcome
 from tasks.runs.content import content_of
 from tasks.runs.states import State
 from tasks.tracking import records
@@ -140,7 +140,9 @@ def _trial(
             return Trial(cell, seed, record.run_id, ended.summary)
     for record in _resumable(same):
         # A run that this home has not begun may be going on elsewhere.
-        if record.run_id not in busy and lifecycle.began_here(home, record):
+        if record.run_id not in busy and (
+            lifecycle.began_here(home, record) or heartbeat.is_silent(record)
+        ):
             return Trial(cell, seed, record.run_id, None)
     return Trial(cell, seed, None, None)
 

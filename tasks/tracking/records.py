@@ -135,6 +135,17 @@ def set_status(tracker: Tracker, run_id: str, status: str, ended: bool) -> None:
         client.update_run(run_id, status=status)
 
 
+def try_set_tags(tracker: Tracker, run_id: str, tags: Mapping[str, str | None]) -> bool:
+    """Write tags, unless the tracking store does not take them now; whether it did."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        set_tags(tracker, run_id, tags)
+    except (MlflowException, ServiceError, OSError):
+        return False
+    return True
+
+
 def set_tags(tracker: Tracker, run_id: str, tags: Mapping[str, str | None]) -> None:
     """Set tags, in one request; None deletes one. Secrets of addresses are masked."""
     from mlflow.entities import RunTag

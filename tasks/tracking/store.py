@@ -56,6 +56,11 @@ class Tracker:
         """Whether it is a server."""
         return addresses.scheme_of(self.uri) in ("http", "https")
 
+    @property
+    def local(self) -> bool:
+        """Whether it is files of this machine, which others do not reach."""
+        return addresses.scheme_of(self.uri).partition("+")[0] in ("", "file", "sqlite")
+
     def client(self) -> "MlflowClient":
         """A client of the tracking store.
 

@@ -391,7 +391,7 @@ def test_a_value_of_another_type_is_refused(store: Store) -> None:
 def test_a_root_that_is_a_file_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     store = Store(str(tmp_path / "file" / "store"))
-    with pytest.raises(StoreError, match=r"cannot be written: .*choose another folder with --home"):
+    with pytest.raises(StoreError, match=r"cannot be written: .*choose another place with --home"):
         store.put(PREFERENCES)
     with pytest.raises(StoreError, match="cannot be written"):
         store.remember("fit-3", {})

@@ -43,7 +43,7 @@ class Stuck(PendulumEnv):
 class Refusing(PendulumEnv):
     def __init__(self, render_mode=None):
         # The command may make it; the process that plays it may not.
-        if "flows.comparison.worker" in sys.orig_argv:
+        if "flows.runners.worker" in sys.orig_argv:
             raise ValueError("the port is taken")
         super().__init__(render_mode)
 

@@ -1,4 +1,4 @@
-"""Worker processes of a comparison, as the process that hands out the work has them."""
+"""A runner of worker processes of this machine, as the process that hands out the work has them."""
 
 import itertools
 import json
@@ -8,53 +8,24 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import IO, Any
 
 import psutil
 
-from rlhf_core.errors import RlhfError
+from flows.runners.job import Job, Receive, RunFailedError, WorkerLostError
 from tasks import progress
 from tasks.home import Home, private
 from tasks.runs import lease
 
-MODULE = "flows.comparison.worker"
+MODULE = "flows.runners.worker"
 ORPHAN_SECONDS = 15.0
 """Longest wait for the end of workers whose parent was killed."""
 END_SECONDS = 5.0
 """How long a worker may take to end after its input has ended."""
 
 _numbers = itertools.count()
-
-
-class RunFailedError(RlhfError):
-    """A run of a comparison failed; the others go on."""
-
-    def __init__(self, reason: str, run_id: str | None = None) -> None:
-        super().__init__(reason)
-        self.run_id = run_id
-        """Of MLflow, where the run had begun."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """A run to play, small enough to be sent to a worker."""
-
-    experiment: Mapping[str, Any]
-    """The fields that it was given; the others have their defaults."""
-    cell: str
-    group: str
-    """Name of the comparison."""
-    parent: str
-    """The comparison's own run."""
-    prefect_run: str
-    """The flow run of the comparison."""
-    prefect_page: str | None
-    """Address of Prefect's page, where it lasts."""
-    run_id: str | None
-    """The run to go on with; None starts one."""
 
 
 class Worker:
@@ -78,16 +49,17 @@ class Worker:
                 start_new_session=True,
             )
 
-    def play(self, job: Job, receive: Callable[[progress.Event], None]) -> dict[str, Any]:
+    def play(self, job: Job, receive: Receive) -> dict[str, Any]:
         """Play a run to its end; returns its summary.
 
         Raises:
-            RunFailedError: it failed, or the process ended meanwhile.
+            RunFailedError: it failed.
+            WorkerLostError: the process ended meanwhile.
         """
         with self._reading:
             return self._play(job, receive)
 
-    def _play(self, job: Job, receive: Callable[[progress.Event], None]) -> dict[str, Any]:
+    def _play(self, job: Job, receive: Receive) -> dict[str, Any]:
         run_id = job.run_id
         # Of a process that has ended nothing is read below.
         with suppress(BrokenPipeError, ValueError):
@@ -104,7 +76,7 @@ class Worker:
                     summary: dict[str, Any] = event["summary"]
                     return summary
                 case "Failed":
-                    raise RunFailedError(event["reason"], run_id)
+                    raise RunFailedError(event["reason"], event["run_id"])
                 case kind:
                     reported = getattr(progress, kind)(**event["fields"])
                     run_id = reported.run_id
@@ -115,7 +87,7 @@ class Worker:
                 "ended in the middle; it goes on when the same is run again", run_id
             )
         how = f"by signal {-status}" if status < 0 else f"with status {status}"
-        raise RunFailedError(f"its worker process ended {how}; see {self._log}", run_id)
+        raise WorkerLostError(f"its worker process ended {how}; see {self._log}", run_id)
 
     @property
     def alive(self) -> bool:
@@ -165,8 +137,8 @@ def _is_orphan(pid: int) -> bool:
         return False
 
 
-class Pool:
-    """Workers that wait for the next run after one; a context that ends them."""
+class Processes:
+    """Workers that wait for the next run after one."""
 
     def __init__(self, home: Home, count: int) -> None:
         """Start the workers: their imports take seconds, so the earlier the better.
@@ -179,18 +151,16 @@ class Pool:
         self._idle: queue.LifoQueue[Worker] = queue.LifoQueue()
         self._all = [Worker(home) for _ in range(count)]
         self.count = count
-        self.closed = False
         for worker in self._all:
             self._idle.put(worker)
 
-    def __enter__(self) -> "Pool":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def play(self, job: Job, receive: Receive) -> dict[str, Any]:
+        """Play a run in a process; returns its summary. Raises as `Worker.play` does."""
+        with self._worker() as worker:
+            return worker.play(job, receive)
 
     @contextmanager
-    def worker(self) -> Iterator[Worker]:
+    def _worker(self) -> Iterator[Worker]:
         """A worker that nobody else uses inside the block, waited for if need be."""
         worker = self._idle.get()
         try:
@@ -203,7 +173,6 @@ class Pool:
 
     def close(self) -> None:
         """End every worker."""
-        self.closed = True
         for worker in self._all:
             worker.end()
 

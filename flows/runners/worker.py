@@ -10,10 +10,9 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, TextIO
-from uuid import uuid4
 
 STEPS_SECONDS = 0.2
 """Environment steps are reported at most this often."""
@@ -31,8 +30,7 @@ def serve() -> None:
     _import_everything()
     _send(events, {"kind": "Ready"})
     while True:
-        for event in _play(jobs.get(), events):
-            _send(events, event)
+        _send(events, _play(jobs.get(), events))
 
 
 def _read(lines: TextIO, jobs: "queue.SimpleQueue[dict[str, Any]]") -> None:
@@ -57,41 +55,17 @@ def _send(events: TextIO, event: Mapping[str, Any]) -> None:
     events.flush()
 
 
-def _play(job: Mapping[str, Any], events: TextIO) -> Iterator[dict[str, Any]]:
-    """Play one run; the last event says how it ended."""
-    from flows.train import play_run
-    from rlhf_core.configuration import from_mapping
-    from tasks import progress
-    from tasks.driver import TaskDriver, unobserved
-    from tasks.failures import recorded
+def _play(job: Mapping[str, Any], events: TextIO) -> dict[str, Any]:
+    """Play one run; the event says how it ended."""
+    from flows.runners.job import Job, RunFailedError
+    from flows.runners.playing import played
     from tasks.home import Home
-    from tasks.reasons import reason
-    from tasks.runs import lifecycle
-    from tasks.runs.states import Event
 
-    home, owner, began = Home(), str(uuid4()), time.perf_counter()
     try:
-        with progress.listening(_Reporter(events)):
-            experiment = from_mapping(job["experiment"])
-            run = lifecycle.open_run(
-                home, experiment, job["run_id"], owner, job["group"], job["parent"],
-                cell=job["cell"], prefect_run=job["prefect_run"],
-                prefect_page=job["prefect_page"],
-            )  # fmt: skip
-            with recorded(run):
-                summary = play_run(TaskDriver(run, unobserved), run, began)
-    except (Exception, SystemExit) as error:
-        # The comparison goes on: the failure is reported, and stands in the record of the run.
-        text = reason(error)
-        lifecycle.close_flow_run(home, owner, Event.FAIL, text)
-        yield {"kind": "Failed", "reason": text}
-    else:
-        lifecycle.close_flow_run(home, owner, None, "")
-        if "waiting" in summary:
-            text = f"waits for people: {summary['waiting']}"
-            yield {"kind": "Failed", "reason": text}
-        else:
-            yield {"kind": "Ended", "summary": summary}
+        summary = played(Home(), Job(**job), _Reporter(events))
+    except RunFailedError as error:
+        return {"kind": "Failed", "reason": str(error), "run_id": error.run_id}
+    return {"kind": "Ended", "summary": summary}
 
 
 class _Reporter:
@@ -111,8 +85,6 @@ class _Reporter:
                 return
             event, self._steps = progress.Steps(event.run_id, self._steps), 0
             self._sent = time.monotonic()
-        elif isinstance(event, progress.Finished):
-            return  # The summary comes with the end.
         _send(self._events, {"kind": type(event).__name__, "fields": asdict(event)})
 
 
