@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from rlhf_core.plugin import Plugin
+from rlhf_core.texts import shortened_repr
 
 MOST_WORDS = 3
 """Differences that have a word each; of more, a digest stands for all."""
@@ -51,6 +52,26 @@ def _differences(actual: BaseModel, base: BaseModel | None, prefix: str) -> Iter
             yield from _differences(value, expected if comparable else None, f"{path}.")
         elif value != expected:
             yield path, actual.model_dump(mode="json", include={name})[name]
+
+
+def flatten(content: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested fields as `a.b.c`, the form in which MLflow compares parameters."""
+    if isinstance(content, Mapping) and content:
+        flat: dict[str, Any] = {}
+        for name, inner in content.items():
+            flat |= flatten(inner, f"{prefix}.{name}" if prefix else str(name))
+        return flat
+    return {prefix: content}
+
+
+def changes_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """What changed from one configuration to another, as messages say it."""
+    then, now = flatten(before), flatten(after)
+    return [
+        f"{field} was {shortened_repr(then.get(field))}, now {shortened_repr(now.get(field))}"
+        for field in sorted({*then, *now})
+        if then.get(field) != now.get(field)
+    ]
 
 
 def words(changes: Sequence[Difference], model: BaseModel) -> list[str]:

@@ -158,7 +158,7 @@ class Matrix(Config):
     def _excluding(self, data: Mapping[str, Any]) -> int | None:
         """The first rule that excludes an experiment; None where none does."""
         for index, rule in enumerate(self.exclude):
-            if rule and all(_fits(_at(data, field), value) for field, value in rule.items()):
+            if rule and all(_fits(value_at(data, field), value) for field, value in rule.items()):
                 return index
         return None
 
@@ -230,7 +230,7 @@ def _fits(value: Any, wanted: Any) -> bool:
     return bool(wanted == value)
 
 
-def _at(data: Mapping[str, Any], field: str) -> Any:
+def value_at(data: Mapping[str, Any], field: str) -> Any:
     """The value of a field as an experiment was written; None where it is not."""
     place: Any = data
     for name in field.split("."):

@@ -30,6 +30,7 @@ CONTENTS = {
     "reports": ("*.html",),
     "schedules": ("*.yaml", ".*.yaml-*", "*.json", ".*.json-*", "*.now", "*.log", "*.lock"),
     "store": ("store.json*", "objects", "memo", "unfinished"),
+    "sweeps": ("*.journal", "*.lock", "*.yaml", ".*.yaml-*"),
 }  # fmt: skip
 """What the folders of a home hold, by name; one that holds anything else is not ours alone."""
 
@@ -136,4 +137,16 @@ class Home:
         """Only one process of this machine at a time is inside; a killed one lets go."""
         with (self.folder("locks") / f"{name}.lock").open("w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
+    def alone(self, name: str, what: str) -> Iterator[None]:
+        """Only one process of this machine is inside; another one is refused.
+
+        Raises:
+            RunError: another process is inside.
+        """
+        with (self.folder("locks") / f"{name}.lock").open("a+") as handle:
+            if not try_lock(handle):
+                raise RunError(f"{what} is going on in another process")
             yield

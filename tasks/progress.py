@@ -121,6 +121,25 @@ class CellEnded:
     """Why it failed."""
 
 
+@dataclass(frozen=True)
+class TrialEnded:
+    """A trial of a sweep has ended."""
+
+    number: int
+    changes: Mapping[str, Any]
+    """Its setting, by the path of the field."""
+    mean: float | None
+    """True return over the seeds that were played."""
+    pruned: bool
+    """Whether it was given up before its last seed."""
+    reason: str | None
+    """Why it failed."""
+    drawn: int
+    """Trials so far."""
+    trials: int
+    """In all."""
+
+
 Event = (
     Opened
     | Stage
@@ -133,6 +152,7 @@ Event = (
     | Planned
     | InCell
     | CellEnded
+    | TrialEnded
 )
 Listener = Callable[[Event], None]
 

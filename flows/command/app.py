@@ -21,6 +21,7 @@ from flows.command.retraining import go_on, history, promote, retrain, rollback
 from flows.command.scheduling import schedule
 from flows.command.serving import prefect, serve
 from flows.command.streams import prints_on_stderr
+from flows.command.sweeping import sweep
 from flows.modules import find_modules_here
 from rlhf_core.errors import ConfigurationError
 
@@ -34,6 +35,7 @@ rlhf show pendulum-preference > mine.yaml\n
 rlhf train mine.yaml --seed 1 --set feedback.kind=inverse_rl\n
 rlhf resume RUN_ID\n
 rlhf compare mine.yaml --vary feedback.kind=preference,direct_reward --seeds 5\n
+rlhf sweep mine-sweep.yaml\n
 rlhf ui
 """
 
@@ -251,6 +253,7 @@ def ui(
 for command in (
     compare,
     generalise,
+    sweep,
     history,
     promote,
     report,

@@ -59,12 +59,19 @@ def cells(matrix: Matrix) -> list[Cell]:
     if problems:
         raise MatrixError(problems)
     expanded = matrix.cells(experiments)
-    problems = [
-        *_with_people(expanded), *_without_truth(expanded), *_equal(expanded), *_broken(expanded)
-    ]  # fmt: skip
+    check(expanded)
+    return expanded
+
+
+def check(cells: Sequence[Cell]) -> None:
+    """Try each environment once, and see that what the cells give can be compared.
+
+    Raises:
+        MatrixError: names every problem of every cell.
+    """
+    problems = [*_with_people(cells), *_without_truth(cells), *_equal(cells), *_broken(cells)]
     if problems:
         raise MatrixError(problems)
-    return expanded
 
 
 def _with_people(cells: Sequence[Cell]) -> Iterator[str]:
@@ -115,9 +122,14 @@ def _broken(cells: Sequence[Cell]) -> Iterator[str]:
 
 def trials(home: Home, tracker: Tracker, matrix: Matrix, cells: Sequence[Cell]) -> list[Trial]:
     """Every run, seeds first, so that each cell has some results soon."""
+    runs = [(cell, seed) for seed in matrix.all_seeds for cell in cells]
+    return trials_of(home, tracker, runs)
+
+
+def trials_of(home: Home, tracker: Tracker, runs: Sequence[tuple[Cell, int]]) -> list[Trial]:
+    """Runs of cells with seeds, each with the run of the same content that there is already."""
     with lease.nobody_works(home) as working:
         busy = {work.run_id for work in working}
-    runs = [(cell, seed) for seed in matrix.all_seeds for cell in cells]
     contents = ({CONTENT_TAG: content_of(cell.of_seed(seed))} for cell, seed in runs)
     return [
         _trial(home, tracker, cell, seed, same, busy)

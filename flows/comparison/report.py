@@ -9,10 +9,10 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from rlhf_core.comparison import Comparison, Details, compare
+from rlhf_core.differences import flatten
 from rlhf_core.texts import number
 from tasks.runs.content import NUMERIC, code_version
 from tasks.tracking import records, results
-from tasks.tracking.logging import flatten
 from tasks.tracking.results import Member
 from tasks.tracking.store import Tracker
 

@@ -18,6 +18,7 @@ from rlhf_core.configuration import changed, override, read, validated
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.experiment import Experiment
 from rlhf_core.matrix import Matrix
+from rlhf_core.sweep import Sweep
 from rlhf_core.texts import shortened_repr
 from tasks.tracking.tags import LONGEST_NAME
 
@@ -28,6 +29,8 @@ GivenExperiment = Annotated[str | dict[str, Any] | SkipValidation[Experiment], _
 GivenMatrix = Annotated[str | dict[str, Any] | SkipValidation[Matrix], _TEXT_OR_OBJECT]
 """The path of a comparison's YAML file, one written out or one that is validated; or a preset or an
 experiment, of which several seeds are played."""
+GivenSweep = Annotated[str | dict[str, Any] | SkipValidation[Sweep], _TEXT_OR_OBJECT]
+"""The path of a sweep's YAML file, one written out or one that is validated."""
 SeedPolicy = Literal["fixed", "fresh"]
 """`fixed`: the seeds as they are written, so that every run has the same numbers. `fresh`: seeds of
 the scheduled time (`fresh_seed`), so that every run has others and a retry has those of its run."""
@@ -96,6 +99,22 @@ def matrix_of(
     if not changes:
         return matrix
     return validated(Matrix, matrix.model_dump() | changes, f"comparison {matrix.name}")
+
+
+def sweep_of(given: object) -> Sweep:
+    """The sweep that a flow was given, validated; whether its space can be set is not looked at.
+
+    Raises:
+        ConfigurationError: names the field, what was expected and what came.
+    """
+    if isinstance(given, Sweep):
+        return given
+    if not isinstance(given, str):
+        return validated(Sweep, _mapping(given), "sweep")
+    data = read(presets.find(given), given, "'name', 'experiment', 'space', ...")
+    if isinstance(data.get("experiment"), str):
+        data["experiment"] = located(data["experiment"], Path(given).parent)
+    return validated(Sweep, data, given)
 
 
 def located(experiment: str, folder: Path) -> str:

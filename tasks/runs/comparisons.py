@@ -2,21 +2,20 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
+from rlhf_core.differences import changes_between
 from rlhf_core.errors import RunError
 from rlhf_core.matrix import Cell, Matrix
-from rlhf_core.texts import shortened_repr
 from tasks.home import Home
 from tasks.runs import lease
 from tasks.runs.lifecycle import move
 from tasks.runs.states import Event
 from tasks.tracking import records
-from tasks.tracking.logging import flatten
 from tasks.tracking.store import Tracker, tracker_of
 from tasks.tracking.tags import (
     COMPARISON_TAG,
@@ -82,6 +81,13 @@ def _open(
     return Comparison(matrix.name, run_id, tracker)
 
 
+def add_cells(comparison: Comparison, cells: Sequence[Cell]) -> None:
+    """Write down more cells of a comparison that goes on."""
+    recorded = recorded_cells(comparison.tracker, comparison.run_id)
+    content = json.dumps({**recorded, **{cell.label: _settings(cell) for cell in cells}}, indent=1)
+    records.set_files(comparison.tracker, comparison.run_id, {CELLS: content})
+
+
 def check_unchanged(tracker: Tracker, matrix: Matrix, cells: Sequence[Cell]) -> None:
     """Raise `RunError` where a comparison of this name has other settings for one of the cells."""
     record = find(tracker, matrix.name)
@@ -136,7 +142,7 @@ def _check_unchanged(name: str, ours: Mapping[str, Any], theirs: Mapping[str, An
         f"{label}: {difference}"
         for label in ours
         if label in theirs
-        for difference in _differences(flatten(theirs[label]), flatten(ours[label]))
+        for difference in changes_between(theirs[label], ours[label])
     ]
     if differences:
         more = len(differences) - DIFFERENCES
@@ -145,10 +151,3 @@ def _check_unchanged(name: str, ours: Mapping[str, Any], theirs: Mapping[str, An
             f"comparison '{name}' was defined otherwise, and its runs would not be comparable: "
             f"{shown}; give this one another name"
         )
-
-
-def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
-    for field in sorted({*before, *after}):
-        if before.get(field) != after.get(field):
-            then, now = (shortened_repr(values.get(field)) for values in (before, after))
-            yield f"{field} was {then}, now {now}"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlhf_core.differences import flatten
 from rlhf_core.types import Metrics
 from tasks.tracking.store import Tracker
 
@@ -31,16 +32,6 @@ def log_parameters(tracker: Tracker, run_id: str, experiment: "Experiment") -> N
         }
     params = [Param(name, str(value)) for name, value in parameters.items()]
     tracker.client().log_batch(run_id, params=params)
-
-
-def flatten(content: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested fields as `a.b.c`, the form in which MLflow compares parameters."""
-    if isinstance(content, Mapping) and content:
-        flat: dict[str, Any] = {}
-        for name, inner in content.items():
-            flat |= flatten(inner, f"{prefix}.{name}" if prefix else str(name))
-        return flat
-    return {prefix: content}
 
 
 def log_metrics(tracker: Tracker, run_id: str, metrics: Metrics, step: int, at_ms: int) -> None:
