@@ -170,6 +170,16 @@ def listening(listener: Listener) -> Iterator[None]:
         _listeners.reset(token)
 
 
+@contextmanager
+def only(listener: Listener) -> Iterator[None]:
+    """Report everything inside the block to a listener, and to no other."""
+    token = _listeners.set((listener,))
+    try:
+        yield
+    finally:
+        _listeners.reset(token)
+
+
 def send(event: Event) -> None:
     """Report an event to every listener."""
     for listener in _listeners.get():

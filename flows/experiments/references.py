@@ -34,10 +34,11 @@ class Reference:
 def of(experiment: Experiment) -> Reference | None:
     """The reference for an experiment; None where it trains otherwise than any preset."""
     for preset, reference in _known().items():
-        settings = _settings(presets.text(preset))
-        if settings["environment"] != experiment.environment:
-            continue
-        if settings == _relevant(experiment):
+        text = presets.text(preset)
+        # What other presets need may not be installed.
+        if _environment(text) == experiment.environment and _settings(text) == _relevant(
+            experiment
+        ):
             return reference
     return None
 
@@ -48,14 +49,19 @@ def _known() -> dict[str, Reference]:
 
 
 @cache
+def _environment(text: str) -> Environment:
+    """The environment of a preset."""
+    return Environment.model_validate(yaml.safe_load(text)["environment"])
+
+
+@cache
 def _settings(text: str) -> dict[str, Any]:
     """What the true return of a preset depends on when it is trained on the true reward."""
     data = yaml.safe_load(text)
-    environment = Environment.model_validate(data["environment"])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         data["feedback"] = {"kind": "true_reward"}
-        return {**_relevant(Experiment.model_validate(data)), "environment": environment}
+        return _relevant(Experiment.model_validate(data))
 
 
 def _relevant(experiment: Experiment) -> dict[str, Any]:

@@ -18,7 +18,7 @@ class Local:
 
     def play(self, job: Job, receive: Receive) -> dict[str, Any]:
         """Play a run; returns its summary. Raises as `playing.played` does."""
-        # What is received must not be received again by whoever listens to the run.
+        # Whoever listens here hears of the run by what is received, and not twice.
         outside = copy_context()
         return played(self._home, job, lambda event: outside.run(receive, event))
 

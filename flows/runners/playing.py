@@ -40,7 +40,7 @@ def played(home: Home, job: Job, receive: Receive) -> dict[str, Any]:
         receive(event)
 
     try:
-        with progress.listening(listener):
+        with progress.only(listener):
             experiment = from_mapping(job.experiment)
             before = lifecycle.find(tracker_of(home), job.owner)
             ended = None if before is None else outcome.look_up(home, tracker_of(home), before)
