@@ -64,6 +64,7 @@ start_mlflow
 export PREFECT_HOME=$folder/prefect PREFECT_SERVER_ANALYTICS_ENABLED=false DO_NOT_TRACK=true
 PREFECT_API_DATABASE_CONNECTION_URL=postgresql+asyncpg://$database/prefect \
     background prefect prefect server start --host 127.0.0.1 --port $prefect_port
+prefect_process=${started[-1]}
 await "http://127.0.0.1:$prefect_port/api/health"
 
 export PREFECT_API_URL=http://127.0.0.1:$prefect_port/api
@@ -186,3 +187,23 @@ YAML
 rlhf schedule apply "$folder/schedules.yaml" --work-pool cluster --yes >>"$folder/report.txt" || fail schedule
 sleep 150
 note "schedule: $(prefect flow-run ls --limit 5 2>/dev/null | grep -c -i completed || true) runs of the last five are completed"
+
+# Backup, restore and upgrade, into databases that were dropped and made again.
+runs() {
+    python -c 'from mlflow import MlflowClient; c = MlflowClient(); print(sum(
+        len(c.search_runs([e.experiment_id], max_results=1000)) for e in c.search_experiments()))'
+}
+before=$(runs)
+export PGHOST=127.0.0.1 PGPORT=$postgres_port PGUSER=rlhf
+mlflow/backup.sh save "$folder/backup" >>"$folder/report.txt"
+kill "$mlflow_process" "$prefect_process" && sleep 5
+for name in mlflow prefect; do
+    "$bin/dropdb" --force "$name"
+    "$bin/createdb" "$name"
+done
+mlflow/backup.sh restore "$folder/backup" >>"$folder/report.txt"
+mlflow/backup.sh upgrade >>"$folder/upgrade.log" 2>&1 || fail "upgrade: $(tail -2 "$folder/upgrade.log")"
+start_mlflow
+[[ $(runs) == "$before" ]] || fail "$(runs) runs after the restore, $before before"
+note "backup, restore and upgrade: $before runs before and after"
+note "done"
