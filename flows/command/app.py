@@ -14,7 +14,7 @@ from flows.command.labelling import label
 from flows.command.labels import labels
 from flows.command.looking import runs, watch
 from flows.command.notifying import notify
-from flows.command.options import AsJson, FilePreset, HomeFolder, Overrides, Seed
+from flows.command.options import AsJson, FilePreset, HomeFolder, Overrides, RunnerKind, Seed
 from flows.command.playing import option, play, show
 from flows.command.reporting import report
 from flows.command.retraining import go_on, history, promote, retrain, rollback
@@ -89,6 +89,7 @@ def train(
         str | None,
         typer.Option(help="With --from: some of policy,reward,labels; else all of them."),
     ] = None,
+    runner: RunnerKind = "processes",
     home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
@@ -99,7 +100,7 @@ def train(
     if take is not None and source is None:
         with plain_errors(home):
             raise ConfigurationError("--take: expected --from RUN_ID beside it, actual: none")
-    play(_load(experiment, overrides, seed, home), home, None, as_json, (source, take))
+    play(_load(experiment, overrides, seed, home), home, None, as_json, (source, take), runner)
 
 
 @app.command()

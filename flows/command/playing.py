@@ -22,6 +22,7 @@ def play(
     run_id: str | None,
     as_json: bool,
     source: tuple[str | None, str | None] = (None, None),
+    runner: str = "processes",
 ) -> None:
     """Run an experiment, or go on with a run, and print how it ended.
 
@@ -31,6 +32,7 @@ def play(
         run_id: the run to go on with; None starts one.
         as_json: print one JSON object and nothing else.
         source: a run to begin with, as RUN_ID or RUN_ID@ROUND, and what to take from it; None: all.
+        runner: where the parts of a generation are played.
     """
     from rich.console import Console
 
@@ -47,10 +49,17 @@ def play(
     place = Home(home)
     screen = Console(stderr=True)
     with plain_errors(home), prints_on_stderr(), WayBack(place, option(home), show_live) as way:
+        from flows.runners.choice import chosen
+
+        choice = chosen(runner)
         with screen.status("starting the tracking store and the Prefect server"):
             connect(place)
+        from flows.runners.generations import task_runner_of
         from flows.train import train as flow
 
+        engine = task_runner_of(choice, experiment)
+        if engine is not None:
+            flow = flow.with_options(task_runner=engine)
         startup = round(seconds_since_start(), 1)
         with display.watching(experiment, screen), lost_prefect():
             way.result = flow(experiment, run_id=run_id, take_from=source[0], take=source[1])
