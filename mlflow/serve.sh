@@ -1,10 +1,14 @@
 #!/usr/bin/env bash
 # A tracking server of your own, with its database and artifacts in one folder:
 #
-#     mlflow/serve.sh [--folder DIR] [--port PORT]
+#     mlflow/serve.sh [--folder DIR] [--port PORT] [--artifacts URL]
 #     mlflow/serve.sh --host HOST --protected-by basic-auth|proxy [--allowed-hosts NAMES] ...
 #
 # It prints the line that lets `rlhf` use it, once it answers. Ctrl-C ends it.
+#
+# The database is a file in the folder, or the one that MLFLOW_BACKEND_STORE_URI names, such as
+# postgresql+psycopg://rlhf@127.0.0.1/mlflow (with PGPASSWORD or a password file, so that no password
+# stands in an address). --artifacts names a bucket, such as s3://team/mlflow, in place of the folder.
 #
 # MLflow asks nobody for a password: whoever reaches the server reads, changes and deletes every run,
 # and an artifact can be code. So it listens on this machine alone, unless you say what protects it:
@@ -18,10 +22,10 @@ refuse() {
     exit 2
 }
 
-folder=tracking host=127.0.0.1 port=5000 protection="" allowed=""
+folder=tracking host=127.0.0.1 port=5000 protection="" allowed="" artifacts=""
 while (($#)); do
     case $1 in
-        --folder | --host | --port | --protected-by | --allowed-hosts)
+        --folder | --host | --port | --protected-by | --allowed-hosts | --artifacts)
             (($# > 1)) || refuse "$1: expected a value, actual: none"
             case $1 in
                 --folder) folder=$2 ;;
@@ -29,6 +33,7 @@ while (($#)); do
                 --port) port=$2 ;;
                 --protected-by) protection=$2 ;;
                 --allowed-hosts) allowed=$2 ;;
+                --artifacts) artifacts=$2 ;;
             esac
             shift 2
             ;;
@@ -36,7 +41,7 @@ while (($#)); do
             sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0"
             exit 0
             ;;
-        *) refuse "unknown argument '$1'; expected --folder, --host, --port, --protected-by or --allowed-hosts" ;;
+        *) refuse "unknown argument '$1'; expected --folder, --host, --port, --artifacts, --protected-by or --allowed-hosts" ;;
     esac
 done
 [[ $port =~ ^[0-9]+$ ]] && ((port >= 1 && port <= 65535)) ||
@@ -73,9 +78,10 @@ folder=$(cd "$folder" && pwd)
 # Background jobs would be further processes, and runs need none. MLflow and Prefect report nothing.
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false DO_NOT_TRACK=true
 unset MLFLOW_TRACKING_URI
+# MLflow reads it, so that an address with a password stands in no list of processes.
+export MLFLOW_BACKEND_STORE_URI=${MLFLOW_BACKEND_STORE_URI:-sqlite:///$folder/mlflow.db}
 mlflow server --host "$host" --port "$port" --workers 1 \
-    --backend-store-uri "sqlite:///$folder/mlflow.db" \
-    --artifacts-destination "$folder/artifacts" ${app[@]+"${app[@]}"} \
+    --artifacts-destination "${artifacts:-$folder/artifacts}" ${app[@]+"${app[@]}"} \
     >"$folder/server.log" 2>&1 &
 server=$!
 trap 'kill "$server" 2>/dev/null; wait "$server" 2>/dev/null || true' EXIT
