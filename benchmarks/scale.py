@@ -86,7 +86,7 @@ def main() -> None:
     parser.add_argument("--cells", type=int, default=1000)
     parser.add_argument("--s3", help="Address of a store on an object store, measured too.")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         home = Home(folder)
         os.environ["RLHF_HOME"] = folder
         connect(home)

@@ -27,7 +27,7 @@ def sweep(
 ) -> None:
     """Search for settings, and measure the best of them on seeds that none was chosen by.
 
-    rlhf sweep benchmarks/sweeps/acrobot.yaml --trials 16
+    rlhf sweep benchmarks/reacher-sweep.yaml --trials 16
     """
     from rich.console import Console
 
