@@ -4,6 +4,7 @@ import json
 import re
 import tempfile
 import warnings
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -34,6 +35,8 @@ REQUIREMENTS = (
 """What any model needs where it is served, besides its own copy of `rlhf_core`."""
 
 
+CORE = "rlhf_core.zip"
+"""The copy, in the model's folder of code; `served_policy` imports from it."""
 ADVICE = ".*(type hint|input example)"
 """Warnings of MLflow that speak to the author of a model."""
 
@@ -123,7 +126,7 @@ def register(
                 path=place,
                 python_model=str(Path(__file__).with_name("served_policy.py")),
                 artifacts={"weights": str(weights), "config": str(config)},
-                code_paths=[str(Path(rlhf_core.__file__).parent)],
+                code_paths=[str(_packed_core(Path(folder)))],
                 pip_requirements=[f"{name}=={_public_version(name)}" for name in needed],
                 signature=_signature(spaces),
             )
@@ -162,6 +165,15 @@ def register(
         model_id=model.model_id,
     )
     return _address(version)
+
+
+def _packed_core(folder: Path) -> Path:
+    """The package that reads a policy, in one file: a server is sent each file by itself."""
+    package, path = Path(rlhf_core.__file__).parent, folder / CORE
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for source in sorted(package.rglob("*.py")):
+            archive.write(source, Path(package.name) / source.relative_to(package))
+    return path
 
 
 def task_name(environment: Environment) -> str:

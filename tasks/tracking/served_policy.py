@@ -1,9 +1,10 @@
 """What MLflow runs where a logged policy is loaded or served (a "model from code").
 
-It reads JSON and safetensors and needs `rlhf_core`, a copy of which lies in the model.
+It reads JSON and safetensors and needs `rlhf_core`, a packed copy of which lies in the model.
 """
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,9 @@ from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from pydantic import TypeAdapter
 
-from rlhf_core.acting import reset
-from rlhf_core.environments.spaces import Spaces, build
-from rlhf_core.optimisers import AnyOptimiser
-from rlhf_core.packing import unpack
-from rlhf_core.policies import Optimiser, PolicyState
+# MLflow puts the model's folder of code on the path, and this puts what is packed there before it.
+PACKED = [packed for entry in sys.path for packed in Path(entry).glob("rlhf_core.zip")]
+sys.path[:0] = map(str, PACKED[:1])
 
 
 class PolicyModel(PythonModel):
@@ -23,11 +22,17 @@ class PolicyModel(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Build the policy network and fill in its weights."""
+        from rlhf_core.acting import reset
+        from rlhf_core.environments.spaces import Spaces, build
+        from rlhf_core.optimisers import AnyOptimiser
+        from rlhf_core.packing import unpack
+        from rlhf_core.policies import Optimiser, PolicyState
+
         config = json.loads(Path(context.artifacts["config"]).read_text())
         self.spaces = Spaces(build(config["observation"]), build(config["action"]))
         optimiser: Optimiser = TypeAdapter(AnyOptimiser).validate_python(config["optimiser"])
         state = unpack(Path(context.artifacts["weights"]).read_bytes(), PolicyState)
-        self.act = optimiser.act(state, self.spaces, config["deterministic"])
+        self.act, self.reset = optimiser.act(state, self.spaces, config["deterministic"]), reset
 
     # MLflow takes an annotation of `model_input` for a schema of its own; the signature has it.
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
@@ -36,7 +41,7 @@ class PolicyModel(PythonModel):
         observations = np.asarray(model_input, dtype=self.spaces.observation.dtype)
         batch = observations.reshape(-1, *shape)
         # Requests may come from anybody: none remembers another.
-        reset(self.act, np.ones(len(batch), dtype=bool))
+        self.reset(self.act, np.ones(len(batch), dtype=bool))
         return self.act(batch)
 
 
