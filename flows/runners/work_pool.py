@@ -1,13 +1,16 @@
 """A runner on the workers of a Prefect work pool, each on a machine of its own."""
 
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID, uuid4
 
+import httpx
 from prefect import flow
 from prefect.client.orchestration import get_client
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
 from flows.runners.job import Job, Receive, RunFailedError, WorkerLostError
 from flows.runners.place import Place
@@ -27,6 +30,11 @@ NAME = "rlhf-run"
 """Of the flow that a worker plays, and of its deployment in each pool."""
 ENTRYPOINT = "flows.runners.work_pool.play_run"
 LOOK_SECONDS = 1.0
+AGAIN_SECONDS = 3.0
+PATIENCE_SECONDS = 900.0
+"""How long a lost server, or its database, is waited for."""
+LEFT = "ended in the middle; it goes on when the same is run again"
+Answer = TypeVar("Answer")
 
 
 @flow(name=NAME, persist_result=False)
@@ -84,19 +92,20 @@ class WorkPool:
     def play(self, job: Job, receive: Receive) -> dict[str, Any]:
         """Play a run on a worker; returns its summary. Nothing is received before the end."""
         parameters = {"job": asdict(job), "place": asdict(self._place)}
-        seed = job.experiment.get("seed", 0)
+        name, key = f"{job.cell}-s{job.experiment.get('seed', 0)}", str(uuid4())
         with get_client(sync_client=True) as client:
-            flow_run = client.create_flow_run_from_deployment(
-                self._deployment, parameters=parameters, name=f"{job.cell}-s{seed}"
+            flow_run = self._patiently(
+                lambda: client.create_flow_run_from_deployment(
+                    self._deployment, parameters=parameters, name=name, idempotency_key=key
+                )
             )
             while True:
-                state = client.read_flow_run(flow_run.id).state
+                state = self._patiently(lambda: client.read_flow_run(flow_run.id)).state
                 if state is not None and state.is_final():
                     break
                 if self._left.wait(LOOK_SECONDS):
                     _cancel(client, flow_run.id)
-                    text = "ended in the middle; it goes on when the same is run again"
-                    raise RunFailedError(text, self._run_of(job))
+                    raise RunFailedError(LEFT, job.run_id)
         run_id = self._run_of(job)
         if state.is_completed() and run_id is not None:
             ended = outcome.look_up(self._home, tracker_of(self._home), run_id)
@@ -106,6 +115,26 @@ class WorkPool:
         if state.is_crashed():
             raise WorkerLostError(f"its worker is gone: {text}", run_id)
         raise RunFailedError(text, run_id)
+
+    def _patiently(self, ask: Callable[[], Answer]) -> Answer:
+        """Ask Prefect's server, and ask again while it or its database is lost.
+
+        Raises:
+            RunFailedError: the command was ended meanwhile, or the server is lost for too long.
+        """
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return ask()
+            except (httpx.TransportError, PrefectHTTPStatusError) as error:
+                answered = isinstance(error, PrefectHTTPStatusError)
+                if answered and error.response.status_code < 500:
+                    raise
+                if time.monotonic() > deadline:
+                    what = printable(str(error)) or type(error).__name__
+                    raise RunFailedError(f"Prefect's server is lost: {what}") from error
+            if self._left.wait(AGAIN_SECONDS):
+                raise RunFailedError(LEFT)
 
     def _run_of(self, job: Job) -> str | None:
         return job.run_id or lifecycle.find(tracker_of(self._home), job.owner)

@@ -191,10 +191,10 @@ def optimised(form: str, reward: Any, steps: int, **changes: Any) -> Metrics:
 
 def test_mean_returns_equal_those_of_the_played_form() -> None:
     # The policy does not learn here (a step size of 1e-9), so both forms sample one distribution.
-    short = optimised("absorbing", learned, 64_000)["proxy/return_mean"]
-    long = optimised("played", learned, 256_000)["proxy/return_mean"]
-    # Returns lie between -20 and 10, so 20,000 episodes tell them apart by less than 0.1.
-    assert abs(short - long) < 0.25
+    short = optimised("absorbing", learned, 32_000)["proxy/return_mean"]
+    long = optimised("played", learned, 128_000)["proxy/return_mean"]
+    # Returns lie between -20 and 10, so 10,000 episodes tell them apart by less than 0.15.
+    assert abs(short - long) < 0.3
     assert abs(short) > 1
 
 
