@@ -127,8 +127,7 @@ class WorkPool:
             try:
                 return ask()
             except (httpx.TransportError, PrefectHTTPStatusError) as error:
-                answered = isinstance(error, PrefectHTTPStatusError)
-                if answered and error.response.status_code < 500:
+                if isinstance(error, PrefectHTTPStatusError) and error.response.status_code < 500:
                     raise
                 if time.monotonic() > deadline:
                     what = printable(str(error)) or type(error).__name__
