@@ -26,7 +26,8 @@ postgres() { as_postgres "$bin/pg_ctl" -s -D "$folder/postgres" "$@" -l "$folder
 finish() {
     trap - EXIT
     kill "${started[@]}" 2>/dev/null || true
-    wait 2>/dev/null || true
+    sleep 5 # A worker waits for what it plays, and for a server that is gone.
+    kill -9 "${started[@]}" 2>/dev/null || true
     postgres stop -m fast 2>/dev/null || true
 }
 trap finish EXIT
