@@ -21,13 +21,15 @@ fail() { note "FAILED: $*"; exit 1; }
 as_postgres() { if [[ $(id -u) == 0 ]]; then runuser -u postgres -- "$@"; else "$@"; fi; }
 answers() { curl --silent --fail --noproxy '*' --max-time 5 --output /dev/null "$1"; }
 await() { for _ in $(seq 120); do answers "$1" && return; sleep 1; done; fail "$1 does not answer"; }
-background() { local name=$1; shift; "$@" >>"$folder/$name.log" 2>&1 & started+=($!); }
+# Each in a group of its own: MLflow's server, for one, is a child of its command.
+background() { local name=$1; shift; setsid "$@" >>"$folder/$name.log" 2>&1 & started+=($!); }
+end() { local one; for one in "${@:2}"; do kill "$1" -- "-$one" 2>/dev/null || true; done; }
 postgres() { as_postgres "$bin/pg_ctl" -s -D "$folder/postgres" "$@" -l "$folder/postgres/log" -w; }
 finish() {
     trap - EXIT
-    kill "${started[@]}" 2>/dev/null || true
+    end -TERM "${started[@]}"
     sleep 5 # A worker waits for what it plays, and for a server that is gone.
-    kill -9 "${started[@]}" 2>/dev/null || true
+    end -KILL "${started[@]}"
     postgres stop -m fast 2>/dev/null || true
 }
 trap finish EXIT
@@ -141,10 +143,10 @@ runner broken work-pool:cluster --workers 2 &
 broken=$!
 sleep 25
 note "SIGKILL of worker 1 and of what it plays"
-kill -9 -- -"$worker1" || true
+end -KILL "$worker1"
 sleep 20
 note "MLflow is killed for 15 seconds"
-kill -9 "$mlflow_process"
+end -KILL "$mlflow_process"
 sleep 15
 start_mlflow
 sleep 10
@@ -197,7 +199,8 @@ runs() {
 before=$(runs)
 export PGHOST=127.0.0.1 PGPORT=$postgres_port PGUSER=rlhf
 mlflow/backup.sh save "$folder/backup" >>"$folder/report.txt"
-kill "$mlflow_process" "$prefect_process" && sleep 5
+end -TERM "$mlflow_process" "$prefect_process"
+sleep 5
 for name in mlflow prefect; do
     "$bin/dropdb" --force "$name"
     "$bin/createdb" "$name"
