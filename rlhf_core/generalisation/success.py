@@ -68,10 +68,12 @@ class ObservationWatch:
     def __init__(self, act: Act, success: Success, copies: int) -> None:
         self._act, self._success = act, success
         self._first_episode = np.ones(copies, dtype=bool)
+        self._begun = False
         self.steps_above = np.zeros(copies, dtype=np.int64)
 
     def __call__(self, observations: np.ndarray) -> np.ndarray:
         """Count, then return the policy's actions."""
+        self._begun = True
         bound = self._success.observation_at_least
         if bound is not None:
             above = observations[:, self._success.observation] >= bound
@@ -80,6 +82,7 @@ class ObservationWatch:
         return self._act(observations)
 
     def reset(self, copies: np.ndarray) -> None:
-        """Empty the policy's recurrent state in these copies, whose first episodes are over."""
+        """Empty the policy's recurrent state in these copies, where an episode begins or is over."""
         reset(self._act, copies)
-        self._first_episode &= ~copies
+        if self._begun:
+            self._first_episode &= ~copies

@@ -88,6 +88,11 @@ def test_a_heavier_world_is_harder_and_the_same_seed_measures_the_same() -> None
     strong = measure(experiment, policy, {"force": 100.0}, success, 300)
     assert 0 <= strong.success_rate < usual.success_rate <= 1
     assert strong.mean_return < usual.mean_return
+    # The cart cannot leave its track, and no observation is above its own bound.
+    inside = Success(observation_at_least=-10, observation=0, last_steps=3)
+    assert measure(experiment, policy, {"force": 10.0}, inside, 20).success_rate == 1
+    above = Success(observation_at_least=10, observation=0, last_steps=3)
+    assert measure(experiment, policy, {"force": 10.0}, above, 20).success_rate == 0
     outside = Success(observation_at_least=0, observation=4)
     with pytest.raises(ConfigurationError, match=r"success.observation: expected less than 4"):
         measure(experiment, policy, {"force": 10.0}, outside, 2)
