@@ -82,7 +82,7 @@ class ObservationWatch:
         return self._act(observations)
 
     def reset(self, copies: np.ndarray) -> None:
-        """Empty the policy's recurrent state in these copies, where an episode begins or is over."""
+        """Empty the recurrent state in these copies, where an episode begins or is over."""
         reset(self._act, copies)
         if self._begun:
             self._first_episode &= ~copies
