@@ -49,8 +49,24 @@ def play_run(job: dict[str, Any], place: dict[str, Any]) -> None:
         RunFailedError: it failed.
     """
     home = Place(**place).opened()
-    ready(home)
+    _await_tracking(home)
     played(home, Job(**job), lambda event: None)
+
+
+def _await_tracking(home: Home) -> None:
+    """Wait for a tracking server that is lost just as a run begins.
+
+    Raises:
+        ServiceError: it is lost for too long.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return ready(home)
+        except ServiceError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(AGAIN_SECONDS)
 
 
 class WorkPool:
