@@ -18,7 +18,7 @@ from flows.comparison.result import conclude
 from flows.experiments.resolving import GivenSweep, sweep_of
 from flows.flow_run import rename, schedule_name
 from flows.notices import tell_finished
-from flows.runners import Runner, chosen, opened
+from flows.runners import Choice, RunFailedError, Runner, RunnerLeftError, chosen, opened
 from flows.runners.processes import wait_for_orphans
 from flows.services.prefect_page import lasting_page
 from flows.services.ready import ready
@@ -71,6 +71,12 @@ def sweep(
     wanted = sweep_of(search)
     rename(wanted.name)
     lifecycle.close_abandoned(home)
+    with home.alone(f"sweep-{wanted.name}", f"sweep '{wanted.name}'"):
+        return _searched(home, wanted, choice, workers)
+
+
+def _searched(home: Home, wanted: Sweep, choice: Choice, workers: int | None) -> dict[str, Any]:
+    """Play a sweep that nobody else plays; returns its result."""
     base = base_of(wanted)
     study = study_of(home, wanted, base)
     began = time.perf_counter()
@@ -103,7 +109,9 @@ def study_of(home: Home, wanted: Sweep, base: Base) -> Study:
         RunError: the sweep of this name searches otherwise.
     """
     path: Path = home.folder("sweeps") / f"{wanted.name}.journal"
-    return Study(wanted, path, base.usual_values(wanted.space))
+    # The content of the experiment is what must not change, wherever its file lies.
+    whole = wanted.model_copy(update={"experiment": dict(base.content)})
+    return Study(whole, path, base.usual_values(wanted.space))
 
 
 @dataclass
@@ -134,6 +142,12 @@ class _Search:
             setting, cell, seed = self._playing.pop(future.task_run_id)
             outcome = future.result(raise_on_failure=False)
             if isinstance(outcome, BaseException):
+                if not isinstance(outcome, RunFailedError) or isinstance(outcome, RunnerLeftError):
+                    # The setting is not to blame: its trial stays open, and goes on later.
+                    raise RunError(
+                        f"trial {setting.number} stopped in the middle ({reason(outcome)}); run "
+                        "the same again, and the sweep goes on"
+                    ) from outcome
                 self._end(setting, f"seed {seed}: {reason(outcome)}")
                 self._begin()
             else:

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Back up, restore and upgrade the databases of MLflow and Prefect on PostgreSQL:
 #
-#     mlflow/backup.sh save FOLDER              a dump of each database, of one moment each
+#     mlflow/backup.sh save FOLDER              a dump of each database as it is at one moment
 #     mlflow/backup.sh restore FOLDER           into empty databases of the same names
 #     mlflow/backup.sh upgrade                  their tables to those of the installed versions
 #
 # The server is the one of PGHOST, PGPORT, PGUSER and PGPASSWORD (or a password file, PGPASSFILE);
 # the databases are `mlflow` and `prefect`, or those of RLHF_DATABASES. Stop both servers before
-# `restore` and `upgrade`; `save` needs no stop. Artifacts and the store are files that never change:
-# copy them after the databases (`aws s3 sync`, `rsync`), and what the databases name is there.
+# `restore` and `upgrade`; `save` needs no stop. Copy artifacts and the store
+# after the databases (`aws s3 sync`, `rsync`), and what the databases name is there.
 set -euo pipefail
 
 refuse() {
@@ -50,13 +50,16 @@ for database in "${databases[@]}"; do
             # libpq's own variables say where; no password stands in an argument.
             case $database in
                 mlflow) mlflow db upgrade "postgresql+psycopg:///$database" ;;
-                prefect) PREFECT_API_DATABASE_CONNECTION_URL=$(python -c '
+                prefect)
+                    url=$(python -c '
 import os
 from urllib.parse import quote
 user, password = (quote(os.environ.get(name, ""), safe="") for name in ("PGUSER", "PGPASSWORD"))
-print(f"postgresql+asyncpg://{user}:{password}@{os.environ.get("PGHOST", "127.0.0.1")}:"
-      f"{os.environ.get("PGPORT", "5432")}/prefect")') \
-                    prefect server database upgrade --yes ;;
+host, port = os.environ.get("PGHOST", "127.0.0.1"), os.environ.get("PGPORT", "5432")
+secret = f":{password}" if password else ""
+print(f"postgresql+asyncpg://{user}{secret}@{host}:{port}/prefect")')
+                    PREFECT_API_DATABASE_CONNECTION_URL=$url prefect server database upgrade --yes
+                    ;;
                 *) refuse "upgrade: expected mlflow or prefect, actual: $database" ;;
             esac
             ;;

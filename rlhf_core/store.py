@@ -28,8 +28,8 @@ OBJECT, MEMO, CHECKPOINT, TEMPORARY = ".safetensors", ".json", ".checkpoint", ".
 """Endings of the files of a store."""
 EXTRAS = {"s3": "s3", "s3a": "s3"}
 """Extras of this project by the scheme of a store's address."""
-FOLDERS = ("file", "local", "sftp", "ssh", "smb")
-"""Protocols whose files appear before they are whole, and can be moved."""
+WHOLE = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory")
+"""Protocols of object stores, where an object appears whole or not at all."""
 
 
 class Store:
@@ -255,9 +255,8 @@ class Store:
     @property
     def _moves(self) -> bool:
         protocol = self._files.protocol
-        return any(
-            one in FOLDERS for one in ((protocol,) if isinstance(protocol, str) else protocol)
-        )
+        protocols = (protocol,) if isinstance(protocol, str) else protocol
+        return not any(one in WHOLE for one in protocols)
 
     def _write_and_move(self, path: str, content: bytes) -> None:
         temporary = f"{path}.{os.getpid()}-{uuid.uuid4().hex[:8]}{TEMPORARY}"

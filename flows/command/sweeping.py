@@ -45,15 +45,12 @@ def sweep(
         choice, wanted = chosen(runner), sweep_of(file)
         if trials is not None:
             wanted = wanted.model_copy(update={"trials": trials})
-        base = base_of(wanted)
+        base_of(wanted)
         with screen.status("starting the tracking store and the Prefect server"):
             connect(place)
-        from flows.sweep import study_of
         from flows.sweep import sweep as flow
 
-        study_of(place, wanted, base)  # A search that was defined otherwise is refused at once.
         with (
-            place.alone(f"sweep-{wanted.name}", f"sweep '{wanted.name}'"),
             board.showing(screen),
             progress.listening(lambda event: _tell(screen, event)),
             lost_prefect(),
@@ -78,5 +75,6 @@ def _tell(screen: "Console", event: "progress.Event") -> None:
         text = f"failed: {event.reason}"
     else:
         text = f"{event.mean:.1f}{', given up early' if event.pruned else ''}"
-    line = f"trial {event.number} of {event.trials}: {text}  {described(event.changes)}"
+    place = f"trial {event.number} ({event.number + 1}/{event.trials})"
+    line = f"{place}: {text}  {described(event.changes)}"
     screen.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -3,10 +3,11 @@
 from typing import Any
 
 from flows.runners import remote
-from flows.runners.job import Job, Receive, RunFailedError, WorkerLostError
+from flows.runners.job import Job, Receive, RunFailedError, RunnerLeftError, WorkerLostError
 from flows.runners.place import Place
 from rlhf_core.errors import ServiceError
 from tasks.addresses import printable
+from tasks.reasons import reason
 
 CONNECT_SECONDS = 10
 
@@ -40,6 +41,8 @@ class Dask:
         try:
             self._client = Client(self._cluster or address, timeout=CONNECT_SECONDS)
         except (OSError, TimeoutError, ValueError) as error:
+            if self._cluster is not None:
+                self._cluster.close()
             raise ServiceError(
                 f"runner dask: the scheduler {printable(address or '')} does not answer "
                 f"({printable(str(error))}); start it with `dask scheduler`"
@@ -59,15 +62,15 @@ class Dask:
 
         from distributed import KilledWorker
 
-        future = self._client.submit(remote.play, job, self._place, pure=False)
         try:
-            outcome = future.result()
+            outcome = self._client.submit(remote.play, job, self._place, pure=False).result()
         except KilledWorker as error:
             raise WorkerLostError("its Dask worker ended", job.run_id) from error
         except (CancelledError, OSError) as error:
-            raise RunFailedError(
-                "the Dask cluster was left; it goes on when the same is run again", job.run_id
-            ) from error
+            raise RunnerLeftError(job.run_id, "the Dask cluster was left") from error
+        except (ImportError, RuntimeError, TypeError) as error:
+            # Such as a worker that this package is not installed for.
+            raise RunFailedError(reason(error), job.run_id) from error
         return remote.summary_of(outcome)
 
     def close(self) -> None:

@@ -44,4 +44,6 @@ def task_runner_of(choice: Choice, experiment: Experiment) -> "TaskRunner[Any] |
 
     if choice.address is not None:
         return RayTaskRunner(address=choice.address)
-    return RayTaskRunner(init_kwargs={"num_cpus": parts, "include_dashboard": False})
+    return RayTaskRunner(
+        init_kwargs={"address": "local", "num_cpus": parts, "include_dashboard": False}
+    )

@@ -45,6 +45,13 @@ class WorkerLostError(RunFailedError):
     """The process that played a run is gone, and the run can go on in another."""
 
 
+class RunnerLeftError(RunFailedError):
+    """The runner was left or lost in the middle of a run, which goes on when it is run again."""
+
+    def __init__(self, run_id: str | None = None, why: str = "ended in the middle") -> None:
+        super().__init__(f"{why}; it goes on when the same is run again", run_id)
+
+
 class Runner(Protocol):
     """Plays runs, several at a time; `play` is called from as many threads."""
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.store import Store
+from tasks.addresses import masked
 from tasks.home import Home
 from tasks.tracking.store import VARIABLE as TRACKING
 from tasks.tracking.store import tracker_of
@@ -66,4 +67,9 @@ def shared(home: Home, runner: str) -> Place:
             "of this machine"
         )
     store = home.store_address
+    if masked(store) != store:
+        raise ConfigurationError(
+            f"{STORE}: expected an address without a password, which the environment of each "
+            f"worker holds, actual: {masked(store)}"
+        )
     return Place(None, store if "://" in store else os.path.abspath(store))

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import psutil
 
-from flows.runners.job import Job, Receive, RunFailedError, WorkerLostError
+from flows.runners.job import Job, Receive, RunFailedError, RunnerLeftError, WorkerLostError
 from tasks import progress
 from tasks.home import Home, private
 from tasks.runs import lease
@@ -83,9 +83,7 @@ class Worker:
                     receive(reported)
         status = self._process.wait()
         if self._ended:
-            raise RunFailedError(
-                "ended in the middle; it goes on when the same is run again", run_id
-            )
+            raise RunnerLeftError(run_id)
         how = f"by signal {-status}" if status < 0 else f"with status {status}"
         raise WorkerLostError(f"its worker process ended {how}; see {self._log}", run_id)
 
@@ -148,6 +146,7 @@ class Processes:
             count: of processes, at most.
         """
         self._home = home
+        self._closing, self._closed = threading.Lock(), False
         self._idle: queue.LifoQueue[Worker] = queue.LifoQueue()
         self._all = [Worker(home) for _ in range(count)]
         self.count = count
@@ -156,23 +155,28 @@ class Processes:
 
     def play(self, job: Job, receive: Receive) -> dict[str, Any]:
         """Play a run in a process; returns its summary. Raises as `Worker.play` does."""
-        with self._worker() as worker:
+        with self._worker(job) as worker:
             return worker.play(job, receive)
 
     @contextmanager
-    def _worker(self) -> Iterator[Worker]:
+    def _worker(self, job: Job) -> Iterator[Worker]:
         """A worker that nobody else uses inside the block, waited for if need be."""
         worker = self._idle.get()
         try:
-            if not worker.alive:
-                worker = Worker(self._home)
-                self._all.append(worker)
+            with self._closing:
+                if self._closed:
+                    raise RunnerLeftError(job.run_id)
+                if not worker.alive:
+                    worker = Worker(self._home)
+                    self._all.append(worker)
             yield worker
         finally:
             self._idle.put(worker)
 
     def close(self) -> None:
         """End every worker."""
+        with self._closing:
+            self._closed = True
         for worker in self._all:
             worker.end()
 

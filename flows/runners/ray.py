@@ -5,10 +5,11 @@ import os
 from typing import Any
 
 from flows.runners import remote
-from flows.runners.job import Job, Receive, RunFailedError, WorkerLostError
+from flows.runners.job import Job, Receive, RunFailedError, RunnerLeftError, WorkerLostError
 from flows.runners.place import Place
 from rlhf_core.errors import ServiceError
 from tasks.addresses import printable
+from tasks.reasons import reason
 
 
 class Ray:
@@ -28,9 +29,10 @@ class Ray:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         import ray
 
-        where: dict[str, Any] = {"address": address}
-        if address is None:
-            where = {"num_cpus": count, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+        where: dict[str, Any] = {"address": address or "local"}
+        if address is None:  # Not even where another one runs on this machine.
+            where |= {"num_cpus": count, "include_dashboard": False}
+            where["_node_ip_address"] = "127.0.0.1"
         try:
             ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
         except (OSError, RuntimeError, ValueError) as error:
@@ -38,7 +40,7 @@ class Ray:
                 f"runner ray: the cluster {printable(address or 'on this machine')} does not "
                 f"answer ({printable(str(error))}); start it with `ray start --head`"
             ) from error
-        self.count = count or int(ray.cluster_resources().get("CPU", 1))
+        self.count = count or max(1, int(ray.cluster_resources().get("CPU", 1)))
         self._place = place
         # A run whose worker dies is handed out again by the comparison, and counted there.
         self._play = ray.remote(num_cpus=1, max_retries=0)(remote.play)
@@ -46,16 +48,24 @@ class Ray:
     def play(self, job: Job, receive: Receive) -> dict[str, Any]:
         """Play a run on a worker; returns its summary. Nothing is received before the end."""
         import ray
-        from ray.exceptions import RayError, WorkerCrashedError
+        from ray.exceptions import (
+            LocalRayletDiedError,
+            NodeDiedError,
+            OutOfMemoryError,
+            RayError,
+            RayTaskError,
+            WorkerCrashedError,
+        )
 
+        lost = (WorkerCrashedError, NodeDiedError, OutOfMemoryError, LocalRayletDiedError)
         try:
             outcome = ray.get(self._play.remote(job, self._place))
-        except WorkerCrashedError as error:
+        except lost as error:
             raise WorkerLostError("its Ray worker ended", job.run_id) from error
+        except RayTaskError as error:
+            raise RunFailedError(reason(error.cause), job.run_id) from error
         except RayError as error:
-            raise RunFailedError(
-                "the Ray cluster was left; it goes on when the same is run again", job.run_id
-            ) from error
+            raise RunnerLeftError(job.run_id, "the Ray cluster was left") from error
         return remote.summary_of(outcome)
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
-from flows.runners.job import Job, Receive, RunFailedError, WorkerLostError
+from flows.runners.job import Job, Receive, RunFailedError, RunnerLeftError, WorkerLostError
 from flows.runners.place import Place
 from flows.runners.playing import played
 from flows.schedules import watchdog
@@ -33,7 +33,6 @@ LOOK_SECONDS = 1.0
 AGAIN_SECONDS = 3.0
 PATIENCE_SECONDS = 900.0
 """How long a lost server, or its database, is waited for."""
-LEFT = "ended in the middle; it goes on when the same is run again"
 Answer = TypeVar("Answer")
 
 
@@ -121,7 +120,7 @@ class WorkPool:
                     break
                 if self._left.wait(LOOK_SECONDS):
                     _cancel(client, flow_run.id)
-                    raise RunFailedError(LEFT, job.run_id)
+                    raise RunnerLeftError(job.run_id)
         run_id = self._run_of(job)
         if state.is_completed() and run_id is not None:
             ended = outcome.look_up(self._home, tracker_of(self._home), run_id)
@@ -136,7 +135,7 @@ class WorkPool:
         """Ask Prefect's server, and ask again while it or its database is lost.
 
         Raises:
-            RunFailedError: the command was ended meanwhile, or the server is lost for too long.
+            RunnerLeftError: the command was ended meanwhile, or the server is lost for too long.
         """
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
@@ -147,9 +146,9 @@ class WorkPool:
                     raise
                 if time.monotonic() > deadline:
                     what = printable(str(error)) or type(error).__name__
-                    raise RunFailedError(f"Prefect's server is lost: {what}") from error
+                    raise RunnerLeftError(None, f"Prefect's server is lost: {what}") from error
             if self._left.wait(AGAIN_SECONDS):
-                raise RunFailedError(LEFT)
+                raise RunnerLeftError
 
     def _run_of(self, job: Job) -> str | None:
         return job.run_id or lifecycle.find(tracker_of(self._home), job.owner)

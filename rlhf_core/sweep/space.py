@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from math import isclose
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -41,7 +42,7 @@ class Range(Config):
                 raise ValueError(f"choices: expected each once, actual: {self.choices}")
             return self
         if self.low is None or self.high is None:
-            raise ValueError("expected low and high, or choices, actual: neither")
+            raise ValueError("expected low and high, or choices, actual: not both of low and high")
         if not self.low < self.high:
             raise ValueError(f"low: expected less than high ({self.high}), actual: {self.low}")
         if self.log and self.low <= 0:
@@ -90,8 +91,10 @@ class Range(Config):
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not number or not self.low <= value <= self.high or (self.whole and value % 1):
             return None
-        if self.step is not None and (value - self.low) % self.step:
-            return None
+        if self.step is not None:
+            steps = (value - self.low) / self.step
+            if not isclose(steps, round(steps), abs_tol=1e-9):
+                return None
         return value
 
 

@@ -5,6 +5,7 @@ import threading
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
@@ -73,18 +74,18 @@ class Study:
         self._sweep = sweep
         self._lock = threading.Lock()
         self._open: dict[int, Trial] = {}
-        fresh = not path.exists()
         self._study: OptunaStudy = optuna.create_study(
             storage=journal(path), study_name=sweep.name, direction="maximize",
             load_if_exists=True, pruner=_pruner(sweep),
         )  # fmt: skip
-        if fresh:
-            self._study.set_user_attr(DEFINITION, json.dumps(sweep.identity()))
-            first = _first(sweep, usual)
-            if first is not None:
-                self._study.enqueue_trial(first)
-        else:
+        if DEFINITION in self._study.user_attrs:
             self._check_unchanged()
+        else:
+            # In this order, so that a study which was killed in between is begun again.
+            first = _first(sweep, usual)
+            if first is not None and not self._study.trials:
+                self._study.enqueue_trial(first)
+            self._study.set_user_attr(DEFINITION, json.dumps(sweep.identity()))
         self._left = [trial.number for trial in self._study.trials if trial.state.name == "RUNNING"]
 
     def _check_unchanged(self) -> None:
@@ -115,13 +116,16 @@ class Study:
         trials = self._study.get_trials(deepcopy=False)
         if self._left:
             number = self._left.pop(0)
+            self._study.sampler = self._sampler(number)
             return Trial(self._study, trials[number]._trial_id)
         drawn = sum(trial.state.name != "WAITING" for trial in trials)
         if drawn >= self._sweep.trials or self._is_enough():
             return None
-        seed = self._sweep.seed if self._sweep.sampler == "qmc" else self._sweep.seed + 7919 * drawn
-        self._study.sampler = sampler_of(self._sweep.sampler, seed)
+        self._study.sampler = self._sampler(drawn)
         return self._study.ask()
+
+    def _sampler(self, drawn: int) -> Any:
+        return sampler_of(self._sweep.sampler, self._sweep.seed, drawn)
 
     def _is_enough(self) -> bool:
         """Whether the last trials were no better than the best before them."""
@@ -129,6 +133,9 @@ class Study:
         since = 0
         for one in self._settings():
             if not one.ended or one.reason is not None:
+                continue
+            if one.pruned:
+                since += 1
                 continue
             since += 1
             if best is None or one.mean > best.mean + best.standard_error:
@@ -159,6 +166,8 @@ class Study:
         with self._lock:
             trial = self._open.pop(number)
             returns = _returns(trial)
+            if reason is None and not all(map(isfinite, returns.values())):
+                reason = "a true return is no finite number"
             if reason is not None:
                 trial.set_user_attr(REASON, reason)
                 self._study.tell(trial, state=TrialState.FAIL)
