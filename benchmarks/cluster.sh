@@ -113,7 +113,12 @@ print(sorted((run["cell"], run["seed"], run["true_return"]) for run in runs))
 PYTHON
 }
 seconds() { python -c 'import json, sys; print(json.load(open(sys.argv[1]))["seconds"])' "$folder/$1.json"; }
-same() { [[ $(numbers "$1") == "$(numbers local)" ]] || fail "the numbers of $1 differ from local's"; }
+same() {
+    local ours expected
+    ours=$(numbers "$1")
+    expected=$(numbers local)
+    [[ $ours == "$expected" ]] || fail "the numbers of $1 differ from local's"
+}
 
 # Runs of equal content are not played twice: each runner begins with a tracking server without any.
 forget() {

@@ -22,7 +22,7 @@ from flows.flow_run import rename, schedule_name, scheduled_tags, scheduled_time
 from flows.notices import tell_finished
 from flows.runners import Job, RunFailedError, Runner, WorkerLostError, chosen, opened
 from flows.runners.processes import wait_for_orphans
-from flows.services.prefect_page import lasting_page
+from flows.services.prefect_page import lasting_page, page_of_this_flow_run
 from flows.services.ready import ready
 from flows.train import close
 from rlhf_core.errors import UnusedFieldWarning
@@ -148,8 +148,7 @@ def compare(
             if player is not None:
                 _play(player, comparison, left, fail_fast, outcomes)
     seconds = time.perf_counter() - began
-    page = lasting_page()
-    page = None if page is None else f"{page}/runs/flow-run/{runtime.flow_run.id}"
+    page = page_of_this_flow_run()
     result = conclude(home, comparison, matrix, cells, outcomes.finished, outcomes.failed, page)
     result["seconds"] = float(f"{seconds:.1f}")
     ended = f"{len(outcomes.finished)} runs finished, {len(outcomes.failed)} failed."

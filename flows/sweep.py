@@ -20,7 +20,7 @@ from flows.flow_run import rename, schedule_name
 from flows.notices import tell_finished
 from flows.runners import Choice, RunFailedError, Runner, RunnerLeftError, chosen, opened
 from flows.runners.processes import wait_for_orphans
-from flows.services.prefect_page import lasting_page
+from flows.services.prefect_page import page_of_this_flow_run
 from flows.services.ready import ready
 from flows.sweeps import figures, report
 from flows.sweeps.trials import Base, base_of, final_matrix, matrix_of
@@ -180,7 +180,7 @@ class _Search:
     def _play_next(self, setting: Setting, cell: Cell) -> bool:
         """Hand out the next run of a setting; False: it has ended."""
         for seed in self.wanted.tuned_on:
-            if seed in self.study.settings()[setting.number].returns:
+            if seed in self.study.returns(setting.number):
                 continue
             (trial,) = plan.trials_of(self.home, self._tracker, [(cell, seed)])
             if trial.summary is None:
@@ -201,7 +201,7 @@ class _Search:
         progress.send(
             progress.TrialEnded(
                 ended.number, dict(ended.changes), ended.mean if ended.returns else None,
-                ended.pruned, ended.reason, len(self.study.settings()), self.wanted.trials,
+                ended.pruned, ended.reason, self.wanted.trials,
             )
         )  # fmt: skip
 
@@ -214,8 +214,7 @@ def _conclude_trials(
     matrix = matrix_of(wanted, base)
     trials = plan.trials(home, record.tracker, matrix, cells)
     finished = {(t.cell.label, t.seed): dict(t.summary) for t in trials if t.summary is not None}
-    page = lasting_page()
-    page = None if page is None else f"{page}/runs/flow-run/{runtime.flow_run.id}"
+    page = page_of_this_flow_run()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnusedFieldWarning)
         conclude(home, record, matrix, cells, finished, {}, page)

@@ -134,10 +134,8 @@ class TrialEnded:
     """Whether it was given up before its last seed."""
     reason: str | None
     """Why it failed."""
-    drawn: int
-    """Trials so far."""
     trials: int
-    """In all."""
+    """How many there are in all."""
 
 
 Event = (

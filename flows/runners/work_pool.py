@@ -48,24 +48,32 @@ def play_run(job: dict[str, Any], place: dict[str, Any]) -> None:
         RunFailedError: it failed.
     """
     home = Place(**place).opened()
-    _await_tracking(home)
+    _patiently(lambda: ready(home), threading.Event())
     played(home, Job(**job), lambda event: None)
 
 
-def _await_tracking(home: Home) -> None:
-    """Wait for a tracking server that is lost just as a run begins.
+def _patiently(ask: Callable[[], Answer], left: threading.Event) -> Answer:
+    """Ask a server, and ask again while it or its database is lost.
+
+    Args:
+        ask: what is asked.
+        left: set once nobody waits any more.
 
     Raises:
-        ServiceError: it is lost for too long.
+        RunnerLeftError: nobody waits any more, or the server is lost for too long.
     """
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
-            return ready(home)
-        except ServiceError:
-            if time.monotonic() > deadline:
+            return ask()
+        except (httpx.TransportError, PrefectHTTPStatusError, ServiceError) as error:
+            if isinstance(error, PrefectHTTPStatusError) and error.response.status_code < 500:
                 raise
-        time.sleep(AGAIN_SECONDS)
+            if time.monotonic() > deadline:
+                what = printable(str(error)) or type(error).__name__
+                raise RunnerLeftError(None, f"a server is lost: {what}") from error
+        if left.wait(AGAIN_SECONDS):
+            raise RunnerLeftError
 
 
 class WorkPool:
@@ -109,13 +117,14 @@ class WorkPool:
         parameters = {"job": asdict(job), "place": asdict(self._place)}
         name, key = f"{job.cell}-s{job.experiment.get('seed', 0)}", str(uuid4())
         with get_client(sync_client=True) as client:
-            flow_run = self._patiently(
+            flow_run = _patiently(
                 lambda: client.create_flow_run_from_deployment(
                     self._deployment, parameters=parameters, name=name, idempotency_key=key
-                )
+                ),
+                self._left,
             )
             while True:
-                state = self._patiently(lambda: client.read_flow_run(flow_run.id)).state
+                state = _patiently(lambda: client.read_flow_run(flow_run.id), self._left).state
                 if state is not None and state.is_final():
                     break
                 if self._left.wait(LOOK_SECONDS):
@@ -130,25 +139,6 @@ class WorkPool:
         if state.is_crashed():
             raise WorkerLostError(f"its worker is gone: {text}", run_id)
         raise RunFailedError(text, run_id)
-
-    def _patiently(self, ask: Callable[[], Answer]) -> Answer:
-        """Ask Prefect's server, and ask again while it or its database is lost.
-
-        Raises:
-            RunnerLeftError: the command was ended meanwhile, or the server is lost for too long.
-        """
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            try:
-                return ask()
-            except (httpx.TransportError, PrefectHTTPStatusError) as error:
-                if isinstance(error, PrefectHTTPStatusError) and error.response.status_code < 500:
-                    raise
-                if time.monotonic() > deadline:
-                    what = printable(str(error)) or type(error).__name__
-                    raise RunnerLeftError(None, f"Prefect's server is lost: {what}") from error
-            if self._left.wait(AGAIN_SECONDS):
-                raise RunnerLeftError
 
     def _run_of(self, job: Job) -> str | None:
         return job.run_id or lifecycle.find(tracker_of(self._home), job.owner)

@@ -17,3 +17,11 @@ def lasting_page() -> str | None:
     if api is None:
         return None
     return (os.environ.get("PREFECT_UI_URL") or api.removesuffix("/api")).rstrip("/")
+
+
+def page_of_this_flow_run() -> str | None:
+    """The page of the flow run that is being played, where it lasts."""
+    from prefect import runtime  # It reads the address of its server when it is imported.
+
+    page = lasting_page()
+    return None if page is None else f"{page}/runs/flow-run/{runtime.flow_run.id}"

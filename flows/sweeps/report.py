@@ -35,7 +35,7 @@ def result(
         final: the comparison of the best settings on fresh seeds.
     """
     settings = study.settings()
-    rows = {str(row["cell"]).rpartition(USUAL)[1] or _trial(row): row for row in final["table"]}
+    rows = {_variant(str(row["cell"])): row for row in final["table"]}
     winner = next(iter(rows))
     setting = None if winner == USUAL else settings[int(winner.removeprefix("trial-"))]
     lines = [_answer(sweep, winner, rows), *_luck(sweep, settings, rows)]
@@ -68,8 +68,9 @@ def reasons(study: Study) -> str:
     return shortened(found[0], 300) if found else "none was played with every seed"
 
 
-def _trial(row: Mapping[str, Any]) -> str:
-    return "trial-" + str(row["cell"]).rpartition("-trial-")[2]
+def _variant(cell: str) -> str:
+    """The variant that a cell of the final comparison is, after its strategy and optimiser."""
+    return USUAL if cell.endswith(f"-{USUAL}") else "trial-" + cell.rpartition("-trial-")[2]
 
 
 def _answer(sweep: Sweep, winner: str, rows: Mapping[str, Mapping[str, Any]]) -> str:

@@ -159,6 +159,11 @@ class Study:
                 trial.report(true_return, seed)
             return self._sweep.pruner != "none" and bool(trial.should_prune())
 
+    def returns(self, number: int) -> dict[int, float]:
+        """True returns of a trial that is being played, by seed, so far."""
+        with self._lock:
+            return _returns(self._open[number])
+
     def end(self, number: int, reason: str | None = None) -> Setting:
         """End a trial with the mean of its returns, or as failed for a reason."""
         from optuna.trial import TrialState
