@@ -237,7 +237,9 @@ def test_fail_fast_ends_the_others_which_go_on_later(rlhf: Command, tmp_path: Pa
 def test_ctrl_c_closes_the_runs_and_the_same_command_goes_on(rlhf: Command, tmp_path: Path) -> None:
     import signal
 
-    file = matrix_file(tmp_path, seeds=[31, 32, 33], name="interrupted")
+    # Enough runs that some are left, however late the first one is noticed.
+    seeds = [31, 32, 33, 34, 35, 36]
+    file = matrix_file(tmp_path, seeds=seeds, name="interrupted")
     process = rlhf.start("compare", file, "--workers", "1")
     wait_until(lambda: finished(rlhf.home, "interrupted") >= 1)
     process.send_signal(signal.SIGINT)
@@ -249,9 +251,9 @@ def test_ctrl_c_closes_the_runs_and_the_same_command_goes_on(rlhf: Command, tmp_
     done = rlhf("compare", file, "--workers", "1", "--json")
     assert done.returncode == 0, done.stderr
     assert returns(json.loads(done.stdout)) == {
-        ("preference-ppo", seed): expected({}, seed) for seed in (31, 32, 33)
+        ("preference-ppo", seed): expected({}, seed) for seed in seeds
     }
-    assert len(members(rlhf.home, "interrupted")) == 3
+    assert len(members(rlhf.home, "interrupted")) == len(seeds)
 
 
 @pytest.mark.parametrize(
