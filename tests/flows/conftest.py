@@ -112,11 +112,22 @@ def tiny_file(folder: Path, **changes: Any) -> Path:
     return path
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = LONGEST_SECONDS) -> None:
-    """Return when the condition holds; fail the test when it never does."""
+def wait_until(
+    condition: Callable[[], bool],
+    seconds: float = LONGEST_SECONDS,
+    process: "subprocess.Popen[str] | None" = None,
+) -> None:
+    """Return when the condition holds; fail the test when it never does.
+
+    Args:
+        condition: what is waited for.
+        seconds: the longest wait.
+        process: who makes it happen; once this process has ended, nobody does.
+    """
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it never happened"
+        assert process is None or process.poll() is None, process.communicate()
         time.sleep(0.05)
 
 
@@ -137,11 +148,15 @@ def experiment_of(home: Path, run_id: str) -> Experiment:
 
 def run_ids(home: Path) -> dict[str, str]:
     """Status of every run in the home's tracking store, by run id; none before the first run."""
+    from tasks.home import Home
+
     if not (home / "mlflow" / "mlflow.db").exists():
         return {}
-    client = client_of(home)
-    experiments = [e.experiment_id for e in client.search_experiments()]
-    return {r.info.run_id: r.info.status for r in client.search_runs(experiments)}
+    # A first command may still be making the tables.
+    with Home(home).locked("mlflow"):
+        client = client_of(home)
+        experiments = [e.experiment_id for e in client.search_experiments()]
+        return {r.info.run_id: r.info.status for r in client.search_runs(experiments)}
 
 
 @pytest.fixture(scope="session")

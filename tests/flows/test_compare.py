@@ -112,7 +112,10 @@ def test_a_comparison_killed_three_times_has_its_numbers_and_its_holes(
     file = matrix_file(tmp_path, variants={**VARIANTS, **HOLES}, name="killed")
     for count in (1, 4, 7):
         process = rlhf.start("compare", file, "--workers", "2")
-        wait_until(lambda count=count: finished(rlhf.home, "killed") >= count)  # type: ignore[misc]
+        wait_until(
+            lambda count=count: finished(rlhf.home, "killed") >= count,  # type: ignore[misc]
+            process=process,
+        )
         process.kill()
         process.communicate()
     done = rlhf("compare", file, "--workers", "2", "--json")
@@ -241,7 +244,7 @@ def test_ctrl_c_closes_the_runs_and_the_same_command_goes_on(rlhf: Command, tmp_
     seeds = [31, 32, 33, 34, 35, 36]
     file = matrix_file(tmp_path, seeds=seeds, name="interrupted")
     process = rlhf.start("compare", file, "--workers", "1")
-    wait_until(lambda: finished(rlhf.home, "interrupted") >= 1)
+    wait_until(lambda: finished(rlhf.home, "interrupted") >= 1, process=process)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate()
     assert process.returncode == 130

@@ -166,7 +166,7 @@ def test_a_retraining_that_was_killed_goes_on(rlhf: Command) -> None:
         return {key.partition("/")[0] for key in stages.memos() if "fit" in key}
 
     known = fitted()
-    wait_until(lambda: fitted() > known)
+    wait_until(lambda: fitted() > known, process=process)
     (run_id,) = fitted() - known
     process.kill()
     process.communicate()

@@ -38,7 +38,7 @@ def test_a_killed_sweep_goes_on_to_its_total_and_is_measured_on_fresh_seeds(
     rlhf.home = tmp_path / "home"
     path = sweep_file(tmp_path)
     process = rlhf.start("sweep", path)
-    wait_until(lambda: "FINISHED" in run_ids(rlhf.home).values())
+    wait_until(lambda: "FINISHED" in run_ids(rlhf.home).values(), process=process)
     process.kill()
     process.communicate()
     done = rlhf("sweep", path, "--json")

@@ -125,7 +125,7 @@ def test_a_run_that_takes_over_is_killed_and_goes_on(
 
     known = fitted()
     process = rlhf.start("train", str(tiny_file(tmp_path)), *arguments)
-    wait_until(lambda: fitted() > known)
+    wait_until(lambda: fitted() > known, process=process)
     (run_id,) = fitted() - known
     process.kill()
     process.communicate()
