@@ -5,7 +5,7 @@ import time
 import warnings
 from collections import deque
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -26,6 +26,7 @@ from flows.services.prefect_page import lasting_page, page_of_this_flow_run
 from flows.services.ready import ready
 from flows.train import close
 from rlhf_core.errors import UnusedFieldWarning
+from rlhf_core.sweep.curves import Curve
 from tasks import live, progress
 from tasks.home import Home
 from tasks.reasons import reason
@@ -47,10 +48,18 @@ class Outcomes:
 
 
 @task(name="cell", task_run_name="{trial.name}", cache_policy=NO_CACHE, persist_result=False)
-def play_cell(trial: Trial, comparison: Comparison, runner: Runner) -> dict[str, Any]:
+def play_cell(
+    trial: Trial, comparison: Comparison, runner: Runner, bar: Curve = ()
+) -> dict[str, Any]:
     """Play a run of a comparison; returns its summary.
 
     Where the worker that plays it is lost, the run goes on in another one, once.
+
+    Args:
+        trial: the run.
+        comparison: that it belongs to.
+        runner: who plays it.
+        bar: what its true return must reach before its end, as `flows.train.play_run` reads it.
 
     Raises:
         RunFailedError: it failed; the comparison goes on without it.
@@ -60,7 +69,7 @@ def play_cell(trial: Trial, comparison: Comparison, runner: Runner) -> dict[str,
     def receive(event: Any) -> None:
         progress.send(progress.InCell(cell, seed, event))
 
-    job = _job(trial, comparison)
+    job = replace(_job(trial, comparison), bar=bar)
     try:
         try:
             summary = runner.play(job, receive)
@@ -69,7 +78,8 @@ def play_cell(trial: Trial, comparison: Comparison, runner: Runner) -> dict[str,
     except RunFailedError as error:
         receive(progress.CellEnded(None, str(error)))
         raise
-    receive(progress.CellEnded(summary, None))
+    given_up = summary.get("given_up")
+    receive(progress.CellEnded(None if given_up else summary, given_up))
     return summary
 
 

@@ -7,8 +7,10 @@ from prefect import flow
 
 from flows.compare import compare
 from flows.comparison import plan
-from flows.flow_run import rename
+from flows.flow_run import rename, schedule_name
+from flows.notices import silent, tell_finished
 from flows.services.ready import ready
+from flows.train import close
 from rlhf_core.errors import RunError
 from rlhf_core.generalisation.protocol import Rates
 from rlhf_core.generalisation.study import Generalisation
@@ -21,7 +23,14 @@ from tasks.tracking.store import tracker_of
 FILE = "generalisation.md"
 
 
-@flow(name="generalise", persist_result=False)
+@flow(
+    name="generalise",
+    on_completion=[close],
+    on_failure=[close],
+    on_crashed=[close],
+    on_cancellation=[close],
+    persist_result=False,
+)
 def generalise(
     study: Generalisation, workers: int | None = None, runner: str = "processes"
 ) -> dict[str, Any]:
@@ -41,7 +50,8 @@ def generalise(
     ready(home)
     rename(study.name)
     cells = {cell.label: cell for cell in plan.cells(study.matrix)}
-    compared = compare(study.matrix, workers=workers, runner=runner)
+    with silent():
+        compared = compare(study.matrix, workers=workers, runner=runner)
     if compared["failed"]:
         first = compared["failed"][0]
         raise RunError(
@@ -63,7 +73,7 @@ def generalise(
     }
     text = as_markdown(study, by_seed)
     log_files(tracker_of(home), compared["run_id"], {FILE: text.encode()})
-    return {
+    result = {
         "name": study.name,
         "run_id": compared["run_id"],
         "rates": [
@@ -78,3 +88,5 @@ def generalise(
         ],
         "text": text,
     }
+    tell_finished(home, "generalise", result, schedule_name())
+    return result

@@ -1,6 +1,8 @@
 """What flows tell those who are notified."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from prefect.client.schemas.objects import FlowRun, State
@@ -11,6 +13,18 @@ from tasks.notifications.notice import Event, Notice
 from tasks.notifications.sending import send
 from tasks.runs import lifecycle
 from tasks.tracking.store import tracker_of
+
+_silent: ContextVar[bool] = ContextVar("silent", default=False)
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Inside the block flows tell nothing: the flow that calls them tells of the whole."""
+    token = _silent.set(True)
+    try:
+        yield
+    finally:
+        _silent.reset(token)
 
 
 def tell_decision(home: Home, result: Mapping[str, Any], schedule: str | None) -> None:
@@ -46,10 +60,12 @@ def tell_finished(home: Home, flow: str, result: Mapping[str, Any], schedule: st
 
     Args:
         home: of the run.
-        flow: train or compare.
+        flow: train, compare, sweep or generalise.
         result: what the flow returns.
         schedule: by which it was started; None where a person did it.
     """
+    if _silent.get():
+        return
     run_id = result.get("run_id")
     if "waiting" in result:
         event, title = Event.WAITING, f"run {run_id} waits for people"
@@ -67,6 +83,8 @@ def tell_failed(home: Home, flow_run: FlowRun, state: State[Any], flow: str) -> 
     from prefect import get_client
     from prefect.exceptions import ObjectNotFound
 
+    if _silent.get():
+        return
     schedule = None
     if flow_run.deployment_id is not None:
         with get_client(sync_client=True) as client:

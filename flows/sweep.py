@@ -17,7 +17,7 @@ from flows.comparison.plan import Trial
 from flows.comparison.result import conclude
 from flows.experiments.resolving import GivenSweep, sweep_of
 from flows.flow_run import rename, schedule_name
-from flows.notices import tell_finished
+from flows.notices import silent, tell_finished
 from flows.runners import Choice, RunFailedError, Runner, RunnerLeftError, chosen, opened
 from flows.runners.processes import wait_for_orphans
 from flows.services.prefect_page import page_of_this_flow_run
@@ -90,7 +90,8 @@ def _searched(home: Home, wanted: Sweep, choice: Choice, workers: int | None) ->
     best = study.best()[: wanted.best]
     if not best:
         raise RunError(f"no trial of sweep '{wanted.name}' ended well: {report.reasons(study)}")
-    final = compare(final_matrix(wanted, base, best), workers=workers, runner=str(choice))
+    with silent():
+        final = compare(final_matrix(wanted, base, best), workers=workers, runner=str(choice))
     _conclude_trials(home, record, wanted, base, study)
     result = report.result(home, wanted, base, study, record.run_id, final)
     result["seconds"] = float(f"{time.perf_counter() - began:.1f}")
@@ -167,12 +168,17 @@ class _Search:
 
     def _go_on(self, setting: Setting, cell: Cell, seed: int, summary: dict[str, Any]) -> None:
         """Go on with a setting after a run of it, or begin with another one."""
-        if self._report(setting, seed, summary) or not self._play_next(setting, cell):
+        if "given_up" in summary:
+            why = str(summary["given_up"])
+            self._tell(self.study.give_up(setting.number, seed, summary["curve"], why))
+            self._begin()
+        elif self._report(setting, seed, summary) or not self._play_next(setting, cell):
             self._begin()
 
     def _report(self, setting: Setting, seed: int, summary: dict[str, Any]) -> bool:
         """Write down a run; whether its setting ended with it."""
-        if not self.study.report(setting.number, seed, float(summary[RETURN])):
+        curve = summary.get("curve", ())
+        if not self.study.report(setting.number, seed, float(summary[RETURN]), curve):
             return False
         self._end(setting)
         return True
@@ -192,16 +198,19 @@ class _Search:
         return False
 
     def _submit(self, setting: Setting, trial: Trial) -> None:
-        future = play_cell.submit(trial, self.record, self.runner)
+        bar = self.study.bar(setting.number, trial.seed)
+        future = play_cell.submit(trial, self.record, self.runner, bar)
         self._playing[future.task_run_id] = setting, trial.cell, trial.seed
         future.add_done_callback(self._ended.put)
 
     def _end(self, setting: Setting, failure: str | None = None) -> None:
-        ended = self.study.end(setting.number, failure)
+        self._tell(self.study.end(setting.number, failure))
+
+    def _tell(self, ended: Setting) -> None:
         progress.send(
             progress.TrialEnded(
                 ended.number, dict(ended.changes), ended.mean if ended.returns else None,
-                ended.pruned, ended.reason, self.wanted.trials,
+                ended.pruned, ended.given_up, ended.reason, self.wanted.trials,
             )
         )  # fmt: skip
 

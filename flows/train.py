@@ -22,6 +22,7 @@ from rlhf_core.errors import AnswersPendingError
 from rlhf_core.experiment import Experiment
 from rlhf_core.loop import Progress, ended, play
 from rlhf_core.store import Ref
+from rlhf_core.sweep.curves import Curve, falls_short
 from tasks import live, progress
 from tasks.beginning import ALL, transfer
 from tasks.driver import TaskDriver, called, submitted
@@ -136,8 +137,11 @@ def play_run(
     began: float,
     start: Start[Ref] | None = None,
     wait: Callable[[AnswersPendingError], bool] = lambda pending: False,
+    bar: Curve = (),
 ) -> dict[str, Any]:
     """Play an open run to its end and finish it; returns its summary.
+
+    Where it falls short of a bar it is given up: `given_up` says why, and `curve` how far it came.
 
     Args:
         driver: carries out its stages.
@@ -145,6 +149,8 @@ def play_run(
         began: when the work on it began (`time.perf_counter`).
         start: what to take over from another run.
         wait: called where people have not answered: whether the run can be entered again now.
+        bar: what the true return must reach before the end, as `rlhf_core.sweep.curves.bar` returns
+            it; empty: nothing.
     """
     last: Progress[Ref] | None = None
     while last is None or not ended(run.experiment, last):
@@ -155,6 +161,10 @@ def play_run(
                 driver.carry_out(
                     track, run, last.round - 1, last.metrics, alarm, driver.finished_ms
                 )  # fmt: skip
+                short = falls_short(_curve(last), bar) if bar else None
+                if short is not None and not ended(run.experiment, last):
+                    lifecycle.move(run.tracker, run.run_id, Event.CANCEL, short)
+                    return {"run_id": run.run_id, "given_up": short, "curve": _curve(last)}
         except AnswersPendingError as pending:
             if not wait(pending):
                 lifecycle.mark_waiting(run, str(pending))
@@ -177,6 +187,15 @@ def play_run(
     return summary
 
 
+def _curve(last: Progress[Ref]) -> list[tuple[int, float]]:
+    """The true return after each round that was evaluated, by environment steps."""
+    return [
+        (int(metrics["policy/steps"]), metrics["eval/true_return_iqm"])
+        for metrics in last.history
+        if "eval/true_return_iqm" in metrics
+    ]
+
+
 def _summary(
     run: Run, last: Progress[Ref], published: Published, reference: Reference | None, seconds: float
 ) -> dict[str, Any]:
@@ -194,6 +213,7 @@ def _summary(
         "env_steps": int(final["policy/steps"]),
         "true_return_mean": final.get("eval/true_return_mean"),
         "true_return_iqm": final.get("eval/true_return_iqm"),
+        "curve": _curve(last),
         "success_rate": final.get("eval/success_rate"),
         "first_return_iqm": last.opening.get("eval/first_return_iqm"),
         "expert_return_mean": last.opening.get("expert/true_return_mean"),

@@ -131,7 +131,9 @@ class TrialEnded:
     mean: float | None
     """True return over the seeds that were played."""
     pruned: bool
-    """Whether it was given up before its last seed."""
+    """Whether it was given up before the end of its last seed."""
+    given_up: str | None
+    """Why it was given up in the middle of a run, where it was."""
     reason: str | None
     """Why it failed."""
     trials: int

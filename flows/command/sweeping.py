@@ -73,6 +73,8 @@ def _tell(screen: "Console", event: "progress.Event") -> None:
         return
     if event.reason is not None:
         text = f"failed: {event.reason}"
+    elif event.given_up is not None:
+        text = event.given_up
     else:
         text = f"{event.mean:.1f}{', given up early' if event.pruned else ''}"
     place = f"trial {event.number} ({event.number + 1}/{event.trials})"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from rlhf_core.errors import RlhfError
+from rlhf_core.sweep.curves import Curve
 from tasks import progress
 
 Receive = Callable[[progress.Event], None]
@@ -30,6 +31,8 @@ class Job:
     """The run to go on with; None starts one."""
     owner: str
     """Who plays it. Handed out again under the same owner, it goes on with the run it began."""
+    bar: Curve = ()
+    """What its true return must reach to go on."""
 
 
 class RunFailedError(RlhfError):

@@ -51,7 +51,7 @@ def played(home: Home, job: Job, receive: Receive) -> dict[str, Any]:
                 cell=job.cell, prefect_run=job.prefect_run, prefect_page=job.prefect_page,
             )  # fmt: skip
             with recorded(run), beating(run):
-                summary = play_run(TaskDriver(run, unobserved), run, began)
+                summary = play_run(TaskDriver(run, unobserved), run, began, bar=job.bar)
     except (Exception, SystemExit) as error:
         # The others go on: the failure is reported, and stands in the record of the run.
         text = reason(error)

@@ -120,6 +120,7 @@ def _row(setting: Setting) -> dict[str, Any]:
         "mean": setting.mean if setting.returns else None,
         "ended": setting.ended,
         "pruned": setting.pruned,
+        "given_up": setting.given_up,
         "reason": setting.reason,
     }
 

@@ -28,6 +28,18 @@ GROWING = ("trials", "best", "final_seeds", "patience")
 """Fields that may change when a sweep goes on."""
 
 
+class GiveUp(Config):
+    """When a run is given up in its middle: by what others reached after as many steps."""
+
+    percentile: float = Field(25.0, ge=0, le=100)
+    """A run must reach this percentile of the other trials with the same seed, at every evaluation
+    but the last. Trials that were given up before they came to the seed count as worse than any."""
+    trials: PositiveInt = 5
+    """Trials that must have ended before any run is given up."""
+    first_step: NonNegativeInt = 0
+    """Environment steps from which a run may be given up."""
+
+
 class Sweep(Config):
     """What is searched, and how."""
 
@@ -52,6 +64,8 @@ class Sweep(Config):
     prune_below: float = Field(0.15, gt=0, lt=1)
     """The p-value at which it is given up. By 0.15 three seeds can tell, by 0.1 four, by 0.05
     five."""
+    give_up: GiveUp | None = None
+    """Whether a run is given up in its middle, and its trial with it; null: no run is."""
     patience: PositiveInt | None = None
     """Draw no further trial once this many in a row did not exceed the best one by more than the
     standard error of its mean over seeds; null: draw them all."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlhf_core.differences import changes_between
 from rlhf_core.errors import RunError
+from rlhf_core.sweep.curves import Curve, bar
 from rlhf_core.sweep.definition import Sweep
 from rlhf_core.sweep.journal import journal
 from rlhf_core.sweep.samplers import sampler_of
@@ -20,9 +21,12 @@ from rlhf_core.sweep.space import suggested
 if TYPE_CHECKING:
     from optuna import Trial
     from optuna.study import Study as OptunaStudy
+    from optuna.trial import FrozenTrial
 
-DEFINITION, PRUNED, REASON = "definition", "pruned", "reason"
+DEFINITION, PRUNED, GIVEN_UP, REASON = "definition", "pruned", "given_up", "reason"
 """Attributes of studies and trials."""
+CURVE = "curve."
+"""Begins the attribute that holds a trial's learning curve; the seed follows."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,9 @@ class Setting:
     """True returns by seed, of the seeds that were played."""
     ended: bool
     pruned: bool = False
-    """Whether it was given up before its last seed."""
+    """Whether it was given up before the end of its last seed."""
+    given_up: str | None = None
+    """Why it was given up in the middle of a run, where it was."""
     reason: str | None = None
     """Why it failed."""
 
@@ -151,10 +157,51 @@ class Study:
             ended = sum(one.ended for one in self._settings())
             return bool(self._left) or (ended < self._sweep.trials and not self._is_enough())
 
-    def report(self, number: int, seed: int, true_return: float) -> bool:
-        """Write down what a trial reached with a seed; whether to give it up."""
+    def bar(self, number: int, seed: int) -> list[tuple[float, float]]:
+        """What a trial's run must reach to go on, by environment steps; empty: it always does.
+
+        It depends on the trials that have ended, so that one worker gives up the same runs each
+        time.
+        """
+        wanted = self._sweep.give_up
+        if wanted is None:
+            return []
+        with self._lock:
+            others = [
+                _curves(trial)
+                for trial in self._study.get_trials(deepcopy=False)
+                if trial.number != number and trial.state.name == "COMPLETE"
+            ]
+        if len(others) < wanted.trials:
+            return []
+        return bar(others, seed, wanted.percentile, wanted.first_step)
+
+    def give_up(self, number: int, seed: int, curve: Curve, why: str) -> Setting:
+        """End a trial whose run with a seed was given up in its middle.
+
+        Its last true return counts for the sampler as that of a whole run.
+        """
+        with self._lock:
+            trial = self._open.pop(number)
+            trial.set_user_attr(f"{CURVE}{seed}", [*map(list, curve)])
+            trial.set_user_attr(PRUNED, True)
+            trial.set_user_attr(GIVEN_UP, f"seed {seed}: {why}")
+            self._study.tell(trial, fmean([*_returns(trial).values(), curve[-1][1]]))
+        return self.settings()[number]
+
+    def report(self, number: int, seed: int, true_return: float, curve: Curve = ()) -> bool:
+        """Write down what a trial reached with a seed; whether to give it up.
+
+        Args:
+            number: of the trial.
+            seed: of the run.
+            true_return: at its end.
+            curve: of the run, for those that are compared with it at equal steps.
+        """
         with self._lock:
             trial = self._open[number]
+            if self._sweep.give_up is not None:
+                trial.set_user_attr(f"{CURVE}{seed}", [*map(list, curve)])
             if seed not in _returns(trial):
                 trial.report(true_return, seed)
             return self._sweep.pruner != "none" and bool(trial.should_prune())
@@ -202,6 +249,7 @@ class Study:
                     dict(trial.intermediate_values),
                     trial.state.is_finished(),
                     bool(attributes.get(PRUNED)),
+                    attributes.get(GIVEN_UP),
                     attributes.get(REASON),
                 )
             )
@@ -249,3 +297,12 @@ def _first(sweep: Sweep, usual: Mapping[str, Any]) -> dict[str, Any] | None:
 def _returns(trial: "Trial") -> dict[int, float]:
     stored = trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values
     return {int(seed): float(value) for seed, value in stored.items()}
+
+
+def _curves(trial: "FrozenTrial") -> dict[int, Curve]:
+    """The learning curves of a trial, by seed."""
+    return {
+        int(name.removeprefix(CURVE)): curve
+        for name, curve in trial.user_attrs.items()
+        if name.startswith(CURVE)
+    }

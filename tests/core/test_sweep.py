@@ -8,7 +8,7 @@ import pytest
 
 from rlhf_core.configuration import validated
 from rlhf_core.errors import ConfigurationError, RunError
-from rlhf_core.sweep import Study, Sweep
+from rlhf_core.sweep import Study, Sweep, curves
 
 SPACE: dict[str, Any] = {
     "optimiser.learning_rate": {"low": 1e-4, "high": 1e-1, "log": True},
@@ -158,3 +158,51 @@ def test_a_changed_space_is_refused_and_more_trials_are_not(tmp_path: Path) -> N
 def test_a_search_that_makes_no_sense_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         sweep(**changes)
+
+
+def test_a_run_must_reach_a_percentile_of_the_others_at_equal_steps() -> None:
+    others = [
+        {0: [(100, -9.0), (200, -5.0)]},
+        {0: [(100, -8.0), (250, -2.0)]},
+        {0: [(100, -7.0), (200, -1.0)]},
+        {1: [(100, 0.0)]},  # Given up before it came to seed 0: worse than any.
+    ]
+    least = curves.bar(others, 0, percentile=50, first_step=0)
+    assert least == [(100, -8.0), (200, -5.0), (250, -2.0)]
+    assert curves.bar(others, 0, percentile=0, first_step=0) == []
+    assert curves.bar(others, 0, percentile=50, first_step=150) == least[1:]
+    assert curves.falls_short([(100, -8.0)], least) is None
+    assert curves.falls_short([(50, -100.0)], least) is None
+    why = curves.falls_short([(100, -7.0), (240, -5.5)], least)
+    assert why == "given up after 240 environment steps: -5.5, and -5 was wanted"
+
+
+def test_a_trial_is_given_up_in_the_middle_of_a_run(tmp_path: Path) -> None:
+    wanted = sweep(pruner="none", seeds=2, give_up={"percentile": 50, "trials": 2})
+    path = tmp_path / "a.journal"
+    study = Study(wanted, path, USUAL)
+    for last in (-5.0, -3.0):
+        setting = study.next()
+        assert setting is not None
+        for seed in wanted.tuned_on:
+            assert study.bar(setting.number, seed) == []
+            study.report(setting.number, seed, last, [(100, last - 1), (200, last)])
+        study.end(setting.number)
+    third = study.next()
+    assert third is not None
+    assert study.bar(third.number, 100) == [(100, -4.0), (200, -3.0)]
+    ended = study.give_up(third.number, 100, [(100, -6.0)], "too low")
+    assert ended.ended
+    assert ended.pruned
+    assert ended.given_up == "seed 100: too low"
+    # The second seed: the third trial never came to it, and two were better.
+    again = Study(wanted, path, USUAL)
+    fourth = again.next()
+    assert fourth is not None
+    assert again.bar(fourth.number, 101) == [(100, -6.0), (200, -5.0)]
+    assert [one.number for one in again.best()] == [1, 0]
+
+
+def test_without_being_asked_no_run_is_given_up(tmp_path: Path) -> None:
+    study = played(sweep(trials=6), tmp_path / "a.journal")
+    assert study.bar(6, 100) == []
