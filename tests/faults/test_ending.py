@@ -12,6 +12,7 @@ pytestmark = pytest.mark.faults
 HEAD = """
 import os, signal, sys, threading, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from flows.command import ending
 from flows.command.ending import Ending
 

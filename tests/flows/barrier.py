@@ -39,8 +39,9 @@ def watch(event, arguments):
 
 
 if __name__ == "__main__":
-    # A shell that runs the tests in the background has its children ignore Ctrl-C.
+    # Tests that a shell runs in the background, or under nohup, have children that ignore these.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     sys.addaudithook(watch)
     from flows.command.app import app
 

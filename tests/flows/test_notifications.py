@@ -2,10 +2,6 @@
 
 import json
 import logging
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,35 +13,11 @@ from tasks.notifications import sending, settings
 from tasks.notifications.notice import Event, Notice
 from tasks.notifications.settings import Notification
 from tests.flows.conftest import LONGEST_SECONDS, Command, tiny_file
+from tests.flows.webhooks import receiver
 
 NOTICE = Notice(
     Event.REFUSED, "swing version 3 refused", "not better", "retrain", "nightly", "abc", "swing", 3
 )
-
-
-@contextmanager
-def receiver(*statuses: int) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """A server that answers with these statuses, then with 200; gives address and bodies."""
-    left, bodies = list(statuses), list[dict[str, Any]]()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(left.pop(0) if left else 200)
-            self.end_headers()
-
-        def log_message(self, *arguments: object) -> None:
-            """Print nothing."""
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/hooks/secret", bodies
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def test_a_webhook_gets_the_notice_after_a_failure_of_the_server(

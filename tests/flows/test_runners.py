@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,15 @@ import yaml
 
 from flows.runners import Choice, Job, RunFailedError, chosen
 from flows.runners.place import Place, on_this_machine, shared
+from flows.runners.playing import played
 from flows.runners.remote import summary_of
 from rlhf_core import in_process
 from rlhf_core.configuration import from_mapping
 from rlhf_core.errors import ConfigurationError, StoreError
 from rlhf_core.store import Store
 from tasks.home import Home
+from tasks.tracking.store import prepare
+from tasks.tracking.tags import REASON_TAG
 from tests.flows.conftest import LONGEST_SECONDS, TINY, Command, client_of, run_ids
 
 pytestmark = pytest.mark.timeout(3 * LONGEST_SECONDS)
@@ -81,6 +85,31 @@ def test_a_killed_worker_costs_a_run_one_retry(rlhf: Command, tmp_path: Path) ->
     assert {*states.values()} == {"FINISHED"}
     tags = client_of(rlhf.home).get_run(run["run_id"]).data.tags
     assert (tags["rlhf.kind"], tags["seed"]) == ("run", "3")
+
+
+def test_a_run_below_its_bar_is_given_up_and_can_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    home = Home(tmp_path / "home")
+    home.store.create()
+    parent = prepare(home).client().create_run("0").info.run_id
+    job = Job(
+        experiment={**TINY, "feedback": {"kind": "true_reward"}}, cell="cell", group="bars",
+        parent=parent, prefect_run="none", prefect_page=None, run_id=None, owner="one",
+        bar=[(0, -1e9), (500, 0.0)],
+    )  # fmt: skip
+    summary = played(home, job, lambda event: None)
+    steps, true_return = summary["curve"][-1]
+    assert len(summary["curve"]) == 2  # Of three rounds.
+    wanted = f"given up after {steps} environment steps: {true_return:.4g}, and 0 was wanted"
+    assert summary["given_up"] == wanted
+    client = client_of(home.path)
+    run = client.get_run(summary["run_id"])
+    assert (run.info.status, run.data.tags[REASON_TAG]) == ("KILLED", wanted)
+    whole = played(home, replace(job, run_id=run.info.run_id, bar=()), lambda event: None)
+    assert whole["curve"][:2] == summary["curve"]
+    assert client.get_run(run.info.run_id).info.status == "FINISHED"
 
 
 def test_a_runner_is_chosen_by_one_text() -> None:

@@ -31,8 +31,9 @@ def beat():
         file.write("beat\\n")
 
 if __name__ == "__main__":
-    # A shell that runs the tests in the background has its children ignore Ctrl-C.
+    # Tests that a shell runs in the background, or under nohup, have children that ignore these.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     beat.serve(name="every-few-seconds", interval=3, limit=1)
 """
 

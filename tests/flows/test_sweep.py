@@ -9,6 +9,7 @@ import yaml
 
 from rlhf_core.configuration import load
 from tests.flows.conftest import LONGEST_SECONDS, TINY, Command, client_of, run_ids, wait_until
+from tests.flows.webhooks import receiver
 
 pytestmark = pytest.mark.timeout(3 * LONGEST_SECONDS)
 
@@ -41,9 +42,14 @@ def test_a_killed_sweep_goes_on_to_its_total_and_is_measured_on_fresh_seeds(
     wait_until(lambda: "FINISHED" in run_ids(rlhf.home).values(), process=process)
     process.kill()
     process.communicate()
-    done = rlhf("sweep", path, "--json")
+    with receiver() as (address, bodies):
+        added = rlhf("notify", "add", "told", "--webhook", address, "--on", "finished")
+        assert added.returncode == 0, added.stderr
+        done = rlhf("sweep", path, "--json")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
+    # One notice for the whole, and none for the comparison in it.
+    assert [(body["flow"], body["run_id"]) for body in bodies] == [("sweep", result["run_id"])]
     assert [trial["number"] for trial in result["trials"]] == [0, 1, 2, 3]
     assert all(trial["ended"] for trial in result["trials"])
     runs = client_of(rlhf.home).search_runs(
