@@ -11,8 +11,6 @@ pytestmark = pytest.mark.faults
 
 HEAD = """
 import os, signal, sys, threading, time
-signal.signal(signal.SIGINT, signal.default_int_handler)
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from flows.command import ending
 from flows.command.ending import Ending
 

@@ -9,7 +9,6 @@ SCRIPT = '''
 """`rlhf`, which waits before it moves a chosen file of the store into place."""
 
 import os
-import signal
 import sys
 import time
 from pathlib import Path
@@ -39,9 +38,6 @@ def watch(event, arguments):
 
 
 if __name__ == "__main__":
-    # Tests that a shell runs in the background, or under nohup, have children that ignore these.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     sys.addaudithook(watch)
     from flows.command.app import app
 

@@ -21,7 +21,6 @@ pytestmark = pytest.mark.timeout(3 * LONGEST_SECONDS)
 
 FLOW = """
 import os
-import signal
 from pathlib import Path
 from prefect import flow
 
@@ -31,9 +30,6 @@ def beat():
         file.write("beat\\n")
 
 if __name__ == "__main__":
-    # Tests that a shell runs in the background, or under nohup, have children that ignore these.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     beat.serve(name="every-few-seconds", interval=3, limit=1)
 """
 
