@@ -206,7 +206,7 @@ export PGHOST=127.0.0.1 PGPORT=$postgres_port PGUSER=rlhf
 mlflow/backup.sh save "$folder/backup" >>"$folder/report.txt"
 end -TERM "$mlflow_process" "$prefect_process"
 sleep 5
-for name in mlflow prefect; do
+for name in mlflow prefect labels; do
     "$bin/dropdb" --force "$name"
     "$bin/createdb" "$name"
 done

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Back up, restore and upgrade the databases of MLflow and Prefect on PostgreSQL:
+# Back up, restore and upgrade the databases of MLflow, Prefect and labels on PostgreSQL:
 #
 #     mlflow/backup.sh save FOLDER              a dump of each database as it is at one moment
 #     mlflow/backup.sh restore FOLDER           into empty databases of the same names
 #     mlflow/backup.sh upgrade                  their tables to those of the installed versions
 #
 # The server is the one of PGHOST, PGPORT, PGUSER and PGPASSWORD (or a password file, PGPASSFILE);
-# the databases are `mlflow` and `prefect`, or those of RLHF_DATABASES. Stop both servers before
-# `restore` and `upgrade`; `save` needs no stop. Copy artifacts and the store
+# the databases are `mlflow`, `prefect` and `labels`, or those of RLHF_DATABASES. Stop the servers
+# before `restore` and `upgrade`; `save` needs no stop. Copy artifacts and the store
 # after the databases (`aws s3 sync`, `rsync`), and what the databases name is there.
 set -euo pipefail
 
@@ -16,7 +16,7 @@ refuse() {
     exit 2
 }
 
-read -ra databases <<<"${RLHF_DATABASES:-mlflow prefect}"
+read -ra databases <<<"${RLHF_DATABASES:-mlflow prefect labels}"
 action=${1:-} folder=${2:-}
 case $action in
     save | restore) [[ -n $folder ]] || refuse "$action: expected a folder, actual: none" ;;
@@ -60,7 +60,8 @@ secret = f":{password}" if password else ""
 print(f"postgresql+asyncpg://{user}{secret}@{host}:{port}/prefect")')
                     PREFECT_API_DATABASE_CONNECTION_URL=$url prefect server database upgrade --yes
                     ;;
-                *) refuse "upgrade: expected mlflow or prefect, actual: $database" ;;
+                labels) echo "labels: nothing to upgrade, its tables have had one form so far" ;;
+                *) refuse "upgrade: expected mlflow, prefect or labels, actual: $database" ;;
             esac
             ;;
     esac
