@@ -33,10 +33,10 @@ def importances(study: Study) -> dict[str, float]:
         return {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Optuna calls it experimental.
-        found = get_param_importances(
+        shares = get_param_importances(
             study.optuna, evaluator=PedAnovaImportanceEvaluator(), params=common
         )
-    return {field: float(f"{value:.3g}") for field, value in found.items()}
+    return {field: float(f"{value:.3g}") for field, value in shares.items()}
 
 
 def drawn(study: Study) -> dict[str, bytes]:

@@ -64,8 +64,8 @@ def result(
 
 def reasons(study: Study) -> str:
     """Why trials failed, the first of them."""
-    found = [one.reason for one in study.settings() if one.reason is not None]
-    return shortened(found[0], 300) if found else "none was played with every seed"
+    failures = [one.reason for one in study.settings() if one.reason is not None]
+    return shortened(failures[0], 300) if failures else "none was played with every seed"
 
 
 def _variant(cell: str) -> str:
@@ -98,12 +98,12 @@ def _luck(
     sweep: Sweep, settings: Sequence[Setting], rows: Mapping[str, Mapping[str, Any]]
 ) -> list[str]:
     """By how much the seeds that settings were chosen by flatter them: the winner's curse."""
-    found = [settings[int(name.removeprefix("trial-"))] for name in rows if name != USUAL]
-    if not found:
+    best = [settings[int(name.removeprefix("trial-"))] for name in rows if name != USUAL]
+    if not best:
         return []
-    tuned = fmean(one.mean for one in found)
-    fresh = fmean(float(rows[f"trial-{one.number}"]["mean"]) for one in found)
-    what = "The best setting" if len(found) == 1 else f"The best {len(found)} settings"
+    tuned = fmean(one.mean for one in best)
+    fresh = fmean(float(rows[f"trial-{one.number}"]["mean"]) for one in best)
+    what = "The best setting" if len(best) == 1 else f"The best {len(best)} settings"
     luck = tuned - fresh
     verdict = f"{luck:.1f} were luck of the choice" if luck > 0 else "no luck of the choice shows"
     return [

@@ -61,12 +61,11 @@ def base_of(sweep: Sweep) -> Base:
     Raises:
         ConfigurationError: the experiment cannot be run, or a field or value of the space is none.
     """
-    given = sweep.experiment
-    if isinstance(given, str):
-        source = presets.source(given)
-        content = read(presets.find(given), source, "'name', 'environment', ...")
+    if isinstance(sweep.experiment, str):
+        source = presets.source(sweep.experiment)
+        content = read(presets.find(sweep.experiment), source, "'name', 'environment', ...")
     else:
-        source, content = "experiment", given
+        source, content = "experiment", sweep.experiment
     experiment = changed(content, {**sweep.set, "seed": 0}, source)
     base = Base(content, experiment, source, sweep.set)
     _check_fields(base, sweep)

@@ -96,11 +96,11 @@ class Study:
 
     def _check_unchanged(self) -> None:
         before = json.loads(self._study.user_attrs.get(DEFINITION, "{}"))
-        found = changes_between(before, json.loads(json.dumps(self._sweep.identity())))
-        if found:
+        changes = changes_between(before, json.loads(json.dumps(self._sweep.identity())))
+        if changes:
             raise RunError(
                 f"sweep '{self._sweep.name}' was defined otherwise, and its trials would not be "
-                f"comparable: {'; '.join(found)}; give this one another name"
+                f"comparable: {'; '.join(changes)}; give this one another name"
             )
 
     def next(self) -> Setting | None:
@@ -163,8 +163,8 @@ class Study:
         It depends on the trials that have ended, so that one worker gives up the same runs each
         time.
         """
-        wanted = self._sweep.give_up
-        if wanted is None:
+        rule = self._sweep.give_up
+        if rule is None:
             return []
         with self._lock:
             others = [
@@ -172,9 +172,9 @@ class Study:
                 for trial in self._study.get_trials(deepcopy=False)
                 if trial.number != number and trial.state.name == "COMPLETE"
             ]
-        if len(others) < wanted.trials:
+        if len(others) < rule.trials:
             return []
-        return bar(others, seed, wanted.percentile, wanted.first_step)
+        return bar(others, seed, rule.percentile, rule.first_step)
 
     def give_up(self, number: int, seed: int, curve: Curve, why: str) -> Setting:
         """End a trial whose run with a seed was given up in its middle.
@@ -235,14 +235,14 @@ class Study:
             return self._settings()
 
     def _settings(self) -> list[Setting]:
-        found = list[Setting]()
+        settings = list[Setting]()
         for trial in self._study.get_trials(deepcopy=False):
             values = {
                 field: self._sweep.space[field].value_of(stored)
                 for field, stored in trial.params.items()
             }
             attributes = trial.user_attrs
-            found.append(
+            settings.append(
                 Setting(
                     trial.number,
                     values,
@@ -253,16 +253,16 @@ class Study:
                     attributes.get(REASON),
                 )
             )
-        return found
+        return settings
 
     def best(self) -> list[Setting]:
         """Trials that were played with every seed, the best first; equal settings count once."""
         whole = [one for one in self.settings() if one.ended and not one.pruned and not one.reason]
         ranked = sorted(whole, key=lambda one: (-one.mean, one.number))
-        found = dict[str, Setting]()
+        distinct = dict[str, Setting]()
         for one in ranked:
-            found.setdefault(json.dumps(one.changes, sort_keys=True), one)
-        return list(found.values())
+            distinct.setdefault(json.dumps(one.changes, sort_keys=True), one)
+        return list(distinct.values())
 
     @property
     def optuna(self) -> "OptunaStudy":
