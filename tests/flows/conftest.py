@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ import yaml
 
 from rlhf_core.configuration import from_mapping
 from rlhf_core.experiment import Experiment
+from tests.flows.preloaded import Preloaded
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -45,6 +47,8 @@ class Command:
     home: Path
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
+    preloaded: Preloaded | None = None
+    """Who starts the commands; None: each is a process that imports everything itself."""
     started: list["subprocess.Popen[str]"] = field(default_factory=list)
 
     def close(self) -> None:
@@ -69,20 +73,24 @@ class Command:
             for name, value in os.environ.items()
             if name not in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI")
         }
-        process = subprocess.Popen(
-            [sys.executable, *arguments],
-            env={
-                **given,
-                "RLHF_HOME": str(self.home),
-                "OMP_NUM_THREADS": "1",
-                **self.environment,
-                **environment,
-            },
-            cwd=self.folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        whole = {
+            **given,
+            "RLHF_HOME": str(self.home),
+            "OMP_NUM_THREADS": "1",
+            **self.environment,
+            **environment,
+        }
+        if self.preloaded is not None:
+            process = self.preloaded.start(arguments, whole, self.folder)
+        else:
+            process = subprocess.Popen(
+                [sys.executable, *arguments],
+                env=whole,
+                cwd=self.folder,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
         self.started.append(process)
         return process
 
@@ -173,10 +181,17 @@ def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     prefect_server.SERVER.leave()
 
 
+@pytest.fixture(scope="session")
+def preloaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Preloaded]:
+    """Starts commands that have the libraries imported already."""
+    with closing(Preloaded(tmp_path_factory.mktemp("p"))) as process:
+        yield process
+
+
 @pytest.fixture
-def rlhf(shared_home: Path, tmp_path: Path) -> Iterator[Command]:
+def rlhf(shared_home: Path, tmp_path: Path, preloaded: Preloaded) -> Iterator[Command]:
     """The command on the shared home, in a working folder of the test's own."""
-    command = Command(shared_home, tmp_path)
+    command = Command(shared_home, tmp_path, preloaded=preloaded)
     try:
         yield command
     finally:
