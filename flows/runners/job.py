@@ -1,7 +1,7 @@
 """A run that is handed out to be played, and what those who play it have in common."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from rlhf_core.errors import RlhfError
@@ -31,7 +31,7 @@ class Job:
     """The run to go on with; None starts one."""
     owner: str
     """Who plays it. Handed out again under the same owner, it goes on with the run it began."""
-    bar: Curve = ()
+    bar: Curve = field(default_factory=list)
     """What its true return must reach to go on."""
 
 

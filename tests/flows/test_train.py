@@ -31,7 +31,7 @@ SUMMARY = {
     "run_id", "environment", "strategy", "optimiser", "labels", "asking_ended", "cost", "alarms",
     "env_steps", "true_return_mean", "true_return_iqm", "success_rate", "first_return_iqm",
     "expert_return_mean", "true_reward_reference", "heldout_accuracy", "model", "notes",
-    "seconds",
+    "curve", "seconds",
 }  # fmt: skip
 
 
@@ -49,6 +49,8 @@ def test_the_summary_has_the_promised_fields_and_the_budget_is_kept(result: dict
     assert 0 < result["heldout_accuracy"] <= 1
     # 160 first steps, then whole rollouts of 4 x 32 steps: 6 of them fit into 840.
     assert result["env_steps"] == 160 + 6 * 128
+    assert [steps for steps, _ in result["curve"]] == [416, 672, 928]
+    assert result["curve"][-1][1] == result["true_return_iqm"]
     assert result["strategy"] == "preference"
 
 
