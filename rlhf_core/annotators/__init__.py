@@ -186,6 +186,6 @@ def simulate(request: Request, respondent: R, rng: np.random.Generator) -> tuple
 
 ANNOTATORS = Family(Annotator, default="synthetic")
 AnyAnnotator = Annotated[Annotator, ANNOTATORS]
-SIMULATED = Family(Annotator, default="synthetic", without=("human", "click_log"))
+SIMULATED = Family(Annotator, default="synthetic", without=("human", "click_log", "signs"))
 AnySimulated = Annotated[Annotator, SIMULATED]
 """Annotators that answer every question without people, whatever the environment."""

@@ -11,6 +11,7 @@ from rlhf_core.environments.batched import dialogue_texts as texts
 from rlhf_core.environments.batched.chance import draw_keys, uniforms
 from rlhf_core.environments.batched.dialogue_texts import SLOTS, VALUES, Act
 from rlhf_core.environments.batched.text import TextDynamics, TextEnv
+from rlhf_core.implicit.signs import SignColumns
 
 TURNS = 20
 PATIENCE = np.array([8.0, 6.0, 4.5])
@@ -143,6 +144,15 @@ class DialogueEnv(TextEnv):
 
     def __init__(self, render_mode: str | None = None) -> None:
         super().__init__(Dialogue(), render_mode)
+
+    def sign_columns(self) -> SignColumns:
+        """Where the user's acts stand, and what the system has been told."""
+        slots = len(SLOTS)
+        acts = {act.name.lower(): 3 * slots + act for act in Act if act is not Act.NONE}
+        over = np.array([acts["accept"], acts["hang_up"]])
+        # A question asks again for what was heard, a confirmation for what was confirmed.
+        known = np.array([*range(slots), *range(2 * slots, 3 * slots), -1])
+        return SignColumns(acts, over, known)
 
 
 KEY, TURN, MOOD, LEFT, ACT, OUTCOME = range(6)
