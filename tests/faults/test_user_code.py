@@ -16,9 +16,7 @@ from flows.command.app import app
 from rlhf_core import plugin
 from rlhf_core.errors import ConfigurationError
 from rlhf_core.queries import QUERIES
-from tests.flows.conftest import Command, client_of, rlhf, shared_home, tiny_file
-
-__all__ = ["rlhf", "shared_home"]
+from tests.flows.conftest import Command, client_of, tiny_file
 
 pytestmark = pytest.mark.faults
 

@@ -4,6 +4,7 @@ import json
 import re
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -147,7 +148,8 @@ def test_a_finished_run_prints_its_summary_again_and_loads_nothing_for_it(
     run_id = expected["run_id"]
     again = rlhf("resume", run_id, "--json")
     assert (again.returncode, json.loads(again.stdout)) == (0, expected)
-    assert rlhf.python("-c", RESUME, run_id, "--json").stdout == again.stdout
+    fresh = replace(rlhf, preloaded=None)
+    assert fresh.python("-c", RESUME, run_id, "--json").stdout == again.stdout
     table = rlhf("resume", run_id)
     assert table.returncode == 0
     assert re.search(r"feedback strategy +│ preference", table.stdout)

@@ -1,6 +1,7 @@
 """Connections: SQLite with a write-ahead log and full synchronisation, or PostgreSQL."""
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -16,6 +17,8 @@ from rlhf_core.labelling.store.turn import Turn
 
 BUSY_SECONDS = 60
 """How long a writer waits for another process."""
+RETRY_SECONDS = 0.02
+"""Between two attempts to turn the write-ahead log on."""
 TABLES_LOCK = 7_254_861
 """Advisory lock of PostgreSQL under which tables are made."""
 
@@ -118,12 +121,9 @@ def _sqlite(url: URL) -> Engine:
     def connected(connection: sqlite3.Connection, _: Any) -> None:
         # The driver begins no transactions of its own, so that ours can begin as writers.
         connection.isolation_level = None
-        for pragma in (
-            f"busy_timeout = {BUSY_SECONDS * 1000}",
-            "journal_mode = WAL",
-            "synchronous = FULL",
-            "foreign_keys = ON",
-        ):
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+        _write_ahead(connection)
+        for pragma in ("synchronous = FULL", "foreign_keys = ON"):
             connection.execute(f"PRAGMA {pragma}")
 
     def began(connection: Connection) -> None:
@@ -133,6 +133,20 @@ def _sqlite(url: URL) -> Engine:
     event.listen(engine, "connect", connected)
     event.listen(engine, "begin", began)
     return engine
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Turn the write-ahead log on. Processes that do it at once are not queued by SQLite."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(RETRY_SECONDS)
+        else:
+            return
 
 
 def _postgresql(url: URL) -> Engine:
