@@ -12,9 +12,8 @@ demo: $(READY)  ## learn Pendulum from 200 comparisons
 ui: $(READY)  ## the pages of the runs in .rlhf
 	$(BIN)/rlhf ui
 
-# Many tests wait for servers and children: one more at a time than there are cores, up to four.
-test: $(READY)  ## all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $$($(BIN)/python -c 'import os; print(min(4, os.cpu_count() + 1))') --dist worksteal
+test: $(READY)  ## all tests, up to four at a time
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 
 check: $(READY)  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
