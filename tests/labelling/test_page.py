@@ -676,7 +676,7 @@ def test_the_owner_invites_somebody_who_joins_and_revokes_the_link(serve: Any, v
 
     page.click("#revoke-2")
     page.click("#confirm")
-    page.get_by_text("revoked").wait_for()
+    page.get_by_role("cell", name="revoked").wait_for()
     eve = visit()
     eve.goto(link)
     eve.fill("#name", "Eve")
