@@ -23,6 +23,7 @@ from tasks.tracking.notes import edited
 from tasks.tracking.store import Tracker
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
@@ -155,10 +156,19 @@ def version_of_run(tracker: Tracker, run_id: str, name: str) -> Version:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     tags = dict(source.tags)
+    # A tracking server tells the files of a version, and not of which logged model they are.
+    model_id = source.model_id or _model_of_files(client, run_id, source.source)
     made = client.create_model_version(
-        name, source.source or "", run_id, tags=tags, model_id=source.model_id
+        name, source.source or "", run_id, tags=tags, model_id=model_id
     )
     return _version(made)
+
+
+def _model_of_files(client: "MlflowClient", run_id: str, place: str | None) -> str | None:
+    """The id of the logged model of a run whose files lie in a place."""
+    experiment = client.get_run(run_id).info.experiment_id
+    models = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
+    return next((one.model_id for one in models if one.artifact_location == place), None)
 
 
 def count(tracker: Tracker, name: str) -> int:

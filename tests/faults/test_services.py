@@ -18,6 +18,8 @@ import pytest
 from flows.services import home_server, pages, prefect_server
 from rlhf_core.errors import ServiceError
 from tasks.home import Home, private
+from tasks.tracking import champions
+from tasks.tracking.store import Tracker
 from tests.faults.broken_servers import KINDS, broken_server
 from tests.flows.conftest import LONGEST_SECONDS, Command, run_ids, tiny_file, wait_until
 
@@ -231,8 +233,11 @@ def test_with_both_servers_remote_and_prefect_lost_for_good_nothing_is_lost_or_l
             out, err = process.communicate(timeout=LONGEST_SECONDS)
         finally:
             command.close()
-    assert process.returncode == 0, err
-    result: dict[str, Any] = json.loads(out)
+        assert process.returncode == 0, err
+        result: dict[str, Any] = json.loads(out)
+        # What a retraining does with the policy of a run.
+        tracker = Tracker(f"http://127.0.0.1:{tracked}")
+        assert champions.version_of_run(tracker, result["run_id"], "another").number == 1
     assert {k: result[k] for k in COMPARED} == {k: expected[k] for k in COMPARED}
     assert "the run is finished" in err
     for path in [*home.rglob("*"), *(tmp_path / "artifacts").rglob("*"), *tmp_path.glob("*.db*")]:
