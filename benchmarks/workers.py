@@ -29,47 +29,41 @@ SEARCH = {
 """Changes of hopper-preference."""
 
 
-def search(
-    home: Path, seeds: str, name: str, processes: int, env_steps: int
-) -> tuple[dict[str, Any], float]:
-    """Play one search with a seed; returns its result and the seconds of the whole command."""
+def command(home: Path, *arguments: str) -> tuple[dict[str, Any], float]:
+    """Give a command on a home; returns its result and its seconds."""
     began = time.perf_counter()
-    changes = {
-        **SEARCH, "optimiser.processes": processes, "budget.env_steps": env_steps,
-        "seed": int(seeds.partition(",")[0]),
-    }  # fmt: skip
-    sets = [part for field, value in changes.items() for part in ("--set", f"{field}={value}")]
     done = subprocess.run(
-        [
-            sys.executable, "-m", "flows.command", "train", "hopper-preference", *sets,
-            "--home", str(home), "--json",
-        ],
+        [sys.executable, "-m", "flows.command", *arguments, "--home", str(home), "--json"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:
         raise SystemExit(done.stderr)
     result: dict[str, Any] = json.loads(done.stdout)
-    result["runs"] = [{"seed": changes["seed"], "true_return": result["true_return_iqm"]}]
     return result, time.perf_counter() - began
+
+
+def search(
+    home: Path, seeds: str, name: str, processes: int, env_steps: int
+) -> tuple[dict[str, Any], float]:
+    """Play one search with the first seed; returns its result and the seconds of the command."""
+    seed = int(seeds.partition(",")[0])
+    changes = {
+        **SEARCH, "optimiser.processes": processes, "budget.env_steps": env_steps, "seed": seed,
+    }  # fmt: skip
+    sets = [part for field, value in changes.items() for part in ("--set", f"{field}={value}")]
+    result, seconds = command(home, "train", "hopper-preference", *sets)
+    result["runs"] = [{"seed": seed, "true_return": result["true_return_iqm"]}]
+    return result, seconds
 
 
 def compare(
     home: Path, seeds: str, name: str, workers: int, env_steps: int
 ) -> tuple[dict[str, Any], float]:
     """Play a comparison; returns its result and the seconds of the whole command."""
-    began = time.perf_counter()
-    done = subprocess.run(
-        [
-            sys.executable, "-m", "flows.command", "compare", "pendulum-preference",
-            "--name", name, "--seeds", seeds, "--workers", str(workers),
-            "--set", f"budget.env_steps={env_steps}", "--home", str(home), "--json",
-        ],
-        capture_output=True, text=True, check=False,
+    return command(
+        home, "compare", "pendulum-preference", "--name", name, "--seeds", seeds,
+        "--workers", str(workers), "--set", f"budget.env_steps={env_steps}",
     )  # fmt: skip
-    if done.returncode:
-        raise SystemExit(done.stderr)
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result, time.perf_counter() - began
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ import time
 import warnings
 from collections import deque
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -69,7 +69,7 @@ def play_cell(
     def receive(event: Any) -> None:
         progress.send(progress.InCell(cell, seed, event))
 
-    job = replace(_job(trial, comparison), bar=bar)
+    job = _job(trial, comparison, bar)
     try:
         try:
             summary = runner.play(job, receive)
@@ -83,7 +83,7 @@ def play_cell(
     return summary
 
 
-def _job(trial: Trial, comparison: Comparison) -> Job:
+def _job(trial: Trial, comparison: Comparison, bar: Curve) -> Job:
     experiment = trial.cell.of_seed(trial.seed)
     return Job(
         experiment=experiment.model_dump(mode="json", exclude_unset=True),
@@ -94,6 +94,7 @@ def _job(trial: Trial, comparison: Comparison) -> Job:
         prefect_page=lasting_page(),
         run_id=trial.run_id,
         owner=str(uuid4()),
+        bar=bar,
     )
 
 

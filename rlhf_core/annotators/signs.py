@@ -22,8 +22,8 @@ class Signs(Implicit):
         label of a turn = sum over signs of weight x (1 where the sign shows in the turn)
 
     A rating is the mean label of a clip's turns; turns after the end show nothing. By default two
-    signs count against a turn, the user hangs up and the system asks again for what it has been
-    told, as in studies of spoken dialogues without ratings (Walker et al. 2000, "Learning to
+    signs count against a turn, the user hangs up and the system asks again for what has been
+    said, as in studies of spoken dialogues without ratings (Walker et al. 2000, "Learning to
     Predict Problematic Situations in a Spoken Dialogue System"). The true reward is not read.
     """
 

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Int
 
 REPEATED = "repeated"
-"""The sign that the system asks for what it has been told."""
+"""The sign that the system asks for what has been said."""
 
 
 class SignColumns(NamedTuple):

@@ -13,13 +13,13 @@ import numpy as np
 Curve = Sequence[Sequence[float]]
 """Pairs of environment steps and the true return after them, in the order of the steps. Pairs may
 be lists, as JSON has them."""
-NEVER = -np.inf
+NEVER = float("-inf")
 """What a trial that was given up before counts as."""
 
 
 def value_at(curve: Curve, steps: float) -> float:
     """The last value of a curve that was known after so many steps; minus infinity before any."""
-    return next((value for after, value in reversed(curve) if after <= steps), float(NEVER))
+    return next((value for after, value in reversed(curve) if after <= steps), NEVER)
 
 
 def bar(

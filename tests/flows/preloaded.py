@@ -211,10 +211,6 @@ def become(whole: Mapping[str, Any]) -> None:
         sys.path[:0] = [whole["folder"], *filter(None, further)]
         sys.argv = ["", *arguments[2:]]
         runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
-    elif arguments[0] == "-c":
-        sys.path[:0] = ["", *filter(None, further)]
-        sys.argv = ["-c", *arguments[2:]]
-        exec(compile(arguments[1], "<string>", "exec"), {"__name__": "__main__"})
     else:
         sys.path[:0] = [str(Path(arguments[0]).resolve().parent), *filter(None, further)]
         sys.argv = arguments[:]

@@ -59,6 +59,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "truth": {"feedback.kind": "true_reward"},
     "null": {"feedback.kind": "constant"},
     "both": {"feedback.kind": "mixed"},
+    "uniform": {"feedback.queries.kind": "uniform"},
+    "covered": {"feedback.queries.kind": "coverage"},
     "wide": {"optimiser.hidden": [16]},
 }
 HOLES = {
@@ -103,12 +105,12 @@ def returns(result: dict[str, Any]) -> dict[tuple[str, int], float]:
     }
 
 
-def test_a_comparison_killed_twice_has_its_numbers_and_its_holes(
+def test_a_comparison_killed_three_times_has_its_numbers_and_its_holes(
     rlhf: Command, tmp_path: Path
 ) -> None:
     (tmp_path / "broken.py").write_text(BROKEN)
     file = matrix_file(tmp_path, variants={**VARIANTS, **HOLES}, name="killed")
-    for count in (1, 5):
+    for count in (1, 4, 7):
         process = rlhf.start("compare", file, "--workers", "2")
         wait_until(
             lambda count=count: finished(rlhf.home, "killed") >= count,  # type: ignore[misc]
@@ -239,7 +241,7 @@ def test_ctrl_c_closes_the_runs_and_the_same_command_goes_on(rlhf: Command, tmp_
     import signal
 
     # Enough runs that some are left, however late the first one is noticed.
-    seeds = [31, 32, 33, 34]
+    seeds = [31, 32, 33, 34, 35, 36]
     file = matrix_file(tmp_path, seeds=seeds, name="interrupted")
     process = rlhf.start("compare", file, "--workers", "1")
     wait_until(lambda: finished(rlhf.home, "interrupted") >= 1, process=process)

@@ -20,10 +20,10 @@ SWEEP: dict[str, Any] = {
         "optimiser.learning_rate": {"low": 1.0e-4, "high": 1.0e-1, "log": True},
         "optimiser.epochs": [1, 2],
     },
-    "trials": 3,
+    "trials": 4,
     "seeds": 2,
     "best": 1,
-    "final_seeds": 1,
+    "final_seeds": 2,
 }
 
 
@@ -50,7 +50,7 @@ def test_a_killed_sweep_goes_on_to_its_total_and_is_measured_on_fresh_seeds(
     result = json.loads(done.stdout)
     # One notice for the whole, and none for the comparison in it.
     assert [(body["flow"], body["run_id"]) for body in bodies] == [("sweep", result["run_id"])]
-    assert [trial["number"] for trial in result["trials"]] == [0, 1, 2]
+    assert [trial["number"] for trial in result["trials"]] == [0, 1, 2, 3]
     assert all(trial["ended"] for trial in result["trials"])
     runs = client_of(rlhf.home).search_runs(
         [e.experiment_id for e in client_of(rlhf.home).search_experiments()],
