@@ -18,6 +18,7 @@ from flows.command.options import AsJson, FilePreset, HomeFolder, Overrides, Run
 from flows.command.playing import option, play, show
 from flows.command.reporting import report
 from flows.command.retraining import go_on, history, promote, retrain, rollback
+from flows.command.rewards import rewards
 from flows.command.scheduling import schedule
 from flows.command.serving import prefect, serve
 from flows.command.streams import prints_on_stderr
@@ -259,6 +260,7 @@ for command in (
     promote,
     report,
     retrain,
+    rewards,
     rollback,
     runs,
     serve,

@@ -1,33 +1,18 @@
 """A reward that an agent learned: called, saved and loaded by itself."""
 
-import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
-from pydantic import TypeAdapter
 
-from rlhf_core.environments.spaces import Spaces, build, describe
-from rlhf_core.errors import RunError, ShapeError, StoreError
-from rlhf_core.feedback import AnyFeedbackStrategy
+from rlhf_core.environments.spaces import Spaces
+from rlhf_core.errors import RunError, ShapeError
 from rlhf_core.feedback_strategy import FeedbackState, FeedbackStrategy
-from rlhf_core.packing import read_value, write_value
+from rlhf_core.packing import write_value
 from rlhf_core.rewards import EnvironmentReward
-from rlhf_core.types import Value
-
-
-@dataclass(frozen=True, eq=False)
-class SavedReward(Value):
-    """A learned reward as a file has it."""
-
-    strategy: str
-    """The feedback strategy, as JSON."""
-    spaces: str
-    """Observations and actions, as JSON."""
-    state: FeedbackState
+from rlhf_core.rewards.saved import SavedReward
 
 
 class LearnedReward:
@@ -80,21 +65,13 @@ class LearnedReward:
 
     def save(self, path: str | Path) -> None:
         """Write the reward, and the labels that it was learned from, to a safetensors file."""
-        spaces = json.dumps([describe(space) for space in self._spaces])
-        saved = SavedReward(self._feedback.model_dump_json(), spaces, self._state)
-        write_value(path, saved)
+        write_value(path, SavedReward.of(self._feedback, self._state, self._spaces))
 
     @staticmethod
     def load(path: str | Path) -> "LearnedReward":
         """Read a reward that `save` wrote. Raises `StoreError` where the file is none."""
-        saved = read_value(path, SavedReward, "LearnedReward.save")
-        try:
-            feedback = TypeAdapter(AnyFeedbackStrategy).validate_json(saved.strategy)
-            spaces = Spaces(*map(build, json.loads(saved.spaces)))
-        except (ValueError, KeyError, TypeError) as error:
-            raise StoreError(
-                f"{path}: expected a reward of a strategy and spaces that are known here: {error}"
-            ) from error
+        saved = SavedReward.read(path)
+        feedback, spaces = saved.parts()
         return LearnedReward(feedback, saved.state, spaces)
 
 

@@ -129,7 +129,14 @@ class RewardLearning(FeedbackStrategy):
     def start(
         self, environment: Environment, earlier: FeedbackState | None = None
     ) -> FeedbackState:
-        """Begin with nothing, or with evidence of another run whose clips are as long as ours."""
+        """Begin with nothing, or with evidence of another run whose clips are as long as ours.
+
+        A bank of rewards is read, so that a wrong one is refused before anything is played.
+        """
+        if self.reward_model.family == "bank":
+            from rlhf_core.rewards.bank import read_bank
+
+            read_bank(str(self.reward_model.bank), environment.spaces())
         evidence = None if earlier is None else earlier.evidence
         if evidence is not None:
             taken = evidence.segments.steps
@@ -163,7 +170,9 @@ class RewardLearning(FeedbackStrategy):
         steps = self.segment_steps
         reference = sample_segments(rollouts, reference_count(steps), steps, rng)
         ensemble = restore(state.ensemble, self.reward_model, spaces, reference, rng)
-        fitted = any(made.teaches(self.likelihoods.ties) for made in state.labels.values())
+        fitted = self.reward_model.family == "bank" or any(
+            made.teaches(self.likelihoods.ties) for made in state.labels.values()
+        )
 
         def information(form: FeedbackForm) -> float:
             """Until something was learned, every form is expected to tell the same."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from rlhf_core.rewards.mixture import Mixture
 from rlhf_core.rewards.model import Family
 from rlhf_core.rewards.network import RewardEnsemble
 from rlhf_core.rewards.ridge import Ridge
@@ -45,12 +46,16 @@ def fit(
         The fitted ensemble and `reward/train_loss`, `reward/heldout_loss`,
         `reward/heldout_accuracy` and `reward/calibration_error` (over ordered pairs; absent with
         none held out), `reward/fit_epochs` of networks, `reward/penalty` of polynomials,
-        `reward/mistake_rate` of a robust fit, and `reward/family`, unless only networks may be
-        fitted.
+        `reward/mistake_rate` of a robust fit or a bank, `reward/bank_largest_weight` and
+        `reward/bank_parts` (exp of the weights' entropy) of a bank, and `reward/family` of the
+        others, unless only networks may be fitted.
     """
     if not terms:
         return ensemble, {}
     family = ensemble.model.family
+    if family == "bank":
+        mixture = Mixture(ensemble, segments, terms, rng)
+        return mixture.best(), mixture.metrics()
     if family == "network":
         trainer = Trainer(ensemble, segments, terms, unlabelled, rng)
         trainer.train()

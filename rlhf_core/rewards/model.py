@@ -18,11 +18,12 @@ from pydantic import (
 
 from rlhf_core.environments.spaces import Spaces, is_image
 from rlhf_core.plugin import Config
+from rlhf_core.rewards.saved import SavedReward
 from rlhf_core.sizes import input_features, parameters
 from rlhf_core.types import Value
 
 Input = Literal["observation", "action", "next_observation", "terminated"]
-Family = Literal["linear", "squares", "network", "auto"]
+Family = Literal["linear", "squares", "network", "auto", "bank"]
 
 
 class RewardModel(Config):
@@ -31,7 +32,9 @@ class RewardModel(Config):
     family: Family = "network"
     """Class of functions that the reward is taken from: `linear` in its inputs, `squares` linear in
     them and their squares, `network`; `auto` fits all three in every round and takes the one that
-    predicts held-out answers best."""
+    predicts held-out answers best; `bank` is made of rewards of earlier tasks."""
+    bank: str | None = None
+    """Folder of the rewards that `family: bank` is made of, as `rlhf rewards` writes them."""
     hidden: tuple[PositiveInt, ...] = (64, 64)
     """Widths of the hidden layers."""
     channels: tuple[PositiveInt, ...] = (16, 32)
@@ -78,8 +81,18 @@ class RewardModel(Config):
     robust: bool = False
     """Estimate which share of the answers is wrong, and let likely-wrong ones pull less."""
 
+    @model_validator(mode="after")
+    def _has_a_bank(self) -> "RewardModel":
+        if self.family == "bank" and not self.bank:
+            raise ValueError(
+                f"bank: expected a folder of rewards for family bank, actual: {self.bank}"
+            )
+        return self
+
     def parameters(self, spaces: Spaces) -> int:
         """Parameters of one member, at the least: those that depend on an image's size left out."""
+        if self.family == "bank":
+            return 1
         if self.family in ("linear", "squares"):
             degree = 1 if self.family == "linear" else 2
             return 1 + degree * input_features(self.inputs, spaces)
@@ -132,3 +145,5 @@ class EnsembleState(Value):
     """What the likelihoods learned beside the reward (M, ...): thresholds, scales, noise."""
     candidates: Mapping[str, np.ndarray] = field(default_factory=dict)
     """Parameters of a network that `auto` fitted and did not choose: its next fit starts there."""
+    bank: tuple[SavedReward, ...] = ()
+    """Earlier rewards, whose outputs are the features in place of observations and actions."""

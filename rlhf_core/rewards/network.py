@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -11,6 +12,8 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from rlhf_core.environments.spaces import Spaces, channel_axis, encode, is_image
+from rlhf_core.rewards import RewardFunction
+from rlhf_core.rewards.bank import functions, outputs, read_bank
 from rlhf_core.rewards.model import EnsembleState, RewardModel
 from rlhf_core.rewards.polynomial import monomial_count, monomials
 from rlhf_core.segments import transitions
@@ -69,6 +72,11 @@ class RewardEnsemble:
             combined = combined - self.model.pessimism * z.std(axis=0)
         return combined
 
+    @cached_property
+    def _earlier(self) -> list[RewardFunction]:
+        """The rewards of the bank."""
+        return functions(self.state.bank)
+
     @property
     def picture(self) -> tuple[int, int, int] | None:
         """Channels, height and width of the image at the head of the features, if there is one."""
@@ -82,9 +90,11 @@ class RewardEnsemble:
         terminated: np.ndarray,
     ) -> Float[np.ndarray, "B features"]:
         """Standardised input of the networks."""
-        raw = raw_features(
-            self.spaces, self.model, observation, action, next_observation, terminated
-        )
+        steps = (observation, action, next_observation, terminated)
+        if self.state.bank:
+            raw = outputs(self._earlier, *steps)
+        else:
+            raw = raw_features(self.spaces, self.model, *steps)
         scaled = (raw - self.state.input_mean) / self.state.input_scale
         widest = WIDEST * self.model.input_deviation
         return np.clip(scaled, -widest, widest)
@@ -192,6 +202,8 @@ def initial(
     Weights are uniform in +-1/sqrt(fan in), each member drawn apart (PyTorch's default for a
     linear layer). Pixels are not standardised: they are shares of full brightness already.
     """
+    if model.family == "bank":
+        return _of_bank(model, spaces_, reference, rng)
     raw = raw_features(spaces_, model, *transitions(reference))[reference.mask.ravel()]
     mean, scale = raw.mean(axis=0), raw.std(axis=0)
     # A feature that never moved yet must not explode when it first does.
@@ -227,6 +239,24 @@ def initial(
         input_scale=scale,
         member_mean=np.zeros(model.members),
         member_scale=np.ones(model.members),
+    )
+    return RewardEnsemble(state, spaces_, model)
+
+
+def _of_bank(
+    model: RewardModel, spaces_: Spaces, reference: Segments, rng: np.random.Generator
+) -> RewardEnsemble:
+    """Draws from the prior over mixtures of a bank's rewards, on the scale of these segments."""
+    from rlhf_core.rewards.mixture import MEMBERS, prior_members
+
+    bank = read_bank(str(model.bank), spaces_)
+    made = outputs(functions(bank), *transitions(reference))
+    counted = made[reference.mask.ravel()]
+    mean, scale = counted.mean(axis=0), _safe(counted.std(axis=0))
+    standardised = ((made - mean) / scale).reshape(*reference.mask.shape, -1)
+    members = prior_members(standardised * reference.mask[..., None], rng)
+    state = EnsembleState(
+        {"polynomial": members}, mean, scale, np.zeros(MEMBERS), np.ones(MEMBERS), bank=bank
     )
     return RewardEnsemble(state, spaces_, model)
 

@@ -54,16 +54,7 @@ class Ridge:
         """
         self.ensemble, self.terms, self.degree = ensemble, terms, degree
         model = ensemble.model
-        features = torch.from_numpy(ensemble.segment_features(segments))
-        mask = torch.from_numpy(np.array(segments.mask, dtype=np.float32))
-        count = monomial_count(features.shape[-1], degree)
-        designs = [_design(term, features, mask, count) for term in terms]
-        # One scale for all inputs, which are standardised: penalties then mean the same in clips of
-        # any length. The first column counts steps.
-        inputs = torch.cat([design[..., 1:].flatten(0, 1) for design in designs])
-        self.scale = float(inputs.std(dim=0, correction=0).square().mean().sqrt()) or 1.0
-        self.designs = [design / self.scale for design in designs]
-
+        self.designs, self.scale = scaled_designs(ensemble, segments, terms, degree)
         folds = model.heldout_folds
         penalty = torch.tensor(PENALTIES).repeat_interleave(folds)
         split_all = split(terms, torch.arange(folds).repeat(len(PENALTIES)), folds)
@@ -195,6 +186,30 @@ def _bounded(heads: dict[str, Tensor]) -> dict[str, Tensor]:
         if bounds is not None:
             bounded[name] = head.clamp(*bounds)
     return bounded
+
+
+def scaled_designs(
+    ensemble: RewardEnsemble, segments: Segments, terms: Sequence[Term], degree: int
+) -> tuple[list[Float[Tensor, "N K P"]], float]:
+    """Monomials of each segment of each observation, summed over its steps, and what divides them.
+
+    One scale is for all inputs, which are standardised: penalties then mean the same in clips of
+    any length.
+
+    Args:
+        ensemble: the scales of its inputs.
+        segments: all segments that were ever asked about.
+        terms: all labels so far.
+        degree: of the polynomial, 1 or 2.
+    """
+    features = torch.from_numpy(ensemble.segment_features(segments))
+    mask = torch.from_numpy(np.array(segments.mask, dtype=np.float32))
+    count = monomial_count(features.shape[-1], degree)
+    designs = [_design(term, features, mask, count) for term in terms]
+    # The first column counts steps.
+    inputs = torch.cat([design[..., 1:].flatten(0, 1) for design in designs])
+    scale = float(inputs.std(dim=0, correction=0).square().mean().sqrt()) or 1.0
+    return [design / scale for design in designs], scale
 
 
 def _design(term: Term, features: Tensor, mask: Tensor, count: int) -> Float[Tensor, "N K P"]:

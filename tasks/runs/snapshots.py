@@ -34,35 +34,36 @@ class Snapshot:
         return f"{self.run_id}@{self.round}"
 
 
-def read(home: Home, address: str) -> Snapshot:
+def read(home: Home, address: str, field: str = "--from") -> Snapshot:
     """Read a snapshot.
 
     Args:
         home: in whose store the run is.
         address: `RUN_ID`, for the last round that was played, or `RUN_ID@ROUND`; the beginning of
             an id does, where one run alone begins so.
+        field: where the address was given, for messages.
 
     Raises:
         RunError: the run or the round is unknown, or what it left is no longer in the store.
     """
     parts = ADDRESS.fullmatch(address)
     if parts is None:
-        raise RunError(f"--from: expected RUN_ID or RUN_ID@ROUND (from 1), actual: '{address}'")
+        raise RunError(f"{field}: expected RUN_ID or RUN_ID@ROUND (from 1), actual: '{address}'")
     run_id = outcome.whole_id(home, parts[1])
     experiment = lifecycle.recorded_experiment(home, run_id)
     try:
         rounds = _rounds(home, run_id)
     except StoreError as error:
-        raise RunError(f"--from: run {run_id} cannot be read: {error}") from error
+        raise RunError(f"{field}: run {run_id} cannot be read: {error}") from error
     if not rounds:
         raise RunError(
-            f"--from: expected a run with a finished round in the store of {home.path}, actual: "
+            f"{field}: expected a run with a finished round in the store of {home.path}, actual: "
             f"{run_id}, which has none there"
         )
     round = max(rounds) if parts[2] is None else int(parts[2])
     if round not in rounds:
         raise RunError(
-            f"--from: expected a round from {min(rounds)} to {max(rounds)} of run {run_id}, "
+            f"{field}: expected a round from {min(rounds)} to {max(rounds)} of run {run_id}, "
             f"actual: {round}"
         )
     refs = rounds[round]["refs"]
@@ -70,7 +71,7 @@ def read(home: Home, address: str) -> Snapshot:
         policy = home.store.get(refs["policy"], PolicyState)
         feedback = home.store.get(refs["feedback"], FeedbackState)
     except StoreError as error:
-        raise RunError(f"--from: round {round} of run {run_id} cannot be read: {error}") from error
+        raise RunError(f"{field}: round {round} of run {run_id} cannot be read: {error}") from error
     return Snapshot(run_id, round, experiment, policy, feedback)
 
 

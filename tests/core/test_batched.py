@@ -6,6 +6,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from scipy.stats import ks_2samp
 
@@ -13,6 +14,7 @@ from rlhf_core.environments import Environment
 from rlhf_core.environments.batched import BatchedEnv, dynamics_of
 from rlhf_core.environments.batched.pendulum import Pendulum
 from rlhf_core.environments.batched.point_maze import PointMaze
+from rlhf_core.environments.batched.point_robot import PointRobot
 from rlhf_core.errors import ConfigurationError
 
 STEPS, COPIES = 500, 20
@@ -208,3 +210,24 @@ def test_a_point_slides_along_the_barrier_and_passes_at_its_end() -> None:
     np.testing.assert_allclose(same, rewards)
     with pytest.raises(ConfigurationError, match="expected opening 'left' or 'right', actual: 'up"):
         PointMaze("up")
+
+
+def test_the_point_robot_is_that_of_single_robots() -> None:
+    id = "rlhf/PointRobot-v0"
+    assert together(Environment(id=id)) > 0
+    assert together(Environment(id=id, options={"goal": 2.5}, contexts={"goal": (0, 6.28)})) > 0
+    check_env(gymnasium.make(id).unwrapped, skip_render_check=True)
+
+
+def test_the_point_robot_is_rewarded_by_its_distance_to_a_goal_that_it_cannot_observe() -> None:
+    start = np.array([[0.0, 0.0], [-0.9, 0.0], [1.95, 0.0]])
+    batch = BatchedEnv(PointRobot(goal=np.pi), 3, 20)
+    batch.reset(seed=0, options={"state": start})
+    push = np.array([[3.0, 0], [-1, 0], [1, -0.5]], dtype=np.float32)
+    observations, rewards, *_ = batch.step(push)
+    np.testing.assert_allclose(observations, [[0.1, 0], [-1, 0], [2, -0.05]], atol=1e-6)
+    np.testing.assert_allclose(rewards, [-1.1, 0, -np.hypot(3, 0.05)], atol=1e-9)
+    with pytest.raises(
+        ConfigurationError, match="expected goal to be an angle in rad, actual: nan"
+    ):
+        PointRobot(goal=float("nan"))

@@ -18,7 +18,6 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from safetensors import SafetensorError
 from safetensors.numpy import save
 
-from rlhf_core.agents.learned_reward import SavedReward
 from rlhf_core.agents.saved import SavedAgent
 from rlhf_core.annotators import AnnotatorState
 from rlhf_core.demonstrations import demonstrations
@@ -40,6 +39,7 @@ from rlhf_core.policies import PolicyState
 from rlhf_core.questions import Queries
 from rlhf_core.retraining.trial import Trial
 from rlhf_core.rewards.model import EnsembleState
+from rlhf_core.rewards.saved import SavedReward
 from rlhf_core.store import Store
 from rlhf_core.types import Replays, Rollouts, Segments, TrueRewards, Truth, Value
 from tests.core.examples import (

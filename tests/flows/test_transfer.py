@@ -135,3 +135,34 @@ def test_a_run_that_takes_over_is_killed_and_goes_on(
     first = client_of(shared_home).get_run(undisturbed["run_id"])
     for name in ("final/true_return_mean", "reward/heldout_loss", "eval/first_return_iqm"):
         assert resumed.data.metrics[name] == first.data.metrics[name]
+
+
+def test_rewards_of_runs_make_a_bank_that_a_later_run_learns_from(
+    shared_home: Any, source: str, tmp_path: Any
+) -> None:
+    rlhf = Command(shared_home, tmp_path)
+    done = rlhf("rewards", "bank", source, f"{source[:12]}@2")
+    assert done.returncode == 0, done.stderr
+    files = [f"bank/{source}-3.safetensors", f"bank/{source}-2.safetensors"]
+    assert done.stdout.split() == files
+    learned = rlhf.train(
+        "--set", "feedback.reward_model={family: bank, bank: bank}", "--seed", "7"
+    )  # fmt: skip
+    metrics = client_of(shared_home).get_run(learned["run_id"]).data.metrics
+    assert 1 <= metrics["reward/bank_parts"] <= 2
+
+    refused = rlhf("rewards", "bank", "0123456789")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: ")
+    assert "not known" in refused.stderr
+    wrong = rlhf(
+        "train",
+        str(tiny_file(tmp_path)),
+        "--set",
+        "feedback.reward_model={family: bank, bank: nowhere}",
+    )
+    assert wrong.returncode == 2
+    assert (
+        "feedback.reward_model.bank: expected a folder of rewards, actual: 'nowhere'"
+        in wrong.stderr
+    )

@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 
 import gymnasium
 
-from rlhf_core.environments.batched import dialogue, point_maze, recommender
+from rlhf_core.environments.batched import dialogue, point_maze, point_robot, recommender
 from rlhf_core.environments.batched.acrobot import Acrobot
 from rlhf_core.environments.batched.cartpole import CartPole
 from rlhf_core.environments.batched.dialogue import Dialogue
 from rlhf_core.environments.batched.mountain_car import MountainCar, MountainCarContinuous
 from rlhf_core.environments.batched.pendulum import Pendulum
 from rlhf_core.environments.batched.point_maze import PointMaze
+from rlhf_core.environments.batched.point_robot import PointRobot
 from rlhf_core.environments.batched.recommender import Recommender
 from rlhf_core.environments.batched.vector import BatchedEnv, Dynamics
 from rlhf_core.environments.fixed_horizon import EvolvingHorizon, FixedHorizon, HorizonForm
@@ -59,6 +60,7 @@ OWN: dict[str, Own] = {
         "PointMazeRight": Own(
             PointMaze, "batched.point_maze:PointMazeEnv", point_maze.HORIZON, {"opening": "right"}
         ),
+        "PointRobot": Own(PointRobot, "batched.point_robot:PointRobotEnv", point_robot.HORIZON),
         "Recommender": Own(Recommender, "batched.recommender:RecommenderEnv", recommender.VISITS),
         "Dialogue": Own(Dialogue, "batched.dialogue:DialogueEnv", dialogue.TURNS),
         "RandomWalks": Own(
