@@ -95,7 +95,18 @@ def imitation(method: str, count: int, demonstrations: Path, short: bool = False
     )
 
 
-def tasks(demonstrations: Path) -> list[Task]:
+def random_walks(name: str, reward: str, walks: Path) -> Task:
+    """Returns trlx's random walks in two libraries."""
+    return Task(
+        name,
+        (
+            ours("GRPO", "ours_walks.py", "--reward", reward),
+            theirs("trl", "GRPO", "trl_walks.py", "--reward", reward, "--walks", str(walks)),
+        ),
+    )
+
+
+def tasks(demonstrations: Path, walks: Path) -> list[Task]:
     """Returns all comparisons."""
     cartpole, pendulum = ("--task", "CartPole-v1"), ("--task", "Pendulum-v1")
     return [
@@ -137,6 +148,8 @@ def tasks(demonstrations: Path) -> list[Task]:
         *(imitation("bc", count, demonstrations) for count in (16, 4, 1)),
         *(imitation("gail", count, demonstrations) for count in (16, 4, 1)),
         *(imitation("airl", count, demonstrations) for count in (16, 4, 1)),
+        random_walks("Random walks, 193 comparisons", "learned", walks),
+        random_walks("Random walks, true reward", "true", walks),
     ]  # fmt: skip
 
 
@@ -217,14 +230,16 @@ def line(label: str, runs: Sequence[dict[str, Any]], own: float | None) -> str:
     speed = sum(run["env_steps"] for run in runs) / seconds.sum()
     low, high = bootstrap_interval(returns, np.random.default_rng(0))
     times = "" if own is None else f"{seconds.mean() / own:.1f}"
-    each = ", ".join(f"{value:.0f}" for value in returns)
-    spread = f"{interquartile_mean(returns):.0f} ({low:.0f} to {high:.0f})"
+    digits = 2 if np.abs(returns).max() < 10 else 0
+    each = ", ".join(f"{value:.{digits}f}" for value in returns)
+    middle = interquartile_mean(returns)
+    spread = f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
     cpu = f"{seconds.mean():.2f} ({seconds.min():.2f} to {seconds.max():.2f})"
     updates = [run["extra"][UPDATE] for run in runs if UPDATE in run["extra"]]
     update = f" {np.mean(updates):,.0f} |" if updates else ""
     return (
-        f"| {label} | {len(runs)} | {cpu} | {times} | {speed:,.0f} |{update} {returns.mean():.0f} "
-        f"| {spread} | {each} |"
+        f"| {label} | {len(runs)} | {cpu} | {times} | {speed:,.0f} |{update} "
+        f"{returns.mean():.{digits}f} | {spread} | {each} |"
     )
 
 
@@ -242,7 +257,8 @@ def main() -> None:
     out: Path = options.out or RESULTS / ("peers-short" if options.short else "peers")
     out.parent.mkdir(parents=True, exist_ok=True)
     demonstrations = environments.folder().resolve() / "cartpole.npz"
-    everything = tasks(demonstrations)
+    walks = environments.folder().resolve() / "walks.npz"
+    everything = tasks(demonstrations, walks)
     chosen = [
         task
         for task in everything
@@ -252,6 +268,10 @@ def main() -> None:
     ]
     for name in sorted({runner.peer for task in chosen for runner in task.runners} - {OURS}):
         environments.make(name)
+    if not walks.exists():
+        walks.parent.mkdir(parents=True, exist_ok=True)
+        write = ["make_walks.py", "--write", str(walks)]
+        subprocess.run([sys.executable, *write], cwd=HERE, check=True)
     if not demonstrations.exists():
         environments.make("imitation")
         python = str(environments.interpreter("imitation"))

@@ -47,6 +47,7 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
         "ray==2.60.0",
         "evotorch==0.6.1",
     ),
+    "trl": ("torch==2.13.0", "numpy==2.4.6", "transformers==5.24.0", "trl==1.16.0"),
     "pycma": ("numpy==2.4.6", "gymnasium==1.4.0", "cma==4.5.0"),
 }
 
