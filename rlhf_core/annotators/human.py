@@ -1,6 +1,6 @@
 """People, who answer on a page of their own while the run waits; simulated ones may do a part."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,9 +21,25 @@ from rlhf_core.types import Truth
 if TYPE_CHECKING:
     from rlhf_core.labelling.store.settings import CampaignSettings
 
-INSTRUCTIONS = """Each question shows two short clips of the same task.
+INSTRUCTIONS: Mapping[str, str] = {
+    "comparison": """Each question shows two short clips of the same task.
 Choose the one in which the task is done better, even if only a little.
-Choose "equal" where you see no difference, and "skip" where you cannot tell what is going on."""
+Choose "equal" where you see no difference, and "skip" where you cannot tell what is going on.""",
+    "rating": """Each question shows a short clip of a task.
+Say how well the task is done in it, from 0 to 10. Use the whole range.""",
+    "signal": """Each question shows a short clip of a task, with a marked moment.
+Say how good that is which happens just before it, from much worse to much better.""",
+    "ranking": """Each question shows several short clips of the same task.
+Put them in order: first the one in which the task is done best.""",
+    "best_of": """Each question shows several short clips of the same task.
+Choose the one in which the task is done best.""",
+    "click": """Each question shows a list of short clips of the same task.
+Choose those that you like, as many as you want, or none.""",
+    "demonstration": """You play the task yourself, as well as you can.
+What is learned is to act as you do.""",
+}
+"""What people read before they begin where nothing else is written, by form of feedback."""
+CANNOT_TELL = 'Choose "skip" where you cannot tell what is going on.'
 
 
 class Human(Annotator):
@@ -39,8 +55,8 @@ class Human(Annotator):
     kind: Literal["human"] = "human"
     title: str = Field("", max_length=200)
     """What people read above the questions; empty: the name of the experiment."""
-    instructions: str = Field(INSTRUCTIONS, max_length=20_000)
-    """What people read before they begin, as plain text."""
+    instructions: str = Field("", max_length=20_000)
+    """What people read before they begin, as plain text; empty: what fits the form of feedback."""
     answers_per_question: PositiveInt = Field(1, le=1000)
     """People who answer each question."""
     lease_minutes: PositiveFloat = Field(15, le=7 * 24 * 60)
@@ -160,24 +176,31 @@ class Human(Annotator):
         deadline = None
         if self.deadline_hours is not None:
             deadline = Deadline(self.deadline_hours, self.at_deadline)
-        answers = people.answers(self.title, self._campaign(), asked, gold, deadline)
+        answers = people.answers(self.title, self._campaign(asked), asked, gold, deadline)
         answers = renumbered(answers, mine, self.worker_count())
         if self.others is None:
             return replace(state, judgements=state.judgements + answers.count), answers
         state, more = self.others.answer(state, only(request, rest), truth, rng)
         return state, united(answers, renumbered(more, rest, 0))
 
-    def _campaign(self) -> "CampaignSettings":
+    def _campaign(self, asked: Request) -> "CampaignSettings":
         from rlhf_core.labelling.store.settings import CampaignSettings
 
         return CampaignSettings(
             answers_per_question=self.answers_per_question,
-            instructions=self.instructions,
+            instructions=self.instructions or instructions_for(asked.queries),
             lease_seconds=60 * self.lease_minutes,
             price=self.cost,
             training=self.training,
             gold_share=self.gold_share,
         )
+
+
+def instructions_for(forms: Collection[str]) -> str:
+    """What people read who are asked in these forms of feedback."""
+    texts = [INSTRUCTIONS[form] for form in sorted(forms) if form in INSTRUCTIONS]
+    skip = () if {*forms} & {"comparison", "click", "demonstration"} else (CANNOT_TELL,)
+    return "\n".join([*texts, *skip])
 
 
 Rows = Mapping[str, Int[np.ndarray, " _"]]

@@ -9,13 +9,21 @@ import pytest
 from pydantic import ValidationError
 
 from rlhf_core.annotators import AnnotatorState, Deadline
-from rlhf_core.annotators.human import Human, only, shared_out
+from rlhf_core.annotators.human import (
+    CANNOT_TELL,
+    INSTRUCTIONS,
+    Human,
+    instructions_for,
+    only,
+    shared_out,
+)
 from rlhf_core.answers import Answers, Comparisons
 from rlhf_core.environments.factory import Environment
 from rlhf_core.errors import AnswersPendingError, ConfigurationError
 from rlhf_core.experiment import Experiment
 from rlhf_core.in_process import InProcess
 from rlhf_core.judgements import Choice
+from rlhf_core.labelling.forms import CHECKS
 from rlhf_core.labelling.gold import known_questions
 from rlhf_core.labelling.store import CampaignSettings, Gold
 from rlhf_core.loop import play
@@ -87,6 +95,19 @@ def test_people_answer_every_question() -> None:
     assert people.settings is not None
     assert (people.settings.answers_per_question, people.settings.price) == (3, 0.2)
     assert (people.settings.lease_seconds, people.deadline, people.gold) == (120, None, [])
+
+
+def test_people_read_what_fits_the_form_unless_something_is_written() -> None:
+    people = LeftPeople()
+    ask(Human(), people)
+    assert people.settings is not None
+    assert people.settings.instructions == INSTRUCTIONS["comparison"]
+    ask(Human(instructions="Look."), people)
+    assert people.settings.instructions == "Look."
+    for form in CHECKS:
+        assert instructions_for({form}).startswith(INSTRUCTIONS[form])
+    assert instructions_for({"rating"}).endswith(CANNOT_TELL)
+    assert CANNOT_TELL not in instructions_for({"click"})
 
 
 def test_people_and_a_teacher_share_the_questions() -> None:
