@@ -20,11 +20,12 @@ import numpy as np
 from rlhf_core import in_process
 from rlhf_core.agents.learned_reward import LearnedReward
 from rlhf_core.configuration import from_mapping, override
+from rlhf_core.evaluation.statistics import bootstrap_interval, interquartile_mean
 from rlhf_core.experiment import Experiment
 from rlhf_core.loop import Progress
 
-EARLIER, FORMER = 16, 100
-"""Tasks of the bank, and what is added to their numbers for a seed."""
+FORMER = 100
+"""Added to the number of an earlier task: its seed."""
 LABELS = (10, 20)
 TASK: dict[str, Any] = {
     "name": "point-robot",
@@ -50,7 +51,7 @@ LEARNED_WELL = {
 """What the earlier tasks had."""
 
 
-def task(goal: float, seed: int, **changes: Any) -> Experiment:
+def task(goal: float, seed: int, changes: dict[str, Any]) -> Experiment:
     """The experiment of one goal (rad)."""
     environment = {**TASK["environment"], "options": {"goal": goal}}
     return override(from_mapping({**TASK, "environment": environment, "seed": seed}), changes)
@@ -63,10 +64,10 @@ def true_return(progress: Progress[Any]) -> float:
     return float(progress.evaluation.mean)
 
 
-def write_bank(folder: Path) -> None:
-    """Learn the earlier tasks and save their rewards."""
-    for number in range(EARLIER):
-        experiment = task(2 * math.pi * number / EARLIER, FORMER + number, **LEARNED_WELL)
+def write_bank(folder: Path, count: int) -> None:
+    """Learn so many earlier tasks, their goals evenly on the circle, and save their rewards."""
+    for number in range(count):
+        experiment = task(2 * math.pi * number / count, FORMER + number, LEARNED_WELL)
         learned = in_process.run(experiment)
         print(f"earlier task {number}: {true_return(learned):.1f}", flush=True)
         spaces = experiment.environment.spaces()
@@ -74,38 +75,58 @@ def write_bank(folder: Path) -> None:
         reward.save(folder / f"{number:02}.safetensors")
 
 
-def row(seed: int, bank: Path) -> dict[str, float]:
+def row(seed: int, bank: Path, rounds: int) -> dict[str, float]:
     """True returns of a new task by what they were learned from."""
     goal = float(np.random.default_rng([7, seed]).uniform(0, 2 * math.pi))
+    true_reward = {"feedback.kind": "true_reward"}
     mixed = {"feedback.reward_model": {"family": "bank", "bank": str(bank)}}
+    shuffled = {**mixed, "feedback.kind": "shuffled_labels"}
 
-    def learned(**changes: Any) -> float:
-        return true_return(in_process.run(task(goal, seed, **changes)))
+    def learned(changes: dict[str, Any]) -> float:
+        return true_return(in_process.run(task(goal, seed, {"budget.rounds": rounds, **changes})))
 
-    returns = {"goal": goal, "true reward": learned(**{"feedback.kind": "true_reward"})}
+    returns = {"goal": goal, "true reward": learned(true_reward)}
     for labels in LABELS:
         few = {"budget.labels": labels}
-        shuffled = {"feedback.kind": "shuffled_labels"}
-        returns[f"nothing, {labels} comparisons"] = learned(**few)
-        returns[f"bank, {labels} comparisons"] = learned(**few, **mixed)
-        returns[f"bank, {labels} shuffled"] = learned(**few, **mixed, **shuffled)
+        returns[f"nothing, {labels} comparisons"] = learned(few)
+        returns[f"bank, {labels} comparisons"] = learned({**few, **mixed})
+        returns[f"bank, {labels} shuffled"] = learned({**few, **shuffled})
     return returns
 
 
+def summary(rows: list[dict[str, float]]) -> str:
+    """The mean of each column, its IQM and their interval over seeds."""
+    lines = []
+    for name in rows[0]:
+        if name not in ("seed", "goal"):
+            returns = np.array([row[name] for row in rows])
+            low, high = bootstrap_interval(returns, np.random.default_rng(0))
+            lines.append(
+                f"{name}: mean {returns.mean():.1f}, IQM {interquartile_mean(returns):.1f} "
+                f"({low:.1f} to {high:.1f})"
+            )
+    return "\n".join(lines)
+
+
 def main() -> None:
-    """Append one JSON line for each seed."""
+    """Append one JSON line for each seed, and print a summary."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seeds", type=int, nargs="*", default=range(10))
+    parser.add_argument("--earlier", type=int, default=16, help="tasks of the bank")
+    parser.add_argument("--rounds", type=int, default=5, help="of the new task")
     parser.add_argument("--out", type=Path, default=Path("few-shot.jsonl"))
     arguments = parser.parse_args()
+    rows: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as folder:
-        write_bank(Path(folder))
+        write_bank(Path(folder), arguments.earlier)
         for seed in arguments.seeds:
-            returns = row(seed, Path(folder))
-            line = json.dumps({"seed": seed, **{name: round(v, 2) for name, v in returns.items()}})
+            returns = row(seed, Path(folder), arguments.rounds)
+            rows.append({"seed": seed, **{name: round(v, 2) for name, v in returns.items()}})
+            line = json.dumps(rows[-1])
             print(line, flush=True)
             with arguments.out.open("a") as file:
                 file.write(line + "\n")
+    print(summary(rows))
 
 
 if __name__ == "__main__":

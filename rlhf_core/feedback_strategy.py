@@ -24,6 +24,7 @@ from rlhf_core.policies import Optimiser
 from rlhf_core.questions import Request
 from rlhf_core.rewards import Reward
 from rlhf_core.rewards.model import EnsembleState
+from rlhf_core.rewards.saved import SavedReward
 from rlhf_core.types import Metrics, Rollouts, Value
 
 
@@ -52,6 +53,8 @@ class FeedbackState(Value):
 
     earlier_cost: float = 0.0
     """Price of evidence that was taken over from another run."""
+    bank: tuple[SavedReward, ...] = ()
+    """Rewards of earlier tasks that the first ensemble is made of; then it holds them itself."""
 
     @property
     def asked(self) -> int:
@@ -124,6 +127,16 @@ class FeedbackStrategy(Plugin):
             ConfigurationError: the environment lacks what the strategy needs.
         """
         return self.initial() if earlier is None else earlier.taken_over()
+
+    def with_files(self, state: FeedbackState, environment: Environment) -> FeedbackState:
+        """Return the state with what the strategy reads from files, once, when a run begins.
+
+        A run that is resumed or looked at does without these files.
+
+        Raises:
+            ConfigurationError: a file is not there, or not of this environment.
+        """
+        return state
 
     def memory(self, spaces: Spaces) -> Mapping[str, int]:
         """Return the bytes that a run needs at the least, by the field that decides."""

@@ -64,7 +64,8 @@ def initial_annotator(experiment: Experiment) -> AnnotatorState:
 
 def initial_feedback(experiment: Experiment, earlier: FeedbackState | None = None) -> FeedbackState:
     """What was learned before the first question: nothing, or what another run learned."""
-    return experiment.feedback.start(experiment.environment, earlier)
+    strategy, environment = experiment.feedback, experiment.environment
+    return strategy.with_files(strategy.start(environment, earlier), environment)
 
 
 def collect(

@@ -233,13 +233,13 @@ def line(label: str, runs: Sequence[dict[str, Any]], own: float | None) -> str:
     digits = 2 if np.abs(returns).max() < 10 else 0
     each = ", ".join(f"{value:.{digits}f}" for value in returns)
     middle = interquartile_mean(returns)
-    spread = f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+    interval = f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
     cpu = f"{seconds.mean():.2f} ({seconds.min():.2f} to {seconds.max():.2f})"
     updates = [run["extra"][UPDATE] for run in runs if UPDATE in run["extra"]]
     update = f" {np.mean(updates):,.0f} |" if updates else ""
     return (
         f"| {label} | {len(runs)} | {cpu} | {times} | {speed:,.0f} |{update} "
-        f"{returns.mean():.{digits}f} | {spread} | {each} |"
+        f"{returns.mean():.{digits}f} | {interval} | {each} |"
     )
 
 

@@ -108,10 +108,11 @@ def learned_reward(
             scores = walks.score(left), walks.score(right)
             if scores[0] != scores[1] and len(pairs) < COMPARISONS:
                 chosen, rejected = (left, right) if scores[0] > scores[1] else (right, left)
-                pairs.append({"chosen": chosen, "rejected": rejected})
-    judge = GPT2ForSequenceClassification(architecture(num_labels=1))
+                ids = words(chosen)["input_ids"], words(rejected)["input_ids"]
+                pairs.append(dict(zip(("chosen_ids", "rejected_ids"), ids, strict=True)))
+    reward_model = GPT2ForSequenceClassification(architecture(num_labels=1))
     RewardTrainer(
-        model=judge,
+        model=reward_model,
         args=RewardConfig(
             folder, per_device_train_batch_size=16, num_train_epochs=8, learning_rate=1e-3,
             seed=seed, max_length=LONGEST + 2, **COMMON,
@@ -119,12 +120,13 @@ def learned_reward(
         train_dataset=Dataset.from_list(pairs),
         processing_class=words,
     ).train()  # fmt: skip
-    judge.eval()
+    reward_model.eval()
 
     def reward(texts: Sequence[str]) -> list[float]:
-        batch = words(list(texts), return_tensors="pt", padding=True)
+        # On the right, as in the training of the reward model: positions are counted from there.
+        batch = words(list(texts), return_tensors="pt", padding=True, padding_side="right")
         with torch.no_grad():
-            scores = judge(batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+            scores = reward_model(batch["input_ids"], attention_mask=batch["attention_mask"]).logits
         return [float(score) for score in scores[:, 0]]
 
     return reward
@@ -143,7 +145,7 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=1e-3, help="of GRPO")
     parser.add_argument("--steps", type=int, default=50, help="of GRPO, 64 walks each")
     options = parser.parse_args()
-    beta = {"learned": 3.0, "true": 0.0}[options.reward] if options.beta is None else options.beta
+    beta = {"learned": 1.0, "true": 0.0}[options.reward] if options.beta is None else options.beta
 
     walks, words = Walks(options.walks), tokenizer()
     torch.manual_seed(options.seed)
@@ -156,7 +158,7 @@ def main() -> None:
                 folder, per_device_train_batch_size=32, num_train_epochs=options.epochs,
                 learning_rate=3e-3, seed=options.seed, max_length=LONGEST + 2, **COMMON,
             ),
-            train_dataset=Dataset.from_dict({"text": walks.corpus}),
+            train_dataset=Dataset.from_dict({"input_ids": words(walks.corpus)["input_ids"]}),
             processing_class=words,
         ).train()  # fmt: skip
         fine_tuned = time.process_time()
@@ -169,7 +171,11 @@ def main() -> None:
         model.save_pretrained(start := f"{folder}/start")
         model.config._name_or_path = start
 
+        steps = 0
+
         def rewards(prompts: list[str], completion_ids: list[list[int]], **_: Any) -> list[float]:
+            nonlocal steps
+            steps += sum(map(len, completion_ids))
             # Completions as texts lack the goal, which ends them.
             written = [" ".join(map(str, ids)) for ids in completion_ids]
             return reward([f"{p} {c}" for p, c in zip(prompts, written, strict=True)])
@@ -197,7 +203,7 @@ def main() -> None:
         seed=options.seed,
         cpu_seconds=ended - began,
         import_cpu_seconds=import_cpu_seconds,
-        env_steps=64 * options.steps * (LONGEST - 1),
+        env_steps=steps,
         returns=[walks.score(text) for text in texts],
         extra={
             "fine_tuning": round(fine_tuned - began, 2),

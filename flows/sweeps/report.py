@@ -38,7 +38,7 @@ def result(
     rows = {_variant(str(row["cell"])): row for row in final["table"]}
     winner = next(iter(rows))
     setting = None if winner == USUAL else settings[int(winner.removeprefix("trial-"))]
-    lines = [_answer(sweep, winner, rows), *_luck(sweep, settings, rows)]
+    lines = [answer(sweep, winner, rows), *_luck(sweep, settings, rows)]
     path = None
     if setting is not None:
         path = home.folder("sweeps") / f"{sweep.name}.yaml"
@@ -47,12 +47,11 @@ def result(
         write_private(path, f"{note}\n{to_yaml(best)}")
         lines.append(f"The setting is a preset: {path}")
     shares = figures.importances(study)
-    answer = " ".join(lines)
     return {
         "name": sweep.name,
         "run_id": run_id,
         "final_run_id": final["run_id"],
-        "answer": answer,
+        "answer": " ".join(lines),
         "trials": [_row(one) for one in settings],
         "importances": shares,
         "final": final["table"],
@@ -73,24 +72,31 @@ def _variant(cell: str) -> str:
     return USUAL if cell.endswith(f"-{USUAL}") else "trial-" + cell.rpartition("-trial-")[2]
 
 
-def _answer(sweep: Sweep, winner: str, rows: Mapping[str, Mapping[str, Any]]) -> str:
+def answer(sweep: Sweep, winner: str, rows: Mapping[str, Mapping[str, Any]]) -> str:
     """What came of the best settings, beside the usual one."""
     usual = rows[USUAL]
-    seeds = f"{len(sweep.fresh)} fresh seeds"
+    count = len(sweep.fresh)
+    seeds = f"{count} fresh seed{'s' * (count > 1)}"
     if winner == USUAL:
         return (
             f"On {seeds} no setting that was found beats the experiment as it is (IQM "
             f"{number(usual['iqm'], 1)})."
         )
     best = rows[winner]
-    return (
+    reached = (
         f"On {seeds} {winner} reaches an IQM of {_interval(best)}, the experiment as it is "
-        f"{_interval(usual)}; it is the better one with a probability of "
-        f"{number(best['improvement'], 2)}."
+        f"{_interval(usual)}"
     )
+    if best["improvement"] is None:
+        return f"{reached}."
+    chance = number(best["improvement"], 2)
+    return f"{reached}; it is the better one with a probability of {chance}."
 
 
 def _interval(row: Mapping[str, Any]) -> str:
+    """The IQM, with its interval where there are seeds enough for one."""
+    if row["ci_low"] is None:
+        return f"{row['iqm']:.1f}"
     return f"{row['iqm']:.1f} ({row['ci_low']:.1f} to {row['ci_high']:.1f})"
 
 

@@ -26,20 +26,23 @@ INSTRUCTIONS: Mapping[str, str] = {
 Choose the one in which the task is done better, even if only a little.
 Choose "equal" where you see no difference, and "skip" where you cannot tell what is going on.""",
     "rating": """Each question shows a short clip of a task.
-Say how well the task is done in it, from 0 to 10. Use the whole range.""",
+Say how well the task is done in it; use the whole range of numbers.
+Choose "skip" where you cannot tell what is going on.""",
     "signal": """Each question shows a short clip of a task, with a marked moment.
-Say how good that is which happens just before it, from much worse to much better.""",
+Judge what happens just before that moment, from much worse to much better.
+Choose "skip" where you cannot tell what is going on.""",
     "ranking": """Each question shows several short clips of the same task.
-Put them in order: first the one in which the task is done best.""",
+Put them in order: first the one in which the task is done best.
+Choose "skip" where you cannot tell what is going on.""",
     "best_of": """Each question shows several short clips of the same task.
-Choose the one in which the task is done best.""",
+Choose the one in which the task is done best.
+Choose "skip" where you cannot tell what is going on.""",
     "click": """Each question shows a list of short clips of the same task.
 Choose those that you like, as many as you want, or none.""",
     "demonstration": """You play the task yourself, as well as you can.
 What is learned is to act as you do.""",
 }
 """What people read before they begin where nothing else is written, by form of feedback."""
-CANNOT_TELL = 'Choose "skip" where you cannot tell what is going on.'
 
 
 class Human(Annotator):
@@ -197,10 +200,8 @@ class Human(Annotator):
 
 
 def instructions_for(forms: Collection[str]) -> str:
-    """What people read who are asked in these forms of feedback."""
-    texts = [INSTRUCTIONS[form] for form in sorted(forms) if form in INSTRUCTIONS]
-    skip = () if {*forms} & {"comparison", "click", "demonstration"} else (CANNOT_TELL,)
-    return "\n".join([*texts, *skip])
+    """What people read who are asked in these forms of feedback, a paragraph for each."""
+    return "\n\n".join(INSTRUCTIONS[form] for form in sorted(forms) if form in INSTRUCTIONS)
 
 
 Rows = Mapping[str, Int[np.ndarray, " _"]]

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import ClassVar, Literal
 
 import numpy as np
+from pydantic import field_validator
 
 from rlhf_core.answers import Answers
 from rlhf_core.environments.spaces import Spaces
@@ -22,6 +23,13 @@ class RandomNetwork(NoQuestions):
     kind: Literal["random_network"] = "random_network"
     reward_model: RewardModel = RewardModel(members=1)
     """The network that is drawn."""
+
+    @field_validator("reward_model")
+    @classmethod
+    def _is_drawn(cls, model: RewardModel) -> RewardModel:
+        if model.family == "bank":
+            raise ValueError("family: expected one that is drawn at random, actual: bank")
+        return model
 
     def tell(
         self,

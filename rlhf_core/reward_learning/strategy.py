@@ -37,6 +37,8 @@ Information = Callable[[FeedbackForm], float]
 """Expected information of one label of a form, in nats."""
 Labels = Mapping[str, LabelSet]
 """What a fit is given, by form of feedback."""
+BANK_FORMS = {"comparison", "ranking", "best_of", "correction"}
+"""Forms whose answers put clips in order and say nothing else."""
 
 
 class RewardLearning(FeedbackStrategy):
@@ -114,6 +116,8 @@ class RewardLearning(FeedbackStrategy):
                 f"steps of a clip, actual: {self.likelihoods.delay_steps}"
             )
         forms = self._by_kind()
+        if self.reward_model.family == "bank":
+            self._check_bank_forms()
         for round, (wanted, taken) in enumerate(zip(labels, steps, strict=True)):
             # Each episode has fewer clips than steps, by the length of a clip less one.
             clips = max(taken - -(-taken // horizon) * (self.segment_steps - 1), 1)
@@ -129,14 +133,7 @@ class RewardLearning(FeedbackStrategy):
     def start(
         self, environment: Environment, earlier: FeedbackState | None = None
     ) -> FeedbackState:
-        """Begin with nothing, or with evidence of another run whose clips are as long as ours.
-
-        A bank of rewards is read, so that a wrong one is refused before anything is played.
-        """
-        if self.reward_model.family == "bank":
-            from rlhf_core.rewards.bank import read_bank
-
-            read_bank(str(self.reward_model.bank), environment.spaces())
+        """Begin with nothing, or with evidence of another run whose clips are as long as ours."""
         evidence = None if earlier is None else earlier.evidence
         if evidence is not None:
             taken = evidence.segments.steps
@@ -155,6 +152,14 @@ class RewardLearning(FeedbackStrategy):
                     )
         return super().start(environment, earlier)
 
+    def with_files(self, state: FeedbackState, environment: Environment) -> FeedbackState:
+        """Read the bank, unless a reward is taken over that has one."""
+        if self.reward_model.family != "bank" or state.ensemble is not None:
+            return state
+        from rlhf_core.rewards.bank import read_bank
+
+        return replace(state, bank=read_bank(str(self.reward_model.bank), environment.spaces()))
+
     def ask(
         self,
         state: FeedbackState,
@@ -169,7 +174,7 @@ class RewardLearning(FeedbackStrategy):
 
         steps = self.segment_steps
         reference = sample_segments(rollouts, reference_count(steps), steps, rng)
-        ensemble = restore(state.ensemble, self.reward_model, spaces, reference, rng)
+        ensemble = restore(state.ensemble, self.reward_model, spaces, reference, rng, state.bank)
         fitted = self.reward_model.family == "bank" or any(
             made.teaches(self.likelihoods.ties) for made in state.labels.values()
         )
@@ -204,7 +209,8 @@ class RewardLearning(FeedbackStrategy):
         evidence = state.evidence
         if answers.count:
             evidence = gathered(evidence, request, answers)
-        before = restore(state.ensemble, self.reward_model, spaces, request.reference, rng)
+        reference = request.reference
+        before = restore(state.ensemble, self.reward_model, spaces, reference, rng, state.bank)
         after, metrics = before, dict[str, float]()
         labels: Labels = {}
         workers = None
@@ -241,6 +247,7 @@ class RewardLearning(FeedbackStrategy):
             labels=labels,
             workers=workers,
             ensemble=after.state,
+            bank=(),
             asked_by_form=total_asked(state.asked_by_form, request),
             trace=np.concatenate([state.trace, moved]),
         ), metrics
@@ -255,6 +262,20 @@ class RewardLearning(FeedbackStrategy):
     def imitation(self) -> Imitation | None:
         """Rollouts and demonstrations add nothing to this reward."""
         return None
+
+    def _check_bank_forms(self) -> None:
+        """Refuse likelihoods with parameters of their own, which a bank's fit does not estimate."""
+        odd = sorted({form.kind for form in self.forms()} - BANK_FORMS)
+        if odd:
+            raise ConfigurationError(
+                f"feedback.reward_model.family: 'bank' expected forms of feedback among "
+                f"{', '.join(sorted(BANK_FORMS))}, actual: {', '.join(odd)}"
+            )
+        if self.likelihoods.ties == "davidson":
+            raise ConfigurationError(
+                "feedback.likelihoods.ties: expected 'half' or 'drop' with a bank, actual: "
+                "'davidson'"
+            )
 
     def _by_kind(self) -> dict[str, FeedbackForm]:
         return {form.kind: form for form in self.forms()}

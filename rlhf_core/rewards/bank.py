@@ -2,8 +2,8 @@
 
     x_k = (r_k(s, a, s') - mean_k) / deviation_k
 
-r_k is an earlier reward, of whatever strategy learned it; mean and deviation are those on what the
-first policy did, so that the rewards of a bank are on one scale.
+r_k is an earlier reward, of whatever strategy learned it; mean and deviation are those on the
+policy's steps when the first questions were asked, so that the rewards of a bank are on one scale.
 """
 
 import json
@@ -15,9 +15,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 from rlhf_core.environments.spaces import Spaces
-from rlhf_core.errors import ConfigurationError, StoreError
+from rlhf_core.errors import ConfigurationError, RunError, StoreError
 from rlhf_core.rewards import EnvironmentReward
-from rlhf_core.rewards.saved import SavedReward, described
+from rlhf_core.rewards.saved import SavedReward, spaces_json
 
 if TYPE_CHECKING:
     from rlhf_core.rewards import RewardFunction
@@ -53,18 +53,19 @@ def read_bank(folder: str, spaces: Spaces) -> tuple[SavedReward, ...]:
 def _read(path: Path, spaces: Spaces) -> SavedReward:
     try:
         saved = SavedReward.read(path)
-        strategy, own = saved.parts()
-        reward = strategy.reward(saved.state, own)
-    except (StoreError, AssertionError) as error:
-        raise ConfigurationError(f"{FIELD}: {path}: expected a reward, actual: {error}") from error
-    if isinstance(reward, EnvironmentReward):
+    except StoreError as error:
         raise ConfigurationError(
-            f"{FIELD}: {path}: expected a learned reward, actual: that of kind '{strategy.kind}'"
-        )
-    if json.loads(saved.spaces) != json.loads(described(spaces)):
+            f"{FIELD}: {path}: expected a reward that `rlhf rewards` wrote, actual: another file"
+        ) from error
+    try:
+        saved.check_usable()
+    except RunError as error:
+        raise ConfigurationError(f"{FIELD}: {path}: {error}") from error
+    if json.loads(saved.spaces) != json.loads(spaces_json(spaces)):
+        own = saved.parts()[1]
         raise ConfigurationError(
-            f"{FIELD}: {path}: expected a reward on {spaces.observation} and {spaces.action}, "
-            f"actual: one on {own.observation} and {own.action}"
+            f"{FIELD}: {path}: expected a reward on observations {spaces.observation} and actions "
+            f"{spaces.action}, actual: {own.observation} and {own.action}"
         )
     return saved.without_labels()
 
@@ -75,7 +76,7 @@ def functions(bank: Sequence[SavedReward]) -> "list[RewardFunction]":
     for saved in bank:
         strategy, spaces = saved.parts()
         reward = strategy.reward(saved.state, spaces)
-        assert not isinstance(reward, EnvironmentReward), "refused where a bank is read"
+        assert not isinstance(reward, EnvironmentReward), "check_usable refuses it"
         rewards.append(reward)
     return rewards
 

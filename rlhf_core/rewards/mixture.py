@@ -3,16 +3,16 @@
     r(x)           = b sum over k of w_k x_k,  w_k >= 0,  sum of w = 1
     P(w, b, e | D) ~ P(w) P(b) P(e) product over i of P(answer i | b w, e)
 
-x_k are the outputs of K earlier rewards (`bank.py`), b says how surely a better clip is preferred
-and e which share of the answers is wrong. A new task is one of the earlier ones, or lies between
-them: half of the prior is on the K single rewards, half on mixtures, which are drawn from a flat
-Dirichlet distribution over each number of parts. The posterior is computed on those draws. This
-is few-shot adaptation as in Ren et al. 2022 (ANOLE, https://arxiv.org/abs/2211.10861), where a
-task is found among earlier ones by questions that tell them apart, with mixtures added to the
-candidates, and the count of contradicting answers replaced by their likelihood.
+x_k are the outputs of K earlier rewards (`bank.py`), b is how surely a better clip is preferred and
+e the share of wrong answers. A new task is one of the earlier ones, or lies between them: half of
+the prior is on the K single rewards, half on mixtures of 2 to K of them, with weights uniform on
+the simplex. The posterior is computed on draws from the prior. This is few-shot adaptation as in
+Ren et al. 2022 (ANOLE, https://arxiv.org/abs/2211.10861), where a task is found among earlier ones
+by questions that distinguish them, with mixtures added to the candidates, and the count of
+contradicting answers replaced by their likelihood.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -31,41 +31,52 @@ DRAWS = 8192
 """Mixtures that are drawn from the prior."""
 MEMBERS = 64
 """M, draws from the posterior, which take the place of an ensemble."""
-SURENESS = (1.0, 3.0, 10.0, 30.0)
-"""b, in standard deviations of the clips' returns."""
-MISTAKES = (0.01, 0.1, 0.3)
-"""e, shares of wrong answers."""
+INVERSE_TEMPERATURES = (1.0, 3.0, 10.0, 30.0)
+"""Values of b, in standard deviations of the clips' returns."""
+MISTAKE_RATES = (0.01, 0.1, 0.3)
+"""Values of e."""
+CHUNK = 1024
+"""Draws whose likelihood is computed at once."""
+NEGLIGIBLE = 40.0
+"""Draws whose log posterior is so much less than the largest one stay so without any one answer,
+since an answer's log-likelihood is never less than log(0.01 / 2)."""
 
 
 def prior(
     size: int, rng: np.random.Generator
 ) -> tuple[Float[np.ndarray, "H K"], Float[np.ndarray, " H"]]:
-    """Draw weights of K rewards, and the probability of each draw.
+    """Draw weights of K rewards, and return the probability of each draw.
 
     Args:
         size: K.
         rng: the source of randomness.
     """
-    parts = rng.integers(2, max(size, 2) + 1, size=DRAWS)
-    place = rng.random((DRAWS, size)).argsort(axis=1).argsort(axis=1)
-    mixed = rng.exponential(size=(DRAWS, size)) * (place < parts[:, None])
+    single = np.eye(size)
+    if size == 1:
+        return single, np.ones(1)
+    parts = rng.integers(2, size + 1, size=DRAWS)
+    rank = rng.random((DRAWS, size)).argsort(axis=1).argsort(axis=1)
+    mixed = rng.exponential(size=(DRAWS, size)) * (rank < parts[:, None])
     mixed /= mixed.sum(axis=1, keepdims=True)
     probability = np.concatenate([np.full(size, 0.5 / size), np.full(DRAWS, 0.5 / DRAWS)])
-    return np.concatenate([np.eye(size), mixed]), probability
+    return np.concatenate([single, mixed]), probability
 
 
 def prior_members(
-    outputs: Float[np.ndarray, "S L K"], rng: np.random.Generator
+    features: Float[np.ndarray, "S L K"], rng: np.random.Generator
 ) -> Float[np.ndarray, "M P"]:
     """Draw the members of an ensemble without answers, as weights of polynomials of degree 1.
 
     Args:
-        outputs: of the bank on each step of some clips, 0 where padded.
+        features: standardised outputs of the bank on each step of some clips, 0 where padded.
         rng: the source of randomness.
     """
-    weights, probability = prior(outputs.shape[2], rng)
-    posterior = np.repeat(probability[:, None] / len(SURENESS), len(SURENESS), axis=1)
-    return _drawn(weights, posterior, float(outputs.sum(axis=1).std()) or 1.0, rng)
+    weights, probability = prior(features.shape[2], rng)
+    count = len(INVERSE_TEMPERATURES)
+    joint = np.repeat(probability[:, None] / count, count, axis=1)
+    # The scale that `scaled_designs` gives the same clips.
+    scale = float(np.sqrt(np.square(features.sum(axis=1).std(axis=0)).mean())) or 1.0
+    return _resampled(weights, joint, scale, rng)
 
 
 class Mixture:
@@ -83,41 +94,56 @@ class Mixture:
         Args:
             ensemble: with the bank and the scales of its outputs.
             segments: all segments that were ever asked about.
-            terms: all labels so far, with their likelihoods.
+            terms: all labels so far, with their likelihoods, which put clips in order.
             rng: draws from prior and posterior.
         """
         self.ensemble, self.terms = ensemble, terms
         designs, scale = scaled_designs(ensemble, segments, terms, 1)
-        drawn, probability = prior(len(ensemble.state.bank), rng)
-        weights = torch.from_numpy(drawn.astype(np.float32))
-        # A constant has no weight: it orders no clips.
-        self._returns = [torch.einsum("nkp,hp->hnk", made[..., 1:], weights) for made in designs]
-        settings = [(b, e) for b in SURENESS for e in MISTAKES]
-        fits = torch.stack([-self._loss(*setting).sum(dim=1) for setting in settings], dim=1)
-        before = torch.from_numpy(np.log(probability)) - np.log(len(settings))
-        after = before[:, None] + fits
-        evidence = torch.logsumexp(after.flatten(), dim=0)
-        self._log_posterior = dict(zip(settings, (after - evidence).unbind(dim=1), strict=True))
-        posterior = torch.exp(after - evidence).reshape(-1, len(SURENESS), len(MISTAKES))
-        self._train_loss = -float(evidence) / sum(len(term.items) for term in terms)
-        self._mean = (posterior.sum(dim=(1, 2)) @ weights.double()).numpy()
-        self._mistakes = float(posterior.sum(dim=(0, 1)) @ torch.tensor(MISTAKES).double())
-        self._members = _drawn(drawn, posterior.sum(dim=2).numpy(), scale, rng)
+        # The constant orders no clips.
+        self._designs = [design[..., 1:] for design in designs]
+        weights, probability = prior(len(ensemble.state.bank), rng)
+        settings = [(b, e) for b in INVERSE_TEMPERATURES for e in MISTAKE_RATES]
+        log_prior = torch.from_numpy(np.log(probability)) - np.log(len(settings))
+        every = torch.from_numpy(weights.astype(np.float32))
+        log_joint = torch.stack([log_prior - self._summed(every, *s) for s in settings], dim=1)
+        log_posterior = log_joint - torch.logsumexp(log_joint.flatten(), dim=0)
+        posterior = torch.exp(log_posterior)
+        self._weight = (posterior.sum(dim=1) @ every.double()).numpy()
+        grid = posterior.reshape(-1, len(INVERSE_TEMPERATURES), len(MISTAKE_RATES))
+        self._mistakes = float(grid.sum(dim=(0, 1)) @ torch.tensor(MISTAKE_RATES).double())
+        self._members = _resampled(weights, grid.sum(dim=2).numpy(), scale, rng)
+        likelier = log_posterior > log_posterior.max() - NEGLIGIBLE
+        self._likelier = [
+            (setting, every[kept], column[kept])
+            for setting, column, kept in zip(
+                settings, log_posterior.unbind(dim=1), likelier.unbind(dim=1), strict=True
+            )
+        ]
 
-    def _loss(self, sureness: float, mistakes: float) -> Float[Tensor, "H Q"]:
-        """Negative log-likelihood of the answers to each question, terms side by side."""
-        summed = []
-        for term, returns in zip(self.terms, self._returns, strict=True):
-            index, scores = torch.arange(len(term.items)), sureness * returns
-            heads = term.heads(len(scores))
+    def _losses(
+        self, weights: Float[Tensor, "H K"], inverse_temperature: float, mistakes: float
+    ) -> Iterator[tuple[Float[Tensor, "H N K"], Float[Tensor, "H Q"]]]:
+        """Scores of the clips of each term, and the loss of the answers to each question."""
+        share = torch.full((len(weights), 1), mistakes)
+        for term, design in zip(self.terms, self._designs, strict=True):
+            scores = inverse_temperature * torch.einsum("nkp,hp->hnk", design, weights)
+            index = torch.arange(len(term.items))
+            heads = term.heads(len(weights))
             loss = term.loss(scores, index, heads)
             wrong = term.mistaken_loss(loss, scores, index, heads)
-            share = torch.full((len(scores), 1), mistakes)
-            loss = contaminated(loss, wrong, share) * term.weight
-            questions = int(term.question.max()) + 1
-            empty = torch.zeros(len(loss), questions, dtype=torch.float64)
-            summed.append(empty.index_add(1, term.question, loss.double()))
-        return torch.cat(summed, dim=1)
+            weighted = (contaminated(loss, wrong, share) * term.weight).double()
+            questions = torch.zeros(len(weights), _questions(term), dtype=torch.float64)
+            yield scores, questions.index_add(1, term.question, weighted)
+
+    def _summed(
+        self, weights: Float[Tensor, "H K"], inverse_temperature: float, mistakes: float
+    ) -> Float[Tensor, " H"]:
+        """Negative log-likelihood of all answers."""
+        parts = []
+        for chunk in weights.split(CHUNK):
+            losses = self._losses(chunk, inverse_temperature, mistakes)
+            parts.append(torch.stack([loss.sum(dim=1) for _, loss in losses]).sum(dim=0))
+        return torch.cat(parts)
 
     def best(self) -> RewardEnsemble:
         """The ensemble of draws from the posterior."""
@@ -127,55 +153,70 @@ class Mixture:
     def metrics(self) -> Metrics:
         """How well the mixtures explain the answers, and what the reward is made of.
 
-        Each question is predicted from the answers to all others, which is exact on the draws:
-        P(w | all but i) ~ P(w | all) / P(answers to i | w).
+        Each question is predicted from the answers to all others:
+
+            P(w | all but i)          ~ P(w | all) / P(answers to i | w)
+            P(answers to i | others)  = 1 / E over P(w | all) of 1 / P(answers to i | w)
         """
-        mean = self._mean[self._mean > 0]
+        scores, train_loss, heldout_loss = self.left_out()
+        weight = self._weight[self._weight > 0]
         return {
-            "reward/train_loss": self._train_loss,
+            "reward/train_loss": train_loss,
+            "reward/heldout_loss": heldout_loss,
             "reward/mistake_rate": self._mistakes,
-            "reward/bank_largest_weight": float(self._mean.max()),
-            "reward/bank_parts": float(np.exp(-(mean * np.log(mean)).sum())),
-            **heldout_orders(
-                self.terms, self.left_out(), [term.weight[None] for term in self.terms]
-            ),
+            "reward/bank_largest_weight": float(weight.max()),
+            "reward/bank_parts": float(np.exp(-(weight * np.log(weight)).sum())),
+            **heldout_orders(self.terms, scores, [term.weight[None] for term in self.terms]),
         }
 
-    def left_out(self) -> list[Float[Tensor, "1 N K"]]:
-        """Mean scores of the clips of each question, by the answers to all other questions."""
-        sums = [torch.zeros(returns.shape[1:], dtype=torch.float64) for returns in self._returns]
-        counts = [torch.zeros(len(term.items), 1, dtype=torch.float64) for term in self.terms]
-        for (sureness, mistakes), log_posterior in self._log_posterior.items():
-            without = torch.exp(log_posterior[:, None] + self._loss(sureness, mistakes))
-            first = 0
-            for term, returns, total, count in zip(
-                self.terms, self._returns, sums, counts, strict=True
-            ):
-                weight = without[:, first + term.question]
-                total += sureness * torch.einsum("hn,hnk->nk", weight, returns.double())
-                count += weight.sum(dim=0)[:, None]
-                first += int(term.question.max()) + 1
-        return [(total / count).float()[None] for total, count in zip(sums, counts, strict=True)]
+    def left_out(self) -> tuple[list[Float[Tensor, "1 N K"]], float, float]:
+        """Predict each question from the answers to all others.
+
+        Returns:
+            The mean scores of each term's clips; the mean loss of the answers under the posterior
+            of all of them; the mean loss of each by the others.
+        """
+        scores = [torch.zeros(design.shape[:2], dtype=torch.float64) for design in self._designs]
+        inverse = [torch.zeros(_questions(term), dtype=torch.float64) for term in self.terms]
+        loss = 0.0
+        for setting, likelier, log_posterior in self._likelier:
+            for chunk, log in zip(likelier.split(CHUNK), log_posterior.split(CHUNK), strict=True):
+                for number, (returns, losses) in enumerate(self._losses(chunk, *setting)):
+                    loss += float(torch.exp(log) @ losses.sum(dim=1))
+                    without = torch.exp(log[:, None] + losses)
+                    inverse[number] += without.sum(dim=0)
+                    counted = without[:, self.terms[number].question]
+                    scores[number] += torch.einsum("hn,hnk->nk", counted, returns.double())
+        count = max(float(sum(term.weight.sum() for term in self.terms)), 1e-9)
+        means = [
+            (total / some[term.question][:, None]).float()[None]
+            for total, some, term in zip(scores, inverse, self.terms, strict=True)
+        ]
+        return means, loss / count, float(torch.log(torch.cat(inverse)).sum()) / count
 
 
-def _drawn(
+def _questions(term: Term) -> int:
+    """Q, questions of a term."""
+    return int(term.question.max()) + 1
+
+
+def _resampled(
     weights: Float[np.ndarray, "H K"],
     posterior: Float[np.ndarray, "H B"],
     scale: float,
     rng: np.random.Generator,
 ) -> Float[np.ndarray, "M P"]:
-    """Draw members from a posterior over weights and sureness, by systematic resampling.
+    """Draw members from a posterior over weights and b, by systematic resampling.
 
     Args:
         weights: of the draws.
-        posterior: of each draw with each sureness.
-        scale: standard deviation of the clips' returns.
+        posterior: of each draw with each b.
+        scale: what divides the clips' returns.
         rng: the source of randomness.
     """
-    places = (np.arange(MEMBERS) + rng.random()) / MEMBERS
-    reached = np.cumsum(posterior.ravel())
-    chosen = np.searchsorted(reached / reached[-1], places)
-    draw, sureness = np.divmod(chosen, len(SURENESS))
-    linear = weights[draw] * np.array(SURENESS)[sureness, None] / scale
-    members = np.concatenate([np.zeros((MEMBERS, 1)), linear], axis=1)
-    return members.astype(np.float32)
+    positions = (np.arange(MEMBERS) + rng.random()) / MEMBERS
+    cumulative = np.cumsum(posterior.ravel())
+    chosen = np.searchsorted(cumulative / cumulative[-1], positions)
+    draw, column = np.divmod(chosen, len(INVERSE_TEMPERATURES))
+    linear = weights[draw] * np.array(INVERSE_TEMPERATURES)[column, None] / scale
+    return np.concatenate([np.zeros((MEMBERS, 1)), linear], axis=1).astype(np.float32)

@@ -34,7 +34,8 @@ class RewardModel(Config):
     them and their squares, `network`; `auto` fits all three in every round and takes the one that
     predicts held-out answers best; `bank` is made of rewards of earlier tasks."""
     bank: str | None = None
-    """Folder of the rewards that `family: bank` is made of, as `rlhf rewards` writes them."""
+    """Folder of the rewards that `family: bank` is made of, as `rlhf rewards` writes them. Of the
+    other fields such a reward uses `pessimism`, `centred` and `label_smoothing` alone."""
     hidden: tuple[PositiveInt, ...] = (64, 64)
     """Widths of the hidden layers."""
     channels: tuple[PositiveInt, ...] = (16, 32)
@@ -85,7 +86,8 @@ class RewardModel(Config):
     def _has_a_bank(self) -> "RewardModel":
         if self.family == "bank" and not self.bank:
             raise ValueError(
-                f"bank: expected a folder of rewards for family bank, actual: {self.bank}"
+                "bank: expected a folder of rewards for family bank, as `rlhf rewards FOLDER "
+                "RUN_ID` writes it, actual: none"
             )
         return self
 

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from rlhf_core.environments.spaces import Spaces, channel_axis, encode, is_image
 from rlhf_core.rewards import RewardFunction
-from rlhf_core.rewards.bank import functions, outputs, read_bank
+from rlhf_core.rewards.bank import functions, outputs
 from rlhf_core.rewards.model import EnsembleState, RewardModel
 from rlhf_core.rewards.polynomial import monomial_count, monomials
+from rlhf_core.rewards.saved import SavedReward
 from rlhf_core.segments import transitions
 from rlhf_core.types import Segments
 
@@ -89,7 +90,7 @@ class RewardEnsemble:
         next_observation: np.ndarray,
         terminated: np.ndarray,
     ) -> Float[np.ndarray, "B features"]:
-        """Standardised input of the networks."""
+        """Standardised inputs of the networks, or standardised outputs of the bank."""
         steps = (observation, action, next_observation, terminated)
         if self.state.bank:
             raw = outputs(self._earlier, *steps)
@@ -187,23 +188,29 @@ def restore(
     spaces_: Spaces,
     reference: Segments,
     rng: np.random.Generator,
+    bank: tuple[SavedReward, ...] = (),
 ) -> RewardEnsemble:
-    """The ensemble of a state, or a fresh one where nothing was fitted yet."""
+    """The ensemble of a state, or a fresh one (of a bank) where nothing was fitted yet."""
     if state is None:
-        return initial(model, spaces_, reference, rng)
+        return initial(model, spaces_, reference, rng, bank)
     return RewardEnsemble(state, spaces_, model)
 
 
 def initial(
-    model: RewardModel, spaces_: Spaces, reference: Segments, rng: np.random.Generator
+    model: RewardModel,
+    spaces_: Spaces,
+    reference: Segments,
+    rng: np.random.Generator,
+    bank: tuple[SavedReward, ...] = (),
 ) -> RewardEnsemble:
     """A fresh ensemble with random weights, its inputs standardised on these segments.
 
     Weights are uniform in +-1/sqrt(fan in), each member drawn apart (PyTorch's default for a
-    linear layer). Pixels are not standardised: they are shares of full brightness already.
+    linear layer). Pixels are not standardised: they are shares of full brightness already. With
+    `family: bank` the members are draws from the prior over mixtures of the bank's rewards.
     """
     if model.family == "bank":
-        return _of_bank(model, spaces_, reference, rng)
+        return _of_bank(bank, model, spaces_, reference, rng)
     raw = raw_features(spaces_, model, *transitions(reference))[reference.mask.ravel()]
     mean, scale = raw.mean(axis=0), raw.std(axis=0)
     # A feature that never moved yet must not explode when it first does.
@@ -244,21 +251,27 @@ def initial(
 
 
 def _of_bank(
-    model: RewardModel, spaces_: Spaces, reference: Segments, rng: np.random.Generator
+    bank: tuple[SavedReward, ...],
+    model: RewardModel,
+    spaces_: Spaces,
+    reference: Segments,
+    rng: np.random.Generator,
 ) -> RewardEnsemble:
     """Draws from the prior over mixtures of a bank's rewards, on the scale of these segments."""
     from rlhf_core.rewards.mixture import MEMBERS, prior_members
 
-    bank = read_bank(str(model.bank), spaces_)
-    made = outputs(functions(bank), *transitions(reference))
-    counted = made[reference.mask.ravel()]
-    mean, scale = counted.mean(axis=0), _safe(counted.std(axis=0))
-    standardised = ((made - mean) / scale).reshape(*reference.mask.shape, -1)
-    members = prior_members(standardised * reference.mask[..., None], rng)
-    state = EnsembleState(
-        {"polynomial": members}, mean, scale, np.zeros(MEMBERS), np.ones(MEMBERS), bank=bank
+    steps = outputs(functions(bank), *transitions(reference))[reference.mask.ravel()]
+    blank = EnsembleState(
+        parameters={},
+        input_mean=steps.mean(axis=0),
+        input_scale=_safe(steps.std(axis=0)),
+        member_mean=np.zeros(MEMBERS),
+        member_scale=np.ones(MEMBERS),
+        bank=bank,
     )
-    return RewardEnsemble(state, spaces_, model)
+    features = RewardEnsemble(blank, spaces_, model).segment_features(reference)
+    members = prior_members(features * reference.mask[..., None], rng)
+    return RewardEnsemble(replace(blank, parameters={"polynomial": members}), spaces_, model)
 
 
 def forward(

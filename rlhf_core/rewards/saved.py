@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlhf_core.environments.spaces import Spaces, build, describe
-from rlhf_core.errors import StoreError
+from rlhf_core.errors import RunError, StoreError
 from rlhf_core.packing import read_value
 from rlhf_core.types import Value
 
@@ -27,7 +27,7 @@ class SavedReward(Value):
     @staticmethod
     def of(strategy: "FeedbackStrategy", state: "FeedbackState", spaces: Spaces) -> "SavedReward":
         """Put together what a reward is called with."""
-        return SavedReward(strategy.model_dump_json(), described(spaces), state)
+        return SavedReward(strategy.model_dump_json(), spaces_json(spaces), state)
 
     @staticmethod
     def read(path: str | Path) -> "SavedReward":
@@ -50,6 +50,18 @@ class SavedReward(Value):
         strategy = TypeAdapter(AnyFeedbackStrategy).validate_json(self.strategy)
         return strategy, Spaces(*map(build, json.loads(self.spaces)))
 
+    def check_usable(self) -> None:
+        """Raise `RunError` where no reward of a task was learned, as with a null control."""
+        strategy, _ = self.parts()
+        learned = [getattr(self.state, name) for name in self.state.LEARNED]
+        if strategy.needs_true_reward or strategy.null_control or not strategy.asks:
+            raise RunError(
+                "expected a reward that was learned from answers, actual: that of feedback kind "
+                f"'{strategy.kind}'"
+            )
+        if all(part is None for part in learned):
+            raise RunError("expected a reward that was learned, actual: one before its first fit")
+
     def without_labels(self) -> "SavedReward":
         """Return the reward without what it was learned from."""
         strategy, _ = self.parts()
@@ -57,6 +69,6 @@ class SavedReward(Value):
         return replace(self, state=replace(strategy.initial(), **learned))
 
 
-def described(spaces: Spaces) -> str:
+def spaces_json(spaces: Spaces) -> str:
     """Describe observations and actions as JSON."""
     return json.dumps([describe(space) for space in spaces])

@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
+from flows.sweeps.report import answer
+from flows.sweeps.trials import USUAL
 from rlhf_core.configuration import load
+from rlhf_core.sweep import Sweep
 from tests.flows.conftest import LONGEST_SECONDS, TINY, Command, client_of, run_ids, wait_until
 from tests.flows.webhooks import receiver
 
@@ -93,3 +96,12 @@ def test_bad_input_is_one_line(
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not (rlhf.home / "sweeps").exists()
+
+
+@pytest.mark.parametrize("improvement", [None, 0.8])
+def test_the_answer_of_one_fresh_seed_has_no_interval(improvement: float | None) -> None:
+    sweep = Sweep.model_validate({**SWEEP, "final_seeds": 1})
+    one = {"iqm": -15.8, "ci_low": None, "ci_high": None, "improvement": improvement}
+    said = answer(sweep, "trial-0", {"trial-0": one, USUAL: {**one, "iqm": -20.0}})
+    assert said.startswith("On 1 fresh seed trial-0 reaches an IQM of -15.8, the experiment as it ")
+    assert ("probability" in said) == (improvement is not None)

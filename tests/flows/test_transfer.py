@@ -151,18 +151,27 @@ def test_rewards_of_runs_make_a_bank_that_a_later_run_learns_from(
     metrics = client_of(shared_home).get_run(learned["run_id"]).data.metrics
     assert 1 <= metrics["reward/bank_parts"] <= 2
 
-    refused = rlhf("rewards", "bank", "0123456789")
-    assert refused.returncode == 2
-    assert refused.stderr.startswith("error: ")
-    assert "not known" in refused.stderr
+    true = rlhf.train("--set", "feedback.kind=true_reward", "--set", "budget.labels=0")["run_id"]
+    (tmp_path / "file").write_text("")
+    for arguments, message in (
+        (("bank", "0123456789"), "not known"),
+        (("bank", true), f"run {true}@3: expected a reward that was learned from answers, actual"),
+        (("file", source), "file: expected a folder, actual: a file"),
+    ):
+        refused = rlhf("rewards", *arguments)
+        assert refused.returncode == 2
+        assert len(refused.stderr.splitlines()) == 1
+        assert message in refused.stderr
     wrong = rlhf(
-        "train",
-        str(tiny_file(tmp_path)),
-        "--set",
-        "feedback.reward_model={family: bank, bank: nowhere}",
+        "train", str(tiny_file(tmp_path)),
+        "--set", "feedback.reward_model={family: bank, bank: nowhere}",
+    )  # fmt: skip
+    assert "feedback.reward_model.bank: expected a folder of rewards, actual: 'nowhere'" in (
+        wrong.stderr
     )
-    assert wrong.returncode == 2
-    assert (
-        "feedback.reward_model.bank: expected a folder of rewards, actual: 'nowhere'"
-        in wrong.stderr
-    )
+    assert wrong.returncode != 0
+    (other,) = [
+        rlhf.train("--set", "environment={id: CartPole-v1, count: 4, time_limit: 40}")["run_id"]
+    ]
+    mixed = rlhf("rewards", "bank", other)
+    assert "expected observations and actions as of bank/" in mixed.stderr

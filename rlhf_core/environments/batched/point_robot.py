@@ -1,6 +1,7 @@
 """A robot that must find a goal which it cannot observe: one at a time, and many copies at once."""
 
 import math
+from numbers import Real
 from typing import Any
 
 import gymnasium
@@ -11,7 +12,7 @@ from rlhf_core.environments.batched.vector import Dynamics
 from rlhf_core.errors import ConfigurationError
 
 HORIZON = 20
-SPEED, FARTHEST, SPREAD = 0.1, 2.0, 0.1
+SPEED, FARTHEST, START_RANGE = 0.1, 2.0, 0.1
 STRAIGHT_UP = math.pi / 2
 
 
@@ -44,7 +45,7 @@ class PointRobotEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Draw a start."""
         super().reset(seed=seed)
-        self._x, self._y = (self.np_random.uniform(-SPREAD, SPREAD) for _ in range(2))
+        self._x, self._y = (self.np_random.uniform(-START_RANGE, START_RANGE) for _ in range(2))
         return self._observation(), {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
@@ -70,7 +71,7 @@ class PointRobot(Dynamics):
 
     def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """Draw starts."""
-        return rng.uniform(-SPREAD, SPREAD, size=(count, 2))
+        return rng.uniform(-START_RANGE, START_RANGE, size=(count, 2))
 
     def observe(self, state: np.ndarray) -> np.ndarray:
         """Return the positions in single precision."""
@@ -95,7 +96,7 @@ def _actions() -> spaces.Box:
 
 
 def _checked(goal: float) -> float:
-    if not isinstance(goal, (int, float)) or not math.isfinite(goal):
+    if isinstance(goal, bool) or not isinstance(goal, Real) or not math.isfinite(goal):
         raise ConfigurationError(
             f"environment.options: expected goal to be an angle in rad, actual: {goal!r}"
         )

@@ -34,7 +34,10 @@ def open_campaign(
     row = connection.execute(select(campaigns).where(campaigns.c.key == key)).mappings().first()
     if row is not None:
         known = campaign_of(row)
-        if known.settings != settings:
+        # What people read may differ: it fits the forms that are asked now.
+        if known.settings != settings.model_copy(
+            update={"instructions": known.settings.instructions}
+        ):
             raise ConfigurationError(
                 f"campaign {key}: expected the settings it was opened with, "
                 f"{known.settings.model_dump_json()}, actual: {settings.model_dump_json()}"

@@ -30,6 +30,9 @@ def test_a_campaign_is_opened_once(store: LabelStore) -> None:
     assert store.open_campaign("run-1", "Pendulum", settings, "name: x") == first
     assert (first.status, first.settings, first.created) == ("open", settings, 1_000_000.0)
     assert store.campaign_of_run("run-1") == store.campaign(first.id) == first
+    # A later round may ask in other forms, of which people read something else.
+    other = settings.model_copy(update={"instructions": "Listen."})
+    assert store.open_campaign("run-1", "Pendulum", other, "name: x") == first
     second = store.open_campaign("run-2", "Again", settings, "name: x")
     assert store.campaigns() == [second, first]
     with pytest.raises(ConfigurationError, match=r"run-1: expected the settings .*actual"):
