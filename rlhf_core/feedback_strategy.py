@@ -8,7 +8,7 @@ strategy.
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -65,6 +65,11 @@ class FeedbackState(Value):
     def cost(self) -> float:
         """Price of all judgements and demonstrations of this run."""
         return 0.0 if self.evidence is None else self.evidence.cost - self.earlier_cost
+
+    @property
+    def learned(self) -> Mapping[str, Any]:
+        """The fields that hold the reward."""
+        return {name: getattr(self, name) for name in self.LEARNED}
 
     def taken_over(self) -> "FeedbackState":
         """The same for another run: nothing of it is charged to that run's budget."""

@@ -121,10 +121,9 @@ def _feedback(experiment: Experiment, snapshot: Snapshot, parts: Sequence[str]) 
         state = replace(state, evidence=earlier.evidence)
     if "reward" in parts:
         _check_reward(experiment, snapshot)
-        learned = {name: getattr(earlier, name) for name in earlier.LEARNED}
+        state = replace(state, **earlier.learned)
         if "labels" in parts:
-            learned |= {"labels": earlier.labels, "workers": earlier.workers}
-        state = replace(state, **learned)
+            state = replace(state, labels=earlier.labels, workers=earlier.workers)
     return state
 
 

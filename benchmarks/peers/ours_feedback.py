@@ -8,12 +8,11 @@ import time
 from pathlib import Path
 
 import numpy as np
-from measure import EPISODES, EVALUATION_SEED, report, warm_torch
+import ours
+from measure import EPISODES, report, warm_torch
 
 from flows.experiments import presets
 from rlhf_core.configuration import load
-from rlhf_core.evaluation.returns import evaluate
-from rlhf_core.in_process import run
 from rlhf_core.packing import pack
 from rlhf_core.types import Rollouts, Trajectory
 
@@ -68,13 +67,7 @@ def main() -> None:
         preset, lines = changes(options, Path(folder))
         lines = (*lines, f"seed={options.seed}", "evaluation.episodes=1")
         experiment = load(presets.find(preset), lines)
-        began = time.process_time()
-        final = run(experiment)
-        cpu_seconds = time.process_time() - began
-    environment = experiment.environment
-    act = experiment.optimiser.act(final.policy, environment.spaces(), deterministic=True)
-    seeds = [EVALUATION_SEED * (options.seed + 1) + episode for episode in range(EPISODES)]
-    returns = evaluate(environment.make_vector(EPISODES), act, seeds).returns
+        final, cpu_seconds = ours.timed(experiment)
     task = "Pendulum-v1" if preset.startswith("pendulum") else "seals/CartPole-v0"
     extra = {} if task == "Pendulum-v1" else {"demonstrations": options.count}
     report(
@@ -84,7 +77,7 @@ def main() -> None:
         cpu_seconds=cpu_seconds,
         import_cpu_seconds=import_cpu_seconds,
         env_steps=final.policy.steps,
-        returns=returns.tolist(),
+        returns=ours.returns(experiment, final, EPISODES, deterministic=True),
         extra={"labels": sum(m["feedback/labels"] for m in final.history), **extra},
     )
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 import time
 
-import numpy as np
-from measure import EVALUATION_SEED, report, warm_torch
+import ours
+from measure import report, warm_torch
 
 from flows.experiments import presets
 from rlhf_core.configuration import load
-from rlhf_core.evaluation.returns import evaluate
-from rlhf_core.in_process import run
 
 WALKS = 200
 
@@ -31,13 +29,7 @@ def main() -> None:
     if options.reward == "true":
         lines += ["feedback.kind=true_reward", "optimiser.kl_coefficient=0"]
     experiment = load(presets.find("randomwalks-preferences"), lines)
-    began = time.process_time()
-    final = run(experiment)
-    cpu_seconds = time.process_time() - began
-    environment = experiment.environment
-    act = experiment.optimiser.act(final.policy, environment.spaces(), deterministic=False)
-    seeds = [EVALUATION_SEED * (options.seed + 1) + episode for episode in range(WALKS)]
-    returns = evaluate(environment.make_vector(WALKS), act, seeds).returns
+    final, cpu_seconds = ours.timed(experiment)
     report(
         peer="rlhf-flows",
         task=f"randomwalks/{options.reward}",
@@ -45,7 +37,7 @@ def main() -> None:
         cpu_seconds=cpu_seconds,
         import_cpu_seconds=import_cpu_seconds,
         env_steps=final.policy.steps,
-        returns=np.asarray(returns).tolist(),
+        returns=ours.returns(experiment, final, WALKS, deterministic=False),
         extra={"labels": sum(m["feedback/labels"] for m in final.history)},
     )
 

@@ -36,10 +36,9 @@ def ordered_correctly(
     for term in terms:
         margins, stated = term.margins(credited_sums(mean[:, term.items], term.credit))
         counted = torch.minimum(term.weight[stated[:, 0]], term.weight[stated[:, 1]]).double()
-        questions = int(term.question.max()) + 1
         of = term.question[stated[:, 0]]
-        total = torch.zeros(questions).double().index_add(0, of, counted)
-        same = torch.zeros(questions).double().index_add(0, of, counted * (margins[0] > 0))
+        total = torch.zeros(term.questions).double().index_add(0, of, counted)
+        same = torch.zeros(term.questions).double().index_add(0, of, counted * (margins[0] > 0))
         some = total > 0
         correct += term.trials * float((same[some] / total[some]).sum())
         trials += term.trials * float(some.sum())

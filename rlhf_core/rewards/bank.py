@@ -6,7 +6,6 @@ r_k is an earlier reward, of whatever strategy learned it; mean and deviation ar
 policy's steps when the first questions were asked, so that the rewards of a bank are on one scale.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,7 +60,7 @@ def _read(path: Path, spaces: Spaces) -> SavedReward:
         saved.check_usable()
     except RunError as error:
         raise ConfigurationError(f"{FIELD}: {path}: {error}") from error
-    if json.loads(saved.spaces) != json.loads(spaces_json(spaces)):
+    if saved.spaces != spaces_json(spaces):
         own = saved.parts()[1]
         raise ConfigurationError(
             f"{FIELD}: {path}: expected a reward on observations {spaces.observation} and actions "

@@ -102,47 +102,41 @@ class Mixture:
         # The constant orders no clips.
         self._designs = [design[..., 1:] for design in designs]
         weights, probability = prior(len(ensemble.state.bank), rng)
-        settings = [(b, e) for b in INVERSE_TEMPERATURES for e in MISTAKE_RATES]
-        log_prior = torch.from_numpy(np.log(probability)) - np.log(len(settings))
+        grid = len(INVERSE_TEMPERATURES) * len(MISTAKE_RATES)
+        log_prior = torch.from_numpy(np.log(probability)) - np.log(grid)
         every = torch.from_numpy(weights.astype(np.float32))
-        log_joint = torch.stack([log_prior - self._summed(every, *s) for s in settings], dim=1)
-        log_posterior = log_joint - torch.logsumexp(log_joint.flatten(), dim=0)
-        posterior = torch.exp(log_posterior)
-        self._weight = (posterior.sum(dim=1) @ every.double()).numpy()
-        grid = posterior.reshape(-1, len(INVERSE_TEMPERATURES), len(MISTAKE_RATES))
-        self._mistakes = float(grid.sum(dim=(0, 1)) @ torch.tensor(MISTAKE_RATES).double())
-        self._members = _resampled(weights, grid.sum(dim=2).numpy(), scale, rng)
-        likelier = log_posterior > log_posterior.max() - NEGLIGIBLE
-        self._likelier = [
-            (setting, every[kept], column[kept])
-            for setting, column, kept in zip(
-                settings, log_posterior.unbind(dim=1), likelier.unbind(dim=1), strict=True
-            )
-        ]
+        fits = torch.stack([self._summed(every, b) for b in INVERSE_TEMPERATURES], dim=1)
+        log_joint = log_prior[:, None, None] - fits
+        self._log_posterior = log_joint - torch.logsumexp(log_joint.flatten(), dim=0)
+        posterior = torch.exp(self._log_posterior)
+        self._every, self._weight = every, (posterior.sum(dim=(1, 2)) @ every.double()).numpy()
+        self._mistakes = float(posterior.sum(dim=(0, 1)) @ torch.tensor(MISTAKE_RATES).double())
+        self._members = _resampled(weights, posterior.sum(dim=2).numpy(), scale, rng)
 
     def _losses(
-        self, weights: Float[Tensor, "H K"], inverse_temperature: float, mistakes: float
-    ) -> Iterator[tuple[Float[Tensor, "H N K"], Float[Tensor, "H Q"]]]:
-        """Scores of the clips of each term, and the loss of the answers to each question."""
-        share = torch.full((len(weights), 1), mistakes)
+        self, weights: Float[Tensor, "H K"], inverse_temperature: float
+    ) -> Iterator[tuple[Float[Tensor, "H N C"], Float[Tensor, "E H Q"]]]:
+        """Scores of each term's clips, and the loss of each question's answers for every e."""
+        shares = torch.tensor(MISTAKE_RATES)[:, None, None].expand(-1, len(weights), 1)
         for term, design in zip(self.terms, self._designs, strict=True):
             scores = inverse_temperature * torch.einsum("nkp,hp->hnk", design, weights)
             index = torch.arange(len(term.items))
-            heads = term.heads(len(weights))
-            loss = term.loss(scores, index, heads)
-            wrong = term.mistaken_loss(loss, scores, index, heads)
-            weighted = (contaminated(loss, wrong, share) * term.weight).double()
-            questions = torch.zeros(len(weights), _questions(term), dtype=torch.float64)
-            yield scores, questions.index_add(1, term.question, weighted)
+            loss = term.loss(scores, index, {})
+            wrong = term.mistaken_loss(loss, scores, index, {})
+            weighted = torch.stack(
+                [(contaminated(loss, wrong, share) * term.weight).double() for share in shares]
+            )
+            questions = torch.zeros(*weighted.shape[:2], term.questions, dtype=torch.float64)
+            yield scores, questions.index_add(2, term.question, weighted)
 
     def _summed(
-        self, weights: Float[Tensor, "H K"], inverse_temperature: float, mistakes: float
-    ) -> Float[Tensor, " H"]:
+        self, weights: Float[Tensor, "H K"], inverse_temperature: float
+    ) -> Float[Tensor, "H E"]:
         """Negative log-likelihood of all answers."""
         parts = []
         for chunk in weights.split(CHUNK):
-            losses = self._losses(chunk, inverse_temperature, mistakes)
-            parts.append(torch.stack([loss.sum(dim=1) for _, loss in losses]).sum(dim=0))
+            losses = self._losses(chunk, inverse_temperature)
+            parts.append(torch.stack([loss.sum(dim=2) for _, loss in losses]).sum(dim=0).T)
         return torch.cat(parts)
 
     def best(self) -> RewardEnsemble:
@@ -177,13 +171,18 @@ class Mixture:
             of all of them; the mean loss of each by the others.
         """
         scores = [torch.zeros(design.shape[:2], dtype=torch.float64) for design in self._designs]
-        inverse = [torch.zeros(_questions(term), dtype=torch.float64) for term in self.terms]
+        inverse = [torch.zeros(term.questions, dtype=torch.float64) for term in self.terms]
         loss = 0.0
-        for setting, likelier, log_posterior in self._likelier:
-            for chunk, log in zip(likelier.split(CHUNK), log_posterior.split(CHUNK), strict=True):
-                for number, (returns, losses) in enumerate(self._losses(chunk, *setting)):
-                    loss += float(torch.exp(log) @ losses.sum(dim=1))
-                    without = torch.exp(log[:, None] + losses)
+        likely = self._log_posterior > self._log_posterior.max() - NEGLIGIBLE
+        for column, inverse_temperature in enumerate(INVERSE_TEMPERATURES):
+            kept = likely[:, column].any(dim=1)
+            logs = self._log_posterior[kept, column].split(CHUNK)
+            for chunk, log in zip(self._every[kept].split(CHUNK), logs, strict=True):
+                for number, (returns, losses) in enumerate(
+                    self._losses(chunk, inverse_temperature)
+                ):
+                    loss += float((torch.exp(log).T * losses.sum(dim=2)).sum())
+                    without = torch.exp(log.T[:, :, None] + losses).sum(dim=0)
                     inverse[number] += without.sum(dim=0)
                     counted = without[:, self.terms[number].question]
                     scores[number] += torch.einsum("hn,hnk->nk", counted, returns.double())
@@ -193,11 +192,6 @@ class Mixture:
             for total, some, term in zip(scores, inverse, self.terms, strict=True)
         ]
         return means, loss / count, float(torch.log(torch.cat(inverse)).sum()) / count
-
-
-def _questions(term: Term) -> int:
-    """Q, questions of a term."""
-    return int(term.question.max()) + 1
 
 
 def _resampled(

@@ -53,20 +53,18 @@ class SavedReward(Value):
     def check_usable(self) -> None:
         """Raise `RunError` where no reward of a task was learned, as with a null control."""
         strategy, _ = self.parts()
-        learned = [getattr(self.state, name) for name in self.state.LEARNED]
         if strategy.needs_true_reward or strategy.null_control or not strategy.asks:
             raise RunError(
                 "expected a reward that was learned from answers, actual: that of feedback kind "
                 f"'{strategy.kind}'"
             )
-        if all(part is None for part in learned):
+        if all(part is None for part in self.state.learned.values()):
             raise RunError("expected a reward that was learned, actual: one before its first fit")
 
     def without_labels(self) -> "SavedReward":
         """Return the reward without what it was learned from."""
         strategy, _ = self.parts()
-        learned = {name: getattr(self.state, name) for name in self.state.LEARNED}
-        return replace(self, state=replace(strategy.initial(), **learned))
+        return replace(self, state=replace(strategy.initial(), **self.state.learned))
 
 
 def spaces_json(spaces: Spaces) -> str:

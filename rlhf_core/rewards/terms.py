@@ -53,6 +53,11 @@ class Term:
     calibrated: bool = True
     """Whether the likelihood gives orders a probability."""
 
+    @property
+    def questions(self) -> int:
+        """How many questions the observations answer."""
+        return int(self.question.max()) + 1
+
 
 def comparison_term(labels: Preferences, ties: str, smoothing: float) -> Term:
     """Soft labels on pairs: Bradley-Terry, or Davidson where ties are outcomes of their own.

@@ -88,14 +88,14 @@ def fitted(
 
 def agreement(ensemble: RewardEnsemble, reward: Any) -> float:
     """Correlation with the true reward on steps that were never asked about."""
-    shown = numbers(200, seed=9)
-    predicted = ensemble(*transitions(segments(shown)))
-    return float(np.corrcoef(predicted, reward(shown).ravel())[0, 1])
+    observations = numbers(200, seed=9)
+    predicted = ensemble(*transitions(segments(observations)))
+    return float(np.corrcoef(predicted, reward(observations).ravel())[0, 1])
 
 
 def test_ten_comparisons_find_the_earlier_task(bank: Path) -> None:
-    shown = numbers(10, seed=1)
-    ensemble, metrics = fitted(bank, -np.square(shown).sum(axis=1), segments(shown))
+    observations = numbers(10, seed=1)
+    ensemble, metrics = fitted(bank, -np.square(observations).sum(axis=1), segments(observations))
     assert agreement(ensemble, lambda x: -np.square(x)) > 0.98
     assert metrics["reward/bank_largest_weight"] > 0.8
     assert metrics["reward/heldout_accuracy"] > 0.85
@@ -106,19 +106,19 @@ def test_a_task_between_earlier_ones_is_a_mixture(bank: Path) -> None:
     def between(x: np.ndarray) -> np.ndarray:
         return 0.5 * x - 0.7 * np.square(x)
 
-    shown = numbers(100, seed=2)
-    ensemble, metrics = fitted(bank, between(shown).sum(axis=1), segments(shown))
+    observations = numbers(100, seed=2)
+    ensemble, metrics = fitted(bank, between(observations).sum(axis=1), segments(observations))
     assert agreement(ensemble, between) > 0.98
     assert metrics["reward/bank_largest_weight"] < 0.8
     assert 1.5 < metrics["reward/bank_parts"] < 3
 
 
 def test_wrong_answers_are_believed_in_as_such(bank: Path) -> None:
-    shown = numbers(40, seed=3)
-    returns = shown.sum(axis=1)
-    right, few = fitted(bank, returns, segments(shown))
+    observations = numbers(40, seed=3)
+    returns = observations.sum(axis=1)
+    right, few = fitted(bank, returns, segments(observations))
     wrong = np.where(np.arange(80) // 2 % 4 == 0, -returns, returns)
-    ensemble, many = fitted(bank, wrong, segments(shown))
+    ensemble, many = fitted(bank, wrong, segments(observations))
     assert agreement(right, np.positive) > 0.98
     assert agreement(ensemble, np.positive) > 0.95
     assert many["reward/mistake_rate"] > 2 * few["reward/mistake_rate"]
@@ -126,8 +126,8 @@ def test_wrong_answers_are_believed_in_as_such(bank: Path) -> None:
 
 
 def test_answers_that_no_reward_of_the_bank_explains_are_predicted_by_chance(bank: Path) -> None:
-    shown = numbers(200, seed=4)
-    _, metrics = fitted(bank, np.random.default_rng(0).normal(size=400), segments(shown))
+    observations = numbers(200, seed=4)
+    _, metrics = fitted(bank, np.random.default_rng(0).normal(size=400), segments(observations))
     # Four standard deviations of a share of 200 are 0.14.
     assert abs(metrics["reward/heldout_accuracy"] - 0.5) < 0.14
     assert metrics["reward/heldout_loss"] > np.log(2) - 0.01
@@ -143,12 +143,12 @@ def test_the_posterior_of_two_rewards_and_one_answer(
     monkeypatch.setattr(mixture, "INVERSE_TEMPERATURES", (2.0,))
     monkeypatch.setattr(mixture, "MISTAKE_RATES", (0.1,))
     monkeypatch.setattr(mixture, "prior", lambda size, rng: (np.eye(2), np.full(2, 0.5)))
-    shown = np.array([[0.0], [1.0], [0.0], [0.0]], dtype=np.float32)
-    clips = segments(shown)
-    said = Preferences(np.array([[0, 1]]), np.array([1.0]), np.ones(1))
-    ensemble, metrics = learn(untrained(bank, clips), clips, labels(said))
+    observations = np.array([[0.0], [1.0], [0.0], [0.0]], dtype=np.float32)
+    clips = segments(observations)
+    preferences = Preferences(np.array([[0, 1]]), np.array([1.0]), np.ones(1))
+    ensemble, metrics = learn(untrained(bank, clips), clips, labels(preferences))
     # Standardised on these clips x differs by 1 / std(x), and a clip's scale is that of the pair.
-    apart = 1 / shown.std()
+    apart = 1 / observations.std()
     difference = 2.0 * apart / (apart / 2)
     right = 0.9 * expit(difference) + 0.1 * expit(-difference)
     wrong = 0.9 * expit(-difference) + 0.1 * expit(difference)
@@ -165,8 +165,8 @@ def test_the_posterior_of_two_rewards_and_one_answer(
 
 
 def test_the_same_seed_gives_the_same_reward(bank: Path) -> None:
-    shown = numbers(10, seed=1)
-    returns, clips = shown.sum(axis=1), segments(shown)
+    observations = numbers(10, seed=1)
+    returns, clips = observations.sum(axis=1), segments(observations)
     first, again, other = (fitted(bank, returns, clips, seed)[0] for seed in (1, 1, 2))
     steps = transitions(clips)
     np.testing.assert_array_equal(first(*steps), again(*steps))
@@ -176,17 +176,17 @@ def test_the_same_seed_gives_the_same_reward(bank: Path) -> None:
 def test_one_earlier_reward_is_that_reward(bank: Path) -> None:
     for name in ("1", "2", "3"):
         (bank / f"{name}.safetensors").unlink()
-    shown = numbers(5, seed=1)
-    ensemble, metrics = fitted(bank, -shown.sum(axis=1), segments(shown))
+    observations = numbers(5, seed=1)
+    ensemble, metrics = fitted(bank, -observations.sum(axis=1), segments(observations))
     assert agreement(ensemble, np.positive) == pytest.approx(1)
     assert metrics["reward/bank_parts"] == pytest.approx(1)
     assert metrics["reward/heldout_accuracy"] < 0.5
 
 
 def test_rankings_and_ties_count_too(bank: Path) -> None:
-    shown = numbers(12, seed=7)
-    clips = segments(shown)
-    order = np.argsort(-np.square(shown).sum(axis=1).reshape(-1, 4), axis=1)
+    observations = numbers(12, seed=7)
+    clips = segments(observations)
+    order = np.argsort(-np.square(observations).sum(axis=1).reshape(-1, 4), axis=1)
     ranked = rankings((order + 4 * np.arange(6)[:, None]).tolist())
     ensemble, metrics = learn(untrained(bank, clips), clips, labels(ranked=ranked))
     assert agreement(ensemble, np.square) > 0.98
@@ -215,12 +215,12 @@ def test_what_a_bank_cannot_learn_from_is_refused(fields: dict[str, Any], messag
 
 def test_each_answer_is_held_out_exactly(bank: Path) -> None:
     """What all others say of an answer is what a fit says in which it does not count."""
-    shown = numbers(6, seed=5)
-    clips, said = segments(shown), labelled(np.square(shown).sum(axis=1))
+    observations = numbers(6, seed=5)
+    clips, preferences = segments(observations), labelled(np.square(observations).sum(axis=1))
     ensemble = untrained(bank, clips)
 
     def predicted(weight: np.ndarray) -> np.ndarray:
-        made = terms(labels(replace(said, weight=weight)), clips, Likelihoods())
+        made = terms(labels(replace(preferences, weight=weight)), clips, Likelihoods())
         fit = mixture.Mixture(ensemble, clips, made, np.random.default_rng(1))
         return fit.left_out()[0][0][0].numpy()
 
@@ -258,27 +258,27 @@ def test_the_first_questions_distinguish_the_earlier_tasks(bank: Path) -> None:
 
 
 def test_the_bank_is_stored_with_the_reward(bank: Path) -> None:
-    shown = numbers(10, seed=1)
-    ensemble, _ = fitted(bank, shown.sum(axis=1), segments(shown))
+    observations = numbers(10, seed=1)
+    ensemble, _ = fitted(bank, observations.sum(axis=1), segments(observations))
     again = unpack(pack(ensemble.state), EnsembleState)
     for file in bank.iterdir():
         file.unlink()
     restored = RewardEnsemble(again, LINE, ensemble.model)
-    steps = transitions(segments(shown))
+    steps = transitions(segments(observations))
     np.testing.assert_array_equal(restored(*steps), ensemble(*steps))
     assert all(saved.state.evidence is None for saved in again.bank)
 
 
 def test_a_reward_of_a_bank_may_be_in_another_bank(bank: Path, tmp_path: Path) -> None:
-    shown = numbers(10, seed=1)
-    ensemble, _ = fitted(bank, -np.square(shown).sum(axis=1), segments(shown))
+    observations = numbers(10, seed=1)
+    ensemble, _ = fitted(bank, -np.square(observations).sum(axis=1), segments(observations))
     folder = tmp_path / "second"
     folder.mkdir()
     state = FeedbackState(ensemble=ensemble.state)
     strategy = Preference(reward_model=ensemble.model)
     LearnedReward(strategy, state, LINE).save(folder / "a.safetensors")
     save(folder / "b.safetensors", (0, 1, 0))
-    second, _ = fitted(folder, -np.square(shown).sum(axis=1), segments(shown))
+    second, _ = fitted(folder, -np.square(observations).sum(axis=1), segments(observations))
     assert agreement(second, lambda x: -np.square(x)) > 0.95
 
 

@@ -9,13 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from rlhf_core.annotators import AnnotatorState, Deadline
-from rlhf_core.annotators.human import (
-    INSTRUCTIONS,
-    Human,
-    instructions_for,
-    only,
-    shared_out,
-)
+from rlhf_core.annotators.human import INSTRUCTIONS, Human, instructions_for, only, shared_out
 from rlhf_core.answers import Answers, Comparisons
 from rlhf_core.environments.factory import Environment
 from rlhf_core.errors import AnswersPendingError, ConfigurationError

@@ -102,6 +102,8 @@ def test_bad_input_is_one_line(
 def test_the_answer_of_one_fresh_seed_has_no_interval(improvement: float | None) -> None:
     sweep = Sweep.model_validate({**SWEEP, "final_seeds": 1})
     one = {"iqm": -15.8, "ci_low": None, "ci_high": None, "improvement": improvement}
-    said = answer(sweep, "trial-0", {"trial-0": one, USUAL: {**one, "iqm": -20.0}})
-    assert said.startswith("On 1 fresh seed trial-0 reaches an IQM of -15.8, the experiment as it ")
-    assert ("probability" in said) == (improvement is not None)
+    sentence = answer(sweep, "trial-0", {"trial-0": one, USUAL: {**one, "iqm": -20.0}})
+    assert sentence.startswith(
+        "On 1 fresh seed trial-0 reaches an IQM of -15.8, the experiment as it "
+    )
+    assert ("probability" in sentence) == (improvement is not None)

@@ -170,8 +170,6 @@ def test_rewards_of_runs_make_a_bank_that_a_later_run_learns_from(
         wrong.stderr
     )
     assert wrong.returncode != 0
-    (other,) = [
-        rlhf.train("--set", "environment={id: CartPole-v1, count: 4, time_limit: 40}")["run_id"]
-    ]
-    mixed = rlhf("rewards", "bank", other)
+    other = rlhf.train("--set", "environment={id: CartPole-v1, count: 4, time_limit: 40}")
+    mixed = rlhf("rewards", "bank", other["run_id"])
     assert "expected observations and actions as of bank/" in mixed.stderr
