@@ -12,11 +12,11 @@ import inspect
 import pkgutil
 import warnings
 from abc import ABC
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import entry_points
-from typing import Any, ClassVar, Generic, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Generic, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, model_validator
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_validator
 from pydantic_core import PydanticCustomError, core_schema
 
 from rlhf_core.errors import ConfigurationError, UnknownKindError, UnusedFieldWarning
@@ -35,6 +35,11 @@ def nearest(name: str, valid: list[str]) -> str:
     close = closest(name, valid) if len(name) <= LONGEST else None
     hint = f"did you mean '{close}'? " if close else ""
     return f"{hint}valid: {', '.join(sorted(valid))}"
+
+
+_FOLDER = "a folder that a run reads when it begins"
+Folder = Annotated[str, Field(max_length=4096), _FOLDER]
+"""Type of a field that names a folder, whose files decide the numbers of a run as settings do."""
 
 
 class Config(BaseModel):
@@ -66,6 +71,29 @@ class Config(BaseModel):
             if isinstance(value, bool) and bool not in kinds and (int in kinds or float in kinds):
                 raise ValueError(f"{name}: expected a number, actual: {value}")
         return data
+
+    def folders(self) -> Iterator[tuple[str, str]]:
+        """Yield every folder that a run reads when it begins, after the path of its field."""
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            marks = (*_atoms(field.annotation), *field.metadata)
+            if isinstance(value, str) and _FOLDER in marks:
+                yield name, value
+            for key, part in _parts(name, value):
+                for below, folder in part.folders():
+                    yield f"{key}.{below}", folder
+
+
+def _parts(name: str, value: Any) -> Iterator[tuple[str, Config]]:
+    """The configurations that a field's value is or has, each after its path."""
+    if isinstance(value, Config):
+        yield name, value
+    elif isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _parts(f"{name}.{key}", part)
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        for place, part in enumerate(value):
+            yield from _parts(f"{name}.{place}", part)
 
 
 def _atoms(annotation: Any) -> list[Any]:

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from rlhf_core.errors import ConfigurationError
-from rlhf_core.plugin import Config
+from rlhf_core.plugin import Config, Folder
 
 
 class ModelSettings(Config):
@@ -17,7 +17,7 @@ class ModelSettings(Config):
     """Attention heads of a block."""
     hidden: PositiveInt = Field(64, le=16384)
     """Width of the GPT-2, a multiple of the heads."""
-    folder: str | None = Field(None, max_length=4096)
+    folder: Folder | None = None
     """Folder of a causal language model of transformers: `config.json` and weights in safetensors,
     with the vocabulary of the environment. Its architecture then goes before the other fields.
     Nothing is downloaded, and no pickled weights or code of the folder are loaded."""

@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from rlhf_core.environments.spaces import Spaces, is_image
-from rlhf_core.plugin import Config
+from rlhf_core.plugin import Config, Folder
 from rlhf_core.rewards.saved import SavedReward
 from rlhf_core.sizes import input_features, parameters
 from rlhf_core.types import Value
@@ -33,7 +33,7 @@ class RewardModel(Config):
     """Class of functions that the reward is taken from: `linear` in its inputs, `squares` linear in
     them and their squares, `network`; `auto` fits all three in every round and takes the one that
     predicts held-out answers best; `bank` is made of rewards of earlier tasks."""
-    bank: str | None = None
+    bank: Folder | None = None
     """Folder of the rewards that `family: bank` is made of, as `rlhf rewards` writes them. Of the
     other fields such a reward uses `pessimism`, `centred` and `label_smoothing` alone."""
     hidden: tuple[PositiveInt, ...] = (64, 64)

@@ -1,4 +1,4 @@
-"""What decides the numbers of a run: its configuration, its seed and the code that plays it."""
+"""What decides the numbers of a run: its configuration, its seed, the files it reads, its code."""
 
 import hashlib
 import json
@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import rlhf_core
+from rlhf_core.errors import StoreError
 from rlhf_core.experiment import Experiment
 from rlhf_core.plugin import plugin_packages
 
@@ -27,7 +28,30 @@ def content_of(experiment: Experiment) -> str:
     """
     fields = experiment.model_dump(mode="json", exclude={"name"})
     module = experiment.environment.id.rpartition(":")[0]
-    return _digest(json.dumps(fields, sort_keys=True), code_version(), _module(module))
+    folders = (digest_of(Path(folder)) for _, folder in experiment.folders())
+    return _digest(json.dumps(fields, sort_keys=True), code_version(), _module(module), *folders)
+
+
+def digest_of(folder: Path) -> str:
+    """The digest of a folder's files and their names, empty where there is no folder."""
+    try:
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        contents = (f"{path.relative_to(folder)} {_file(path, *_version(path))}" for path in files)
+        return _digest(*contents) if files else ""
+    except OSError as error:
+        raise StoreError(f"{folder}: expected files that can be read, actual: {error}") from error
+
+
+def _version(path: Path) -> tuple[int, int]:
+    state = path.stat()
+    return state.st_mtime_ns, state.st_size
+
+
+@cache
+def _file(path: Path, changed: int, size: int) -> str:
+    """The digest of a file as it is, which is read once: a language model may be large."""
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 @cache

@@ -6,6 +6,7 @@ import platform
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from uuid import UUID
 
 import yaml
@@ -20,11 +21,11 @@ from tasks import progress
 from tasks.addresses import masked, printable
 from tasks.home import Home
 from tasks.runs import cleaning, description, lease
-from tasks.runs.content import content_of
+from tasks.runs.content import content_of, digest_of
 from tasks.runs.run import Run
 from tasks.runs.states import Event, State, after
 from tasks.tracking import notes, records
-from tasks.tracking.logging import log_metrics, log_parameters
+from tasks.tracking.logging import log_folder, log_metrics, log_parameters
 from tasks.tracking.store import Tracker, tracker_of
 from tasks.tracking.tags import (
     CELL_TAG,
@@ -153,6 +154,9 @@ def _create(
         {CONFIGURATION: text},
     )
     store.remember(f"{run_id}/{cleaning.CONFIGURATION}", {"refs": {"experiment": digest}})
+    for field, name in experiment.folders():
+        folder = Path(name)
+        log_folder(tracker, run_id, field, folder, digest_of(folder))
     return run_id
 
 

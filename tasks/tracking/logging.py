@@ -65,6 +65,16 @@ def log_label_set(
     tracker.client().log_inputs(run_id, [DatasetInput(dataset, tags)])
 
 
+def log_folder(tracker: Tracker, run_id: str, field: str, folder: Path, digest: str) -> None:
+    """A folder that the run reads as a data set input, named by the field of its experiment."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    source = json.dumps({"uri": folder.resolve().as_uri()})
+    tags = [InputTag("mlflow.data.context", field), InputTag("sha256", digest)]
+    dataset = Dataset(folder.resolve().name, digest[:8], "local", source)
+    tracker.client().log_inputs(run_id, [DatasetInput(dataset, tags)])
+
+
 def log_files(tracker: Tracker, run_id: str, files: Mapping[str, bytes]) -> None:
     """Artifacts by their path."""
     with tempfile.TemporaryDirectory() as folder:

@@ -8,13 +8,13 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import pytest
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from rlhf_core import plugin
 from rlhf_core.annotators import ANNOTATORS, AnyAnnotator
 from rlhf_core.annotators.synthetic import Synthetic
 from rlhf_core.errors import ConfigurationError, UnknownKindError, UnusedFieldWarning
-from rlhf_core.plugin import Config, Family, closest, nearest
+from rlhf_core.plugin import Config, Family, Folder, closest, nearest
 from rlhf_core.queries import QUERIES, AnyQuerySelector, QuerySelector
 from rlhf_core.queries.disagreement import Disagreement
 from rlhf_core.queries.uniform import Uniform
@@ -100,6 +100,30 @@ def test_configuration_is_frozen_and_finite() -> None:
         Knobs().hidden_size = 3  # type: ignore[misc]
     with pytest.raises(ValidationError, match="finite number"):
         Knobs(learning_rate=float("nan"))
+
+
+class Reading(Config):
+    """A configuration that names folders."""
+
+    rewards: Folder = "rewards"
+    """In every run."""
+    words: Folder | None = None
+    """In some."""
+    title: str = "words"
+    """No folder."""
+    parts: list["Reading"] = Field(default_factory=list)
+    """More of them."""
+
+
+def test_the_folders_of_a_configuration_are_found_in_its_parts() -> None:
+    part = Reading(rewards="here", words="there")
+    assert [*Reading(parts=[Reading(), part]).folders()] == [
+        ("rewards", "rewards"),
+        ("parts.0.rewards", "rewards"),
+        ("parts.1.rewards", "here"),
+        ("parts.1.words", "there"),
+    ]
+    assert not [*Knobs().folders()]
 
 
 @pytest.mark.parametrize(

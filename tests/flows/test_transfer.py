@@ -11,6 +11,7 @@ from rlhf_core.experiment import Experiment
 from tasks.beginning import beginning_of, parts_of
 from tasks.home import Home
 from tasks.runs import snapshots
+from tasks.runs.content import content_of, digest_of
 from tasks.runs.snapshots import Snapshot
 from tasks.tracking.tags import CONTENT_TAG, FROM_TAG, TAKE_TAG
 from tests.flows.conftest import TINY, Command, client_of, tiny_file, wait_until
@@ -137,6 +138,23 @@ def test_a_run_that_takes_over_is_killed_and_goes_on(
         assert resumed.data.metrics[name] == first.data.metrics[name]
 
 
+def test_a_run_with_another_bank_is_another_run(tmp_path: Any) -> None:
+    bank = tmp_path / "bank"
+    reward = from_mapping({**TINY, "feedback": {**FEEDBACK, "reward_model": {
+        "family": "bank", "bank": str(bank)
+    }}})  # fmt: skip
+    contents = [content_of(reward)]
+    bank.mkdir()
+    for name, content in (("one", b"1"), ("two", b"2"), ("two", b"three")):
+        (bank / name).write_bytes(content)
+        contents.append(content_of(reward))
+    (bank / "one").rename(bank / "three")
+    contents.append(content_of(reward))
+    assert len({*contents}) == len(contents)
+    (bank / "three").rename(bank / "one")
+    assert content_of(reward) == contents[3]
+
+
 def test_rewards_of_runs_make_a_bank_that_a_later_run_learns_from(
     shared_home: Any, source: str, tmp_path: Any
 ) -> None:
@@ -148,8 +166,14 @@ def test_rewards_of_runs_make_a_bank_that_a_later_run_learns_from(
     learned = rlhf.train(
         "--set", "feedback.reward_model={family: bank, bank: bank}", "--seed", "7"
     )  # fmt: skip
-    metrics = client_of(shared_home).get_run(learned["run_id"]).data.metrics
-    assert 1 <= metrics["reward/bank_parts"] <= 2
+    run = client_of(shared_home).get_run(learned["run_id"])
+    assert 1 <= run.data.metrics["reward/bank_parts"] <= 2
+    bank = run.inputs.dataset_inputs[0]
+    tags = {tag.key: tag.value for tag in bank.tags}
+    assert (bank.dataset.name, tags["mlflow.data.context"]) == (
+        "bank", "feedback.reward_model.bank"
+    )  # fmt: skip
+    assert tags["sha256"] == digest_of(tmp_path / "bank")
 
     true = rlhf.train("--set", "feedback.kind=true_reward", "--set", "budget.labels=0")["run_id"]
     (tmp_path / "file").write_text("")
