@@ -14,9 +14,9 @@ import warnings
 from abc import ABC
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import entry_points
-from typing import Annotated, Any, ClassVar, Generic, TypeVar, get_args
+from typing import Any, ClassVar, Generic, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_validator
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, model_validator
 from pydantic_core import PydanticCustomError, core_schema
 
 from rlhf_core.errors import ConfigurationError, UnknownKindError, UnusedFieldWarning
@@ -35,11 +35,6 @@ def nearest(name: str, valid: list[str]) -> str:
     close = closest(name, valid) if len(name) <= LONGEST else None
     hint = f"did you mean '{close}'? " if close else ""
     return f"{hint}valid: {', '.join(sorted(valid))}"
-
-
-_FOLDER = "a folder that a run reads when it begins"
-Folder = Annotated[str, Field(max_length=4096), _FOLDER]
-"""Type of a field that names a folder, whose files decide the numbers of a run as settings do."""
 
 
 class Config(BaseModel):
@@ -73,15 +68,15 @@ class Config(BaseModel):
         return data
 
     def folders(self) -> Iterator[tuple[str, str]]:
-        """Yield every folder that a run reads when it begins, after the path of its field."""
-        for name, field in type(self).model_fields.items():
-            value = getattr(self, name)
-            marks = (*_atoms(field.annotation), *field.metadata)
-            if isinstance(value, str) and _FOLDER in marks:
-                yield name, value
-            for key, part in _parts(name, value):
-                for below, folder in part.folders():
-                    yield f"{key}.{below}", folder
+        """Yield every folder that a run reads when it begins, after the path of its field.
+
+        The files of such a folder decide the numbers of a run as settings do. A configuration with
+        one overrides this; by default there are those of its parts.
+        """
+        for name in type(self).model_fields:
+            for place, part in _parts(name, getattr(self, name)):
+                for field, folder in part.folders():
+                    yield f"{place}.{field}", folder
 
 
 def _parts(name: str, value: Any) -> Iterator[tuple[str, Config]]:

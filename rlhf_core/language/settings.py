@@ -1,11 +1,12 @@
 """Which language model a policy is, and how it is fine-tuned before a run; without torch."""
 
+from collections.abc import Iterator
 from importlib.util import find_spec
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from rlhf_core.errors import ConfigurationError
-from rlhf_core.plugin import Config, Folder
+from rlhf_core.plugin import Config
 
 
 class ModelSettings(Config):
@@ -17,7 +18,7 @@ class ModelSettings(Config):
     """Attention heads of a block."""
     hidden: PositiveInt = Field(64, le=16384)
     """Width of the GPT-2, a multiple of the heads."""
-    folder: Folder | None = None
+    folder: str | None = Field(None, max_length=4096)
     """Folder of a causal language model of transformers: `config.json` and weights in safetensors,
     with the vocabulary of the environment. Its architecture then goes before the other fields.
     Nothing is downloaded, and no pickled weights or code of the folder are loaded."""
@@ -29,6 +30,11 @@ class ModelSettings(Config):
                 f"hidden: expected a multiple of the {self.heads} heads, actual: {self.hidden}"
             )
         return self
+
+    def folders(self) -> Iterator[tuple[str, str]]:
+        """Yield the folder of the model, where it is not made of settings."""
+        if self.folder is not None:
+            yield "folder", self.folder
 
 
 class FineTuning(Config):

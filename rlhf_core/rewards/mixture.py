@@ -175,9 +175,9 @@ class Mixture:
         loss = 0.0
         likely = self._log_posterior > self._log_posterior.max() - NEGLIGIBLE
         for column, inverse_temperature in enumerate(INVERSE_TEMPERATURES):
-            kept = likely[:, column].any(dim=1)
-            logs = self._log_posterior[kept, column].split(CHUNK)
-            for chunk, log in zip(self._every[kept].split(CHUNK), logs, strict=True):
+            draws = likely[:, column].any(dim=1)
+            logs = self._log_posterior[draws, column].split(CHUNK)
+            for chunk, log in zip(self._every[draws].split(CHUNK), logs, strict=True):
                 for number, (returns, losses) in enumerate(
                     self._losses(chunk, inverse_temperature)
                 ):

@@ -1,6 +1,6 @@
 """The reward ensemble as data: its hyper-parameters, its weights, its scales. No torch here."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Annotated, Literal
@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from rlhf_core.environments.spaces import Spaces, is_image
-from rlhf_core.plugin import Config, Folder
+from rlhf_core.plugin import Config
 from rlhf_core.rewards.saved import SavedReward
 from rlhf_core.sizes import input_features, parameters
 from rlhf_core.types import Value
@@ -33,7 +33,7 @@ class RewardModel(Config):
     """Class of functions that the reward is taken from: `linear` in its inputs, `squares` linear in
     them and their squares, `network`; `auto` fits all three in every round and takes the one that
     predicts held-out answers best; `bank` is made of rewards of earlier tasks."""
-    bank: Folder | None = None
+    bank: str | None = Field(None, max_length=4096)
     """Folder of the rewards that `family: bank` is made of, as `rlhf rewards` writes them. Of the
     other fields such a reward uses `pessimism`, `centred` and `label_smoothing` alone."""
     hidden: tuple[PositiveInt, ...] = (64, 64)
@@ -90,6 +90,11 @@ class RewardModel(Config):
                 "RUN_ID` writes it, actual: none"
             )
         return self
+
+    def folders(self) -> Iterator[tuple[str, str]]:
+        """Yield the bank, where the reward is made of one."""
+        if self.family == "bank":
+            yield "bank", str(self.bank)
 
     def parameters(self, spaces: Spaces) -> int:
         """Parameters of one member, at the least: those that depend on an image's size left out."""

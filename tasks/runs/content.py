@@ -33,23 +33,23 @@ def content_of(experiment: Experiment) -> str:
 
 
 def digest_of(folder: Path) -> str:
-    """The digest of a folder's files and their names, empty where there is no folder."""
+    """The digest of a folder's files and their names; that of no file where there is no folder."""
     try:
         files = sorted(path for path in folder.rglob("*") if path.is_file())
-        contents = (f"{path.relative_to(folder)} {_file(path, *_version(path))}" for path in files)
-        return _digest(*contents) if files else ""
+        return _digest(*(f"{path.relative_to(folder)} {_file(path)}" for path in files))
     except OSError as error:
         raise StoreError(f"{folder}: expected files that can be read, actual: {error}") from error
 
 
-def _version(path: Path) -> tuple[int, int]:
+def _file(path: Path) -> str:
+    """The digest of a file."""
     state = path.stat()
-    return state.st_mtime_ns, state.st_size
+    return _file_as_of(path, state.st_mtime_ns, state.st_size)
 
 
 @cache
-def _file(path: Path, changed: int, size: int) -> str:
-    """The digest of a file as it is, which is read once: a language model may be large."""
+def _file_as_of(path: Path, changed: int, size: int) -> str:
+    """The digest of a file, read once for each change of it: a language model may be large."""
     with path.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 

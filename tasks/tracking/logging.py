@@ -44,34 +44,50 @@ def log_metrics(tracker: Tracker, run_id: str, metrics: Metrics, step: int, at_m
 
 def log_labels(tracker: Tracker, run_id: str, digest: str, profile: Mapping[str, Any]) -> None:
     """The labels as a data set input of the run, identified by the digest of their content."""
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    source = json.dumps({"uri": f"rlhf-store:{digest}"})
-    dataset = Dataset("labels", digest[:8], "rlhf-store", source, profile=json.dumps(profile))
-    tags = [InputTag("mlflow.data.context", "reward fit"), InputTag("sha256", digest)]
-    tracker.client().log_inputs(run_id, [DatasetInput(dataset, tags)])
+    source = "rlhf-store", f"rlhf-store:{digest}"
+    _log_data_set(tracker, run_id, "labels", digest, source, "reward fit", profile)
 
 
 def log_label_set(
     tracker: Tracker, run_id: str, name: str, number: int, digest: str, counts: Mapping[str, int]
 ) -> None:
     """A version of a label set as a data set input of the run that learns from it."""
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    source = json.dumps({"uri": f"rlhf-labels:{name}/{number}"})
-    profile = json.dumps(dict(counts))
-    dataset = Dataset(f"labels {name}", digest[:8], "rlhf-labels", source, profile=profile)
-    tags = [InputTag("mlflow.data.context", "label set"), InputTag("sha256", digest)]
-    tracker.client().log_inputs(run_id, [DatasetInput(dataset, tags)])
+    source = "rlhf-labels", f"rlhf-labels:{name}/{number}"
+    _log_data_set(tracker, run_id, f"labels {name}", digest, source, "label set", counts)
 
 
 def log_folder(tracker: Tracker, run_id: str, field: str, folder: Path, digest: str) -> None:
     """A folder that the run reads as a data set input, named by the field of its experiment."""
+    place = folder.resolve()
+    _log_data_set(tracker, run_id, place.name, digest, ("local", place.as_uri()), field)
+
+
+def _log_data_set(
+    tracker: Tracker,
+    run_id: str,
+    name: str,
+    digest: str,
+    source: tuple[str, str],
+    context: str,
+    profile: Mapping[str, Any] | None = None,
+) -> None:
+    """A data set input of a run.
+
+    Args:
+        tracker: where the run is.
+        run_id: of the run.
+        name: of the data set.
+        digest: of its content, SHA-256 in hexadecimal.
+        source: its kind and its address.
+        context: what the run uses it for.
+        profile: what is in it.
+    """
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    source = json.dumps({"uri": folder.resolve().as_uri()})
-    tags = [InputTag("mlflow.data.context", field), InputTag("sha256", digest)]
-    dataset = Dataset(folder.resolve().name, digest[:8], "local", source)
+    kind, uri = source
+    described = None if profile is None else json.dumps(dict(profile))
+    dataset = Dataset(name, digest[:8], kind, json.dumps({"uri": uri}), profile=described)
+    tags = [InputTag("mlflow.data.context", context), InputTag("sha256", digest)]
     tracker.client().log_inputs(run_id, [DatasetInput(dataset, tags)])
 
 

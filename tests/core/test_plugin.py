@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,7 +15,7 @@ from rlhf_core import plugin
 from rlhf_core.annotators import ANNOTATORS, AnyAnnotator
 from rlhf_core.annotators.synthetic import Synthetic
 from rlhf_core.errors import ConfigurationError, UnknownKindError, UnusedFieldWarning
-from rlhf_core.plugin import Config, Family, Folder, closest, nearest
+from rlhf_core.plugin import Config, Family, closest, nearest
 from rlhf_core.queries import QUERIES, AnyQuerySelector, QuerySelector
 from rlhf_core.queries.disagreement import Disagreement
 from rlhf_core.queries.uniform import Uniform
@@ -105,23 +106,39 @@ def test_configuration_is_frozen_and_finite() -> None:
 class Reading(Config):
     """A configuration that names folders."""
 
-    rewards: Folder = "rewards"
+    rewards: str = "rewards"
     """In every run."""
-    words: Folder | None = None
+    words: str | None = None
     """In some."""
+
+    def folders(self) -> Iterator[tuple[str, str]]:
+        yield "rewards", self.rewards
+        if self.words is not None:
+            yield "words", self.words
+
+
+class Parts(Config):
+    """A configuration of parts that name folders."""
+
     title: str = "words"
     """No folder."""
-    parts: list["Reading"] = Field(default_factory=list)
+    one: Reading = Reading()
+    """A part."""
+    parts: list[Reading] = Field(default_factory=list)
     """More of them."""
+    named: dict[str, Reading] = Field(default_factory=dict)
+    """And more."""
 
 
 def test_the_folders_of_a_configuration_are_found_in_its_parts() -> None:
     part = Reading(rewards="here", words="there")
-    assert [*Reading(parts=[Reading(), part]).folders()] == [
-        ("rewards", "rewards"),
+    assert [*Parts(parts=[Reading(), part], named={"a": part}).folders()] == [
+        ("one.rewards", "rewards"),
         ("parts.0.rewards", "rewards"),
         ("parts.1.rewards", "here"),
         ("parts.1.words", "there"),
+        ("named.a.rewards", "here"),
+        ("named.a.words", "there"),
     ]
     assert not [*Knobs().folders()]
 

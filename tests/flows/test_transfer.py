@@ -153,6 +153,9 @@ def test_a_run_with_another_bank_is_another_run(tmp_path: Any) -> None:
     assert len({*contents}) == len(contents)
     (bank / "three").rename(bank / "one")
     assert content_of(reward) == contents[3]
+    # A reward that is not made of the bank does not read it.
+    model = reward.feedback.reward_model.model_copy(update={"family": "auto"})
+    assert not [*model.folders()]
 
 
 def test_rewards_of_runs_make_a_bank_that_a_later_run_learns_from(
