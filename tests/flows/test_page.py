@@ -6,7 +6,8 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,11 +23,13 @@ from tasks.tracking.summaries import SummaryRow
 from tests.flows.conftest import LONGEST_SECONDS, wait_until
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 VISITED = "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1"
 """MLflow opens a panel beside the first page that a browser visits, unless this is set."""
+DRAWN_SECONDS = 180
+"""After this long a part of a page counts as one that is never drawn."""
 DRAWN = ".js-plotly-plot .barlayer path, .js-plotly-plot .scatterlayer path"
 """Bars, lines and points of charts."""
 
@@ -145,7 +148,7 @@ def opened(browser: "Browser", address: str, size: str, scheme: Any) -> "Page":
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
     context.add_init_script(f"localStorage.setItem('{VISITED}', 'true')")
     shown = context.new_page()
-    shown.set_default_timeout(60_000)
+    shown.set_default_timeout(1000 * DRAWN_SECONDS)
     shown.goto(address)
     return shown
 
@@ -173,13 +176,17 @@ def test_a_view_shows_its_charts_and_the_result(
     for title in charts(view)[:2]:
         shown.get_by_text(title, exact=True).first.wait_for()
     _drawn(shown)
-    assert shown.get_by_role("button", name=definition.name, exact=True).is_visible()
-    text = shown.locator("body").inner_text()
-    assert "preference-ppo beats mixed-ppo by 150 (120 to 180)." in text
-    assert not re.search(r"error|went wrong|invalid|does not exist", text, re.IGNORECASE)
-    assert "6 matching runs" in text
-    groups = re.findall(r"Group: (\S+)", text)
-    assert groups == sorted(RETURNS, key=RETURNS.__getitem__, reverse=True)
+
+    def complete() -> None:
+        assert shown.get_by_role("button", name=definition.name, exact=True).is_visible()
+        text = shown.locator("body").inner_text()
+        assert "preference-ppo beats mixed-ppo by 150 (120 to 180)." in text
+        assert "6 matching runs" in text
+        groups = re.findall(r"Group: (\S+)", text)
+        assert groups == sorted(RETURNS, key=RETURNS.__getitem__, reverse=True)
+
+    eventually(complete)
+    _says_nothing_of_errors(shown)
     shown.context.close()
 
 
@@ -192,17 +199,25 @@ def test_the_view_of_a_comparison_says_which_won_and_how_surely(
     shown = opened(browser, address, size, scheme)
     best = shown.get_by_text("1. true_reward-ppo: -120 (-140 to -100), 2 seeds").first
     best.wait_for()
-    text = shown.locator("body").inner_text()
-    assert "3 matching runs" in text
-    assert not re.search(r"error|went wrong|invalid|does not exist", text, re.IGNORECASE)
-    names = re.findall(r"(\d)\. \S+: -\d+ \(", text)
-    assert names[:3] == ["1", "2", "3"]
+
+    def complete() -> None:
+        text = shown.locator("body").inner_text()
+        assert "3 matching runs" in text
+        names = re.findall(r"(\d)\. \S+: -\d+ \(", text)
+        assert names[:3] == ["1", "2", "3"]
+
+    eventually(complete)
+    _says_nothing_of_errors(shown)
     # On a phone the page draws charts once they are scrolled to.
     if size == "desktop":
         _drawn(shown)
         for title in charts("comparison")[:2]:
             shown.get_by_text(title, exact=True).first.wait_for()
-        assert rgb(colour_of("preference")) in _colours(shown)
+
+        def coloured() -> None:
+            assert rgb(colour_of("preference")) in _colours(shown)
+
+        eventually(coloured)
     shown.context.close()
 
 
@@ -216,11 +231,15 @@ def test_the_first_screen_of_a_comparisons_table_has_every_result(
     for cell in RETURNS:
         name = shown.get_by_text(re.compile(rf"^\d\. {cell}: -\d+ \(-\d+ to -\d+\), 2 seeds$"))
         name.first.wait_for()
-        box = name.first.bounding_box()
-        assert box is not None
-        assert box["y"] + box["height"] < height
-        # Up to the interval: the number of seeds may be cut off.
-        assert box["x"] + 0.8 * box["width"] < width
+
+        def on_the_first_screen(name: "Locator" = name.first) -> None:
+            box = name.bounding_box()
+            assert box is not None
+            assert box["y"] + box["height"] < height
+            # Up to the interval: the number of seeds may be cut off.
+            assert box["x"] + 0.8 * box["width"] < width
+
+        eventually(on_the_first_screen)
     shown.context.close()
 
 
@@ -230,22 +249,36 @@ def test_the_table_of_a_comparison_has_a_line_a_cell_in_the_order_of_the_columns
     link = views.link(served.experiment, served.comparison)
     address = f"{served.url}{link.replace('CHART', 'TABLE')}"
     shown = opened(browser, address, "desktop", "light")
-    # The page names the order of the runs before its table has columns, so wait for columns.
-    wait_until(lambda: len(_metrics(shown)) >= 4)
-    wanted = views.definitions()["comparison"].columns.metrics
-    metrics = _metrics(shown)
-    assert metrics == [f"metrics.`{name}`" for name in wanted][: len(metrics)]
-    assert len(metrics) >= 4, "on the first screen"
+
+    def complete() -> None:
+        headers = shown.locator(".ag-header-cell").evaluate_all(
+            "all => all.sort((a, b) => a.ariaColIndex - b.ariaColIndex)"
+            ".map(one => one.getAttribute('col-id'))"
+        )
+        metrics = [name for name in headers if name.startswith("metrics.")]
+        wanted = views.definitions()["comparison"].columns.metrics
+        assert metrics == [f"metrics.`{name}`" for name in wanted][: len(metrics)]
+        assert len(metrics) >= 4, "on the first screen"
+
+    eventually(complete)
     shown.context.close()
 
 
-def _metrics(shown: "Page") -> list[str]:
-    """Columns of metrics that a table shows, from left to right."""
-    headers = shown.locator(".ag-header-cell").evaluate_all(
-        "all => all.sort((a, b) => a.ariaColIndex - b.ariaColIndex)"
-        ".map(one => one.getAttribute('col-id'))"
-    )
-    return [name for name in headers if name.startswith("metrics.")]
+def eventually(check: Callable[[], None]) -> None:
+    """Repeat a check until it holds: MLflow draws the parts of a page one by one, in any order."""
+    deadline = time.monotonic() + DRAWN_SECONDS
+    while True:
+        try:
+            return check()
+        except AssertionError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+def _says_nothing_of_errors(shown: "Page") -> None:
+    text = shown.locator("body").inner_text()
+    assert not re.search(r"error|went wrong|invalid|does not exist", text, re.IGNORECASE)
 
 
 def _drawn(shown: "Page") -> None:
